@@ -1,0 +1,666 @@
+/*
+ * catzilla-cache: an embeddable cache. Memory, and as they come Redis and disk, behind one handle.
+ *
+ *     #include <catzilla_cache.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void) {
+ *         catzilla_cache_t *cache;
+ *         char buffer[64];
+ *         size_t len;
+ *         if (catzilla_cache_open(NULL, &cache) != CATZILLA_OK) return 1;
+ *         catzilla_cache_put(cache, "greeting", 8, "hello", 5, 0);
+ *         if (catzilla_cache_read(cache, "greeting", 8, buffer, sizeof buffer, &len) == CATZILLA_OK)
+ *             printf("%.*s\n", (int)len, buffer);
+ *         catzilla_cache_destroy(cache);
+ *         return 0;
+ *     }
+ *
+ * Conventions
+ *
+ *  1. Ownership. What a function makes, its counterpart ends: options_create and options_destroy, cache_open (or _create)
+ *     and cache_destroy, acquire and release. These accept NULL and do nothing. Everything that is passed in is copied
+ *     before the call returns.
+ *  2. Threads. Any function may be called from any thread at any time, except that destroy needs every other call on that
+ *     handle to have returned, and that an options object belongs to one thread at a time.
+ *  3. Errors. A catzilla_status_t is 0 for success, above 0 for an expected outcome (a miss, a buffer that is too small),
+ *     below 0 for a failure. Classic functions return -1, NULL or false instead. After a failure the thread's last error
+ *     says what was wrong and what would be right; success and expected outcomes leave it alone. A bug inside the library
+ *     comes back as CATZILLA_INTERNAL; no call aborts the program.
+ *  4. Arguments come as handle, inputs, outputs. Outputs are set to NULL or 0 first. NULL where it is not allowed is a
+ *     failure, not a crash.
+ *  5. Keys and values of the modern group are a pointer and a length, any bytes; the pointer may be NULL when the length
+ *     is 0. Keys of the classic group are texts that end in NUL; the empty key is a key like any other.
+ *  6. Lifetimes of results. read: the copy is the caller's. acquire: until release, on any thread, whatever happens to the
+ *     entry or the cache. Classic get: until the same thread has made 64 more such calls, or ends, or the cache is
+ *     destroyed; whatever other threads do meanwhile.
+ *  7. Lifetimes of entries. Never shorter than asked for, at most 20 ms longer. The wall clock plays no part.
+ *  8. Memory. Figures are what the allocator takes, not what was asked of it. A cache made with its own arena gives all of
+ *     it back when it is destroyed and the last acquired value is released.
+ *  9. fork. The child may go on using every cache, also when other threads of the parent were in the middle of a call.
+ *     The library is never unloaded.
+ * 10. Versions. The number in the library's name (CATZILLA_CACHE_ABI) changes when a program that was linked before could
+ *     break. Structs with a struct_size member, and structs that only the library makes, grow at the end.
+ *
+ * Symptoms
+ *
+ *  - Old data after destroy, or a crash while reading it: a classic result does not outlive its cache; use acquire.
+ *  - A classic result changes under the eyes of a thread that holds more than 64 of them: hold values with acquire.
+ *  - Every statistics call fails: struct_size was not set to sizeof(catzilla_statistics_t).
+ *  - create returns NULL: a capacity of 0; catzilla_last_error_message() says so.
+ */
+
+#ifndef CATZILLA_CACHE_H
+#define CATZILLA_CACHE_H
+
+/* Made by build.rs from src/ffi; `make header` makes it anew. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CATZILLA_CACHE_VERSION "0.1.0"
+#define CATZILLA_CACHE_VERSION_MAJOR 0
+#define CATZILLA_CACHE_VERSION_MINOR 1
+#define CATZILLA_CACHE_VERSION_PATCH 0
+/* The number of the binary interface, and of the shared library's name. */
+#define CATZILLA_CACHE_ABI 1
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Status
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** The call did what it says. */
+#define CATZILLA_OK 0
+
+/** The key is not in the cache. */
+#define CATZILLA_NOT_FOUND 1
+
+/** The buffer is too small; nothing was copied, and the needed size was reported. */
+#define CATZILLA_TRUNCATED 2
+
+/** An argument can never be right: NULL where that is not allowed, an impossible length. */
+#define CATZILLA_INVALID_ARGUMENT -100
+
+/** No option has that name. */
+#define CATZILLA_UNKNOWN_OPTION -110
+
+/** The text is not a value of the option's type. */
+#define CATZILLA_INVALID_OPTION -111
+
+/** The value is outside the option's range. */
+#define CATZILLA_OPTION_OUT_OF_RANGE -112
+
+/** The key is longer than `CATZILLA_MAX_KEY_LEN`. */
+#define CATZILLA_KEY_TOO_LARGE -200
+
+/** The value is longer than `memory.max_value_size`, or would not fit into `memory.max_bytes` even alone. */
+#define CATZILLA_VALUE_TOO_LARGE -201
+
+/** The allocator returned nothing. The cache is as it was. */
+#define CATZILLA_OUT_OF_MEMORY -300
+
+/** This build of the library does not have what was asked for. */
+#define CATZILLA_UNSUPPORTED -400
+
+/** A bug inside the library, caught at its boundary. The cache can be used on. */
+#define CATZILLA_INTERNAL -900
+
+/**
+ * How a call went: 0 is success, above 0 is an expected outcome, below 0 is a failure. See `CATZILLA_OK` and the
+ * numbers that follow it.
+ */
+typedef int32_t catzilla_status_t;
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Version, errors, messages
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** Nothing. */
+#define CATZILLA_LOG_OFF 0
+
+/** Something is lost or wrong. */
+#define CATZILLA_LOG_ERROR 1
+
+/** Something was asked for and could not be done as asked. */
+#define CATZILLA_LOG_WARN 2
+
+/** Something that happens a few times in a program's life. */
+#define CATZILLA_LOG_INFO 3
+
+/** For whoever looks for a fault. */
+#define CATZILLA_LOG_DEBUG 4
+
+/** How much a message matters; a logger gets its own level and everything more important. */
+typedef int32_t catzilla_log_level_t;
+
+/** Takes the library's messages. `message` is a text that ends in NUL and is good until the function returns. */
+typedef void (*catzilla_logger_t)(void *user, catzilla_log_level_t level, const char *message);
+
+/** The version of the library that is running, which may be newer than the header: `"0.1.0"`. */
+const char *catzilla_version(void);
+
+/** The same as a number: major * 1000000 + minor * 1000 + patch. */
+uint32_t catzilla_version_number(void);
+
+/** The number of the binary interface, which is also that of the shared library's name. */
+uint32_t catzilla_abi_version(void);
+
+/** The name of a status, as it stands in this header; `"CATZILLA_UNKNOWN_STATUS"` for other numbers. Good for ever. */
+const char *catzilla_status_name(catzilla_status_t status);
+
+/**
+ * What went wrong in this thread's last failing call, in words; `""` before the first. Never NULL.
+ *
+ * Ownership: good until this thread's next failing call. Successes and misses leave it alone.
+ */
+const char *catzilla_last_error_message(void);
+
+/** The status of this thread's last failing call; `CATZILLA_OK` before the first. */
+catzilla_status_t catzilla_last_error_code(void);
+
+/**
+ * Sends the library's messages up to `level` to `logger`; NULL sends them nowhere, as at the beginning.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_INVALID_ARGUMENT` for an unknown level. Threads: `logger` is called from any thread,
+ * outside all locks, perhaps by several at once, and perhaps once more by a call that had begun before it was replaced.
+ * It may call anything but `catzilla_cache_destroy`.
+ */
+catzilla_status_t catzilla_set_logger(catzilla_logger_t logger,
+                                      void *user,
+                                      catzilla_log_level_t level);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Options
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** How a cache is to be made, filled by name. */
+struct catzilla_options;
+
+/** See `struct catzilla_options`. */
+typedef struct catzilla_options catzilla_options_t;
+
+/** A row of the table of options. New members are only ever added at the end. */
+struct catzilla_option_info {
+    /** `tier.option`, as `catzilla_options_set` takes it. */
+    const char *name;
+    /** `count`, `size`, `duration`, `switch` or `policy`. */
+    const char *type;
+    /** The text that stands for what is used when nobody sets the option. */
+    const char *default_value;
+    /** What is allowed, in words. */
+    const char *range;
+    /** One line of help. */
+    const char *help;
+    /** Whether the option can change while a cache runs. */
+    bool live;
+};
+
+/** See `struct catzilla_option_info`. */
+typedef struct catzilla_option_info catzilla_option_info_t;
+
+/**
+ * Makes an options object that holds the defaults.
+ *
+ * Ownership: ended by `catzilla_options_destroy`. Threads: an options object belongs to one thread at a time.
+ */
+catzilla_options_t *catzilla_options_create(void);
+
+/**
+ * Sets the option `name` to what the text `value` says: `"10000"`, `"512MiB"`, `"300ms"`, `"on"`, `"unlimited"`.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_UNKNOWN_OPTION`, `CATZILLA_INVALID_OPTION` or `CATZILLA_OPTION_OUT_OF_RANGE` with a
+ * last error that names the option, what was given and what is allowed. The options are as they were then.
+ */
+catzilla_status_t catzilla_options_set(catzilla_options_t *options, const char *name, const char *value);
+
+/** Ends an options object; NULL is fine. Caches that were opened with it are not touched. */
+void catzilla_options_destroy(catzilla_options_t *options);
+
+/** How many options there are. */
+size_t catzilla_option_count(void);
+
+/**
+ * The row `index` of the table of options.
+ *
+ * Returns: the row, which is good for ever; NULL past the end.
+ */
+const catzilla_option_info_t *catzilla_option_info(size_t index);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Cache
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** A lifetime without end, for `ttl_ms`. */
+#define CATZILLA_TTL_FOREVER UINT64_MAX
+
+/** The longest key, in bytes. */
+#define CATZILLA_MAX_KEY_LEN 16777216
+
+/** Every entry; takes no selector. */
+#define CATZILLA_PURGE_ALL 0
+
+/** Every entry whose key begins with the selector. */
+#define CATZILLA_PURGE_PREFIX 1
+
+/**
+ * A cache: one handle over its tiers. Made by `catzilla_cache_open` or `catzilla_cache_create`, ended by
+ * `catzilla_cache_destroy`.
+ */
+struct catzilla_cache;
+
+/** See `struct catzilla_cache`. */
+typedef struct catzilla_cache catzilla_cache_t;
+
+/** What `catzilla_cache_purge` removes. */
+typedef int32_t catzilla_purge_t;
+
+/**
+ * Makes a cache and stores its handle in `*cache`.
+ *
+ * Returns: `CATZILLA_OK`; a failure, and `*cache` is NULL. Ownership: ended by `catzilla_cache_destroy`. `options` may be
+ * NULL for the defaults, and may be changed or destroyed as soon as this returns.
+ */
+catzilla_status_t catzilla_cache_open(const catzilla_options_t *options,
+                                      catzilla_cache_t **cache);
+
+/**
+ * Stores a copy of `value` under `key`, in place of an earlier value. May evict other entries.
+ *
+ * `ttl_ms`: lifetime in milliseconds; 0 is the cache's default, `CATZILLA_TTL_FOREVER` and more than 100 years never end.
+ * Returns: `CATZILLA_OK`; `CATZILLA_KEY_TOO_LARGE`, `CATZILLA_VALUE_TOO_LARGE` or `CATZILLA_OUT_OF_MEMORY`, and an earlier
+ * value of the key stays. Cost: one allocation; compresses outside every lock.
+ */
+catzilla_status_t catzilla_cache_put(catzilla_cache_t *cache,
+                                     const void *key,
+                                     size_t key_len,
+                                     const void *value,
+                                     size_t value_len,
+                                     uint64_t ttl_ms);
+
+/**
+ * Copies the value of `key` into `buffer`, and its length into `*value_len`.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` (`*value_len` is 0); `CATZILLA_TRUNCATED` when `capacity` is too small
+ * (nothing is copied, `*value_len` is what is needed). `buffer` may be NULL when `capacity` is 0.
+ */
+catzilla_status_t catzilla_cache_read(catzilla_cache_t *cache,
+                                      const void *key,
+                                      size_t key_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *value_len);
+
+/**
+ * Removes `key`.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when it was not there.
+ */
+catzilla_status_t catzilla_cache_remove(catzilla_cache_t *cache, const void *key, size_t key_len);
+
+/**
+ * Whether `key` is there. Counts neither as a request nor as a use of the entry.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND`.
+ */
+catzilla_status_t catzilla_cache_contains(catzilla_cache_t *cache, const void *key, size_t key_len);
+
+/**
+ * Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
+ * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
+ *
+ * Returns: `CATZILLA_OK`, also when there were none. Cost: looks at every entry; one shard at a time is locked.
+ */
+catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
+                                       catzilla_purge_t what,
+                                       const void *selector,
+                                       size_t selector_len,
+                                       uint64_t *removed);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Values held in place
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** A stored value held by `catzilla_cache_acquire`. */
+struct catzilla_value;
+
+/** See `struct catzilla_value`. */
+typedef struct catzilla_value catzilla_value_t;
+
+/**
+ * Holds the value of `key` where it is and stores a handle to it in `*value`.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND`, and `*value` is NULL. Ownership: ended by `catzilla_value_release`, on any
+ * thread, also after the cache was destroyed. Cost: no copy, unless the value is compressed.
+ */
+catzilla_status_t catzilla_cache_acquire(catzilla_cache_t *cache,
+                                         const void *key,
+                                         size_t key_len,
+                                         catzilla_value_t **value);
+
+/**
+ * The bytes of a value, aligned to 16; never NULL, not even for a value without bytes.
+ *
+ * Ownership: good until `catzilla_value_release`. Threads: any number may read at the same time.
+ */
+const void *catzilla_value_data(const catzilla_value_t *value);
+
+/** How many bytes a value has. */
+size_t catzilla_value_size(const catzilla_value_t *value);
+
+/** How many milliseconds the value had left to live, now; 0 when its time is over, `CATZILLA_TTL_FOREVER` when it has no end. */
+uint64_t catzilla_value_ttl_ms(const catzilla_value_t *value);
+
+/**
+ * Lets a value go; NULL is fine.
+ *
+ * Threads: any, not only the one that acquired it.
+ */
+void catzilla_value_release(catzilla_value_t *value);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Statistics
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/**
+ * The figures of the modern group; counters run from the cache's creation, sizes are bytes. New members are only ever
+ * added at the end.
+ */
+struct catzilla_statistics {
+    /** Set by the caller to `sizeof(catzilla_statistics_t)`; on return how many bytes of the struct were filled. */
+    size_t struct_size;
+    /** Requests answered, by any tier. */
+    uint64_t hits;
+    /** Requests that no tier could answer; meeting an expired entry is one. */
+    uint64_t misses;
+    /** `hits + misses`. */
+    uint64_t requests;
+    /** `hits / requests`; 0 before the first. */
+    double hit_ratio;
+    /** Values stored. */
+    uint64_t puts;
+    /** Entries removed by their key or by a purge. */
+    uint64_t removals;
+    /** Requests answered from memory. */
+    uint64_t memory_hits;
+    /** Requests that memory could not answer. */
+    uint64_t memory_misses;
+    /** Entries in memory; an expired one counts until it is met or swept. */
+    uint64_t memory_entries;
+    /** How many entries memory may hold; `UINT64_MAX` without a bound. */
+    uint64_t memory_capacity;
+    /** Memory of the live entries (keys, values, headers) and of the index, as the allocator rounds it. */
+    uint64_t memory_bytes;
+    /** Bound on `memory_bytes`; `UINT64_MAX` without one. */
+    uint64_t memory_max_bytes;
+    /** The index's part of `memory_bytes`. */
+    uint64_t memory_index_bytes;
+    /** Removed entries and decompressed copies that somebody may still be reading; not part of `memory_bytes`. */
+    uint64_t memory_lent_bytes;
+    /** Pages that the cache's jemalloc arena has in use; 0 for a cache without an arena. */
+    uint64_t memory_active_bytes;
+    /** Entries removed because the cache was full. */
+    uint64_t memory_evictions;
+    /** Entries removed because their lifetime was over. */
+    uint64_t memory_expirations;
+    /** Values that were stored compressed. */
+    uint64_t memory_compressed_puts;
+    /** Bytes of those values before compression. */
+    uint64_t memory_compression_input_bytes;
+    /** Bytes of those values after compression. */
+    uint64_t memory_compression_output_bytes;
+    /** How many times smaller compression made the values it was used on; 1 before the first. */
+    double memory_compression_ratio;
+};
+
+/** See `struct catzilla_statistics`. */
+typedef struct catzilla_statistics catzilla_statistics_t;
+
+/**
+ * Fills `*statistics`, as far as its `struct_size` says that the caller knows the struct.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_INVALID_ARGUMENT` when `struct_size` is smaller than itself, which means that it was
+ * forgotten. Cost: looks into every shard; not for every request.
+ */
+catzilla_status_t catzilla_cache_statistics(catzilla_cache_t *cache,
+                                            catzilla_statistics_t *statistics);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Classic group: types of the original engine, frozen
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** How many further classic look-ups of the same thread a classic result survives. */
+#define CATZILLA_CLASSIC_RESULT_LIFETIME 64
+
+/** The tiers a cache can have. */
+enum cache_tier {
+    /** This process's memory. */
+    CACHE_TIER_MEMORY = 0,
+    /** A Redis server. */
+    CACHE_TIER_REDIS = 1,
+    /** A file on disk. */
+    CACHE_TIER_DISK = 2,
+};
+
+/** An entry of a cache. Never complete: what an entry looks like is the library's own business. */
+struct cache_entry;
+
+/** A cache made by `multi_cache_create`. */
+struct multi_cache;
+
+/** See `enum cache_tier`. */
+typedef enum cache_tier cache_tier_t;
+
+/** The configuration of the classic group. Frozen: 40 bytes. */
+struct cache_config {
+    /** Entries the cache may hold; 0 is refused. */
+    size_t capacity;
+    /** A hint; 0 is fine, and any other number too. */
+    size_t bucket_count;
+    /** Lifetime in seconds of what is stored with `ttl` 0; 0 is 3600. */
+    uint32_t default_ttl;
+    /** Longer values are refused, in bytes; 0 is 100 MiB. */
+    size_t max_value_size;
+    /** LZ4 for values above a threshold. */
+    bool compression_enabled;
+    /** A jemalloc arena of the cache's own. */
+    bool jemalloc_enabled;
+};
+
+/** See `struct cache_config`. */
+typedef struct cache_config cache_config_t;
+
+/** The figures of the classic group. Frozen: 64 bytes. */
+struct cache_statistics {
+    /** Look-ups that found something. */
+    uint64_t hits;
+    /** Look-ups that found nothing, or something expired. */
+    uint64_t misses;
+    /** Entries removed because the cache was full. */
+    uint64_t evictions;
+    /** Memory of the live entries and of the index, in bytes as the allocator rounds them. */
+    uint64_t memory_usage;
+    /** `hits + misses`. */
+    uint64_t total_requests;
+    /** `hits / total_requests`; 0 before the first. */
+    double hit_ratio;
+    /** Entries held now. */
+    uint64_t size;
+    /** Entries the cache may hold. */
+    uint64_t capacity;
+};
+
+/** See `struct cache_statistics`. */
+typedef struct cache_statistics cache_statistics_t;
+
+/** What a classic look-up returns. Frozen: 24 bytes. */
+struct cache_result {
+    /** The value, aligned to 16 bytes; never NULL when `found`, not even for a value without bytes. */
+    void *data;
+    /** How many bytes the value has. */
+    size_t size;
+    /** Whether the key was there. */
+    bool found;
+};
+
+/** See `struct cache_result`. */
+typedef struct cache_result cache_result_t;
+
+/** See `struct cache_entry`. */
+typedef struct cache_entry cache_entry_t;
+
+/** A counter of the original engine's structs; a plain integer. */
+typedef uint64_t catzilla_atomic_uint64_t;
+
+/** A size of the original engine's structs; a plain integer. */
+typedef size_t catzilla_atomic_size_t;
+
+/** See `struct multi_cache`. */
+typedef struct multi_cache multi_cache_t;
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Classic group: the original engine's functions
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/**
+ * Makes a cache of at most `capacity` entries, with a lifetime of 3600 seconds unless another is given, values up to
+ * 100 MiB, no compression and a jemalloc arena of its own. `bucket_count` is a hint; 0 is fine.
+ *
+ * Returns: the cache; NULL for `capacity` 0. Ownership: ended by `catzilla_cache_destroy`.
+ */
+catzilla_cache_t *catzilla_cache_create(size_t capacity, size_t bucket_count);
+
+/**
+ * Makes a cache as `config` says. `default_ttl` 0 is 3600 seconds, `max_value_size` 0 is 100 MiB.
+ *
+ * Returns: the cache; NULL when `config` is NULL or its `capacity` is 0. Ownership: ended by `catzilla_cache_destroy`.
+ */
+catzilla_cache_t *catzilla_cache_create_with_config(const cache_config_t *config);
+
+/**
+ * Stores a copy of `value` under `key`, in place of an earlier value. May evict other entries.
+ *
+ * `ttl`: lifetime in seconds; 0 is the cache's default. Returns: 0; -1 for a NULL argument or a value that is too long,
+ * and an earlier value of the key stays.
+ */
+int catzilla_cache_set(catzilla_cache_t *cache, const char *key, const void *value, size_t value_size, uint32_t ttl);
+
+/**
+ * Looks `key` up.
+ *
+ * Returns: `found` is false for a miss. Ownership: `data` is good until the same thread has made
+ * `CATZILLA_CLASSIC_RESULT_LIFETIME` more such calls, on whichever cache, hit or miss; or that thread ends; or the cache is
+ * destroyed; whatever other threads do in between. `catzilla_release_results` ends it early. Do not write to it or free it.
+ */
+cache_result_t catzilla_cache_get(catzilla_cache_t *cache,
+                                  const char *key);
+
+/**
+ * Removes `key`.
+ *
+ * Returns: 0; -1 when it was not there, or for a NULL argument.
+ */
+int catzilla_cache_delete(catzilla_cache_t *cache, const char *key);
+
+/** Whether `key` is there. Counts neither as a request nor as a use of the entry. */
+bool catzilla_cache_exists(catzilla_cache_t *cache, const char *key);
+
+/** The cache's figures; all 0 for a NULL handle. */
+cache_statistics_t catzilla_cache_get_stats(catzilla_cache_t *cache);
+
+/** Removes every entry. The counters stay. */
+void catzilla_cache_clear(catzilla_cache_t *cache);
+
+/**
+ * Ends a cache, whichever function made it; NULL is fine.
+ *
+ * Threads: every other call on the handle has returned. Classic results of the cache end with it; values held by
+ * `catzilla_cache_acquire` do not.
+ */
+void catzilla_cache_destroy(catzilla_cache_t *cache);
+
+/**
+ * Changes what `config` says of a running cache; entries that are too many now are evicted before this returns. Zeros
+ * mean what they mean to `catzilla_cache_create_with_config`. `jemalloc_enabled` stays as the cache was made.
+ *
+ * Returns: 0; -1 for a NULL argument or `capacity` 0, and nothing has changed.
+ */
+int catzilla_cache_configure(catzilla_cache_t *cache, const cache_config_t *config);
+
+/**
+ * Frees the entries whose lifetime is over.
+ *
+ * Returns: how many there were; those that a look-up met before are gone already.
+ */
+size_t catzilla_cache_expire_entries(catzilla_cache_t *cache);
+
+/**
+ * Memory of the live entries (keys, values, headers) and of the index, in bytes as the allocator rounds them. Falls when
+ * entries go.
+ */
+size_t catzilla_cache_memory_usage(catzilla_cache_t *cache);
+
+/**
+ * Changes how many entries a running cache may hold; what is too many is evicted before this returns.
+ *
+ * Returns: 0; -1 for a NULL handle or a capacity of 0, and nothing has changed.
+ */
+int catzilla_cache_resize(catzilla_cache_t *cache, size_t new_capacity);
+
+/** Ends all classic results of the calling thread now, so that the memory of removed entries can go. */
+void catzilla_release_results(void);
+
+/**
+ * Writes the key of a request, `METHOD:path?query:hhhhhhhh`, and a NUL into `key_buffer`. `?query` is left out when
+ * `query_string` is NULL or empty; `hhhhhhhh` is `headers_hash` in hexadecimal.
+ *
+ * Returns: the key's length without the NUL; -1 when it does not fit or another argument is NULL.
+ */
+int catzilla_cache_generate_key(const char *method,
+                                const char *path,
+                                const char *query_string,
+                                uint32_t headers_hash,
+                                char *key_buffer,
+                                size_t buffer_size);
+
+/** 32-bit FNV-1a of the `len` bytes of `key`; 0 for a NULL key. */
+uint32_t catzilla_cache_hash_key(const char *key, size_t len);
+
+/** Microseconds since the Unix epoch, by the wall clock. */
+uint64_t catzilla_cache_get_timestamp(void);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Classic multi-level group
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/**
+ * Makes a cache of up to three tiers. This version has the memory tier: `redis_url` and `disk_path` have to be NULL.
+ *
+ * Returns: the cache; NULL with a last error when `memory_config` is NULL or its capacity is 0, or when a tier is asked for
+ * that this version has not got. Ownership: ended by `multi_cache_destroy`.
+ */
+multi_cache_t *multi_cache_create(const cache_config_t *memory_config,
+                                  const char *redis_url,
+                                  const char *disk_path);
+
+/** Looks `key` up; see `catzilla_cache_get`, also for how long the result lives. */
+cache_result_t multi_cache_get(multi_cache_t *cache, const char *key);
+
+/** Stores a copy of `value` under `key`; see `catzilla_cache_set`. */
+int multi_cache_set(multi_cache_t *cache, const char *key, const void *value, size_t value_size, uint32_t ttl);
+
+/** Removes `key` from every tier; see `catzilla_cache_delete`. */
+int multi_cache_delete(multi_cache_t *cache, const char *key);
+
+/** Ends a cache that `multi_cache_create` made; NULL is fine. See `catzilla_cache_destroy`. */
+void multi_cache_destroy(multi_cache_t *cache);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

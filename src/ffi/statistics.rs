@@ -1,0 +1,116 @@
+//! The figures of a cache.
+
+use super::boundary::{boundary, handle, null};
+use super::cache::catzilla_cache_t;
+use super::status::catzilla_status_t;
+use crate::error::{Error, Status};
+
+/// The figures of the modern group; counters run from the cache's creation, sizes are bytes. New members are only ever
+/// added at the end.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct catzilla_statistics {
+    /// Set by the caller to `sizeof(catzilla_statistics_t)`; on return how many bytes of the struct were filled.
+    pub struct_size: usize,
+    /// Requests answered, by any tier.
+    pub hits: u64,
+    /// Requests that no tier could answer; meeting an expired entry is one.
+    pub misses: u64,
+    /// `hits + misses`.
+    pub requests: u64,
+    /// `hits / requests`; 0 before the first.
+    pub hit_ratio: f64,
+    /// Values stored.
+    pub puts: u64,
+    /// Entries removed by their key or by a purge.
+    pub removals: u64,
+    /// Requests answered from memory.
+    pub memory_hits: u64,
+    /// Requests that memory could not answer.
+    pub memory_misses: u64,
+    /// Entries in memory; an expired one counts until it is met or swept.
+    pub memory_entries: u64,
+    /// How many entries memory may hold; `UINT64_MAX` without a bound.
+    pub memory_capacity: u64,
+    /// Memory of the live entries (keys, values, headers) and of the index, as the allocator rounds it.
+    pub memory_bytes: u64,
+    /// Bound on `memory_bytes`; `UINT64_MAX` without one.
+    pub memory_max_bytes: u64,
+    /// The index's part of `memory_bytes`.
+    pub memory_index_bytes: u64,
+    /// Removed entries and decompressed copies that somebody may still be reading; not part of `memory_bytes`.
+    pub memory_lent_bytes: u64,
+    /// Pages that the cache's jemalloc arena has in use; 0 for a cache without an arena.
+    pub memory_active_bytes: u64,
+    /// Entries removed because the cache was full.
+    pub memory_evictions: u64,
+    /// Entries removed because their lifetime was over.
+    pub memory_expirations: u64,
+    /// Values that were stored compressed.
+    pub memory_compressed_puts: u64,
+    /// Bytes of those values before compression.
+    pub memory_compression_input_bytes: u64,
+    /// Bytes of those values after compression.
+    pub memory_compression_output_bytes: u64,
+    /// How many times smaller compression made the values it was used on; 1 before the first.
+    pub memory_compression_ratio: f64,
+}
+
+/// See `struct catzilla_statistics`.
+pub type catzilla_statistics_t = catzilla_statistics;
+
+/// Fills `*statistics`, as far as its `struct_size` says that the caller knows the struct.
+///
+/// Returns: `CATZILLA_OK`; `CATZILLA_INVALID_ARGUMENT` when `struct_size` is smaller than itself, which means that it was
+/// forgotten. Cost: looks into every shard; not for every request.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_cache_statistics(
+    cache: *mut catzilla_cache_t,
+    statistics: *mut catzilla_statistics_t,
+) -> catzilla_status_t {
+    boundary(|| {
+        let cache = handle(cache)?;
+        if statistics.is_null() {
+            return Err(null("statistics"));
+        }
+        // SAFETY: not NULL; the caller's struct may be shorter than ours, but has at least its first member.
+        let known = unsafe { (&raw const (*statistics).struct_size).read() };
+        let filled = known.min(size_of::<catzilla_statistics_t>());
+        if filled < size_of::<usize>() {
+            let message = "`statistics->struct_size` has to be set to sizeof(catzilla_statistics_t) before the call";
+            return Err(Error::invalid_argument(message));
+        }
+        let figures = figures(&cache.statistics(), filled);
+        // SAFETY: the caller's struct has `known` bytes, ours has its own size, and `filled` is not more than either.
+        unsafe { statistics.cast::<u8>().copy_from_nonoverlapping((&raw const figures).cast(), filled) };
+        Ok(Status::Ok)
+    })
+}
+
+fn figures(statistics: &crate::Statistics, struct_size: usize) -> catzilla_statistics_t {
+    let memory = &statistics.memory;
+    catzilla_statistics_t {
+        struct_size,
+        hits: statistics.hits,
+        misses: statistics.misses,
+        requests: statistics.hits + statistics.misses,
+        hit_ratio: statistics.hit_ratio,
+        puts: statistics.puts,
+        removals: statistics.removals,
+        memory_hits: memory.hits,
+        memory_misses: memory.misses,
+        memory_entries: memory.entries,
+        memory_capacity: memory.capacity,
+        memory_bytes: memory.bytes,
+        memory_max_bytes: memory.max_bytes,
+        memory_index_bytes: memory.index_bytes,
+        memory_lent_bytes: memory.lent_bytes,
+        memory_active_bytes: memory.active_bytes,
+        memory_evictions: memory.evictions,
+        memory_expirations: memory.expirations,
+        memory_compressed_puts: memory.compressed_puts,
+        memory_compression_input_bytes: memory.compression_input_bytes,
+        memory_compression_output_bytes: memory.compression_output_bytes,
+        memory_compression_ratio: memory.compression_ratio(),
+    }
+}

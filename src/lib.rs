@@ -1,0 +1,50 @@
+//! catzilla-cache: an embeddable cache with a C interface.
+//!
+//! The header `include/catzilla_cache.h` is the manual for C and C++; this page is for Rust, and for who changes the
+//! library. See ARCHITECTURE.md for the picture.
+//!
+//! ```
+//! use catzilla_cache::{Cache, Options, Ttl};
+//!
+//! let mut options = Options::new();
+//! options.set("memory.capacity", "1000")?;
+//! let cache = Cache::open(&options)?;
+//! cache.put(b"greeting", b"hello", Ttl::Default)?;
+//! let value = cache.acquire(b"greeting")?.expect("it was just stored");
+//! assert_eq!(&*value, b"hello");
+//! # Ok::<(), catzilla_cache::Error>(())
+//! ```
+//!
+//! Imports run one way: `ffi -> cache -> tiers -> codec`. The single files beside these folders (`clock`, `error`,
+//! `fork`, `key`, `log`, `options`, `stats`) know nothing of them and may be used by all.
+//!
+//! It is not a store (what it holds may go at any time), not a server, and not a database: nothing here is the only copy.
+
+#[cfg(panic = "abort")]
+compile_error!("catzilla-cache turns its own panics into a status for the host; build it with panic = \"unwind\"");
+
+mod cache;
+mod clock;
+mod codec;
+mod error;
+pub mod ffi;
+mod fork;
+mod key;
+mod log;
+mod options;
+mod stats;
+mod tiers;
+
+pub use cache::{Cache, Purge};
+pub use clock::{unix_micros, Clock, ManualTime, Ttl};
+pub use error::{Error, Result, Status};
+pub use key::fnv1a;
+pub use log::{set_logger, Level, Sink};
+pub use options::{OptionInfo, Options, TABLE as OPTIONS};
+pub use stats::{MemoryStatistics, Statistics};
+pub use tiers::memory::{Read, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN};
+
+/// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.
+#[cfg(all(feature = "jemalloc", not(miri)))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,0 +1,117 @@
+//! Counters that many threads raise at once, and the only place where a ratio is computed.
+
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// `N` counters, each kept as several stripes so that threads do not fight over one cache line.
+///
+/// A sum is exact when nobody is counting; while somebody is, each counter lags by what is in flight.
+pub(crate) struct Striped<const N: usize> {
+    stripes: Box<[CachePadded<[AtomicU64; N]>]>,
+}
+
+/// Enough that threads on the machines this was measured on (2 to 64 cores) seldom share one; a power of two.
+const STRIPES: usize = 16;
+
+impl<const N: usize> Striped<N> {
+    pub(crate) fn new() -> Self {
+        let stripe = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        Self { stripes: (0..STRIPES).map(|_| stripe()).collect() }
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, counter: usize, by: u64) {
+        self.stripes[stripe_of_this_thread()][counter].fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sum(&self, counter: usize) -> u64 {
+        self.stripes.iter().map(|stripe| stripe[counter].load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Threads take stripes in turn.
+#[inline]
+fn stripe_of_this_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static STRIPE: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
+    }
+    STRIPE.with(|stripe| {
+        if stripe.get() == usize::MAX {
+            stripe.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
+        }
+        stripe.get()
+    })
+}
+
+/// Hits among hits and misses; 0 before the first request.
+pub(crate) fn hit_ratio(hits: u64, misses: u64) -> f64 {
+    match hits + misses {
+        0 => 0.0,
+        requests => hits as f64 / requests as f64,
+    }
+}
+
+/// What a cache has done so far and holds now. Counters run from the cache's creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Requests answered, by any tier.
+    pub hits: u64,
+    /// Requests that no tier could answer; a look-up that met an expired entry is one.
+    pub misses: u64,
+    /// `hits / (hits + misses)`, 0 before the first request.
+    pub hit_ratio: f64,
+    /// Values stored.
+    pub puts: u64,
+    /// Entries removed by their key or by a purge.
+    pub removals: u64,
+    /// The memory tier's own figures.
+    pub memory: MemoryStatistics,
+}
+
+/// What the memory tier has done so far and holds now. Sizes are bytes as the allocator rounds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MemoryStatistics {
+    /// Look-ups answered from memory.
+    pub hits: u64,
+    /// Look-ups that memory could not answer.
+    pub misses: u64,
+    /// Values stored.
+    pub puts: u64,
+    /// Entries removed by their key or by a purge.
+    pub removals: u64,
+    /// Entries held now. An expired one counts until it is met or swept.
+    pub entries: u64,
+    /// How many entries it may hold; `u64::MAX` without a bound.
+    pub capacity: u64,
+    /// Memory of the live entries (keys, values, headers) and of the index.
+    pub bytes: u64,
+    /// Bound on `bytes`; `u64::MAX` without one.
+    pub max_bytes: u64,
+    /// The index's part of `bytes`.
+    pub index_bytes: u64,
+    /// Removed entries and decompressed copies that somebody may still be reading; not part of `bytes`.
+    pub lent_bytes: u64,
+    /// Pages that the cache's jemalloc arena has in use; 0 for a cache without an arena.
+    pub active_bytes: u64,
+    /// Entries removed because the cache was full.
+    pub evictions: u64,
+    /// Entries removed because their lifetime was over.
+    pub expirations: u64,
+    /// Values that were stored compressed.
+    pub compressed_puts: u64,
+    /// Bytes of those values before compression.
+    pub compression_input_bytes: u64,
+    /// Bytes of those values after compression.
+    pub compression_output_bytes: u64,
+}
+
+impl MemoryStatistics {
+    /// How many times smaller compression made the values it was used on; 1 before the first.
+    pub fn compression_ratio(&self) -> f64 {
+        match self.compression_output_bytes {
+            0 => 1.0,
+            output => self.compression_input_bytes as f64 / output as f64,
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! The memory tier: the safe face of the engine. Everything above sees this file only.
+//!
+//! An entry is found by the index, ordered by the policy, filed by deadline in the wheel, bounded by the budget, kept in
+//! the heap, and given back through the list of retired entries when no lease holds it. Each of these is a room of its
+//! own; a shard puts them under one lock.
+//!
+//! Nothing is freed and nobody is called back under a lock.
+
+mod arena;
+mod budget;
+mod entry;
+mod expiry;
+mod index;
+mod lease;
+mod list;
+mod maintain;
+mod policy;
+mod reclaim;
+mod shard;
+mod value;
+
+pub use entry::MAX_KEY_LEN;
+pub(crate) use lease::release_all as release_results;
+pub use lease::CLASSIC_RESULT_LIFETIME;
+pub use value::Value;
+
+use crate::clock::{Clock, Instant, Ttl, FOREVER};
+use crate::codec::lz4;
+use crate::error::{Error, Result, Status};
+use crate::options::{MemoryOptions, PolicyName, UNBOUNDED};
+use crate::stats::Striped;
+use ahash::RandomState;
+use arena::Heap;
+use budget::Budget;
+use crossbeam_utils::CachePadded;
+use entry::{EntryRef, Label, Owned, Payload, Pinned};
+use reclaim::Garbage;
+use shard::{Shard, State};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+/// What the tier counts.
+#[derive(Clone, Copy)]
+enum Count {
+    Hits,
+    Misses,
+    Puts,
+    Removals,
+    Evictions,
+    Expirations,
+    CompressedPuts,
+    CompressionInput,
+    CompressionOutput,
+    Last,
+}
+
+pub(crate) struct Memory {
+    heap: Arc<Heap>,
+    /// Seeded for each cache, so that nobody can choose keys that fall together.
+    hasher: RandomState,
+    shards: Box<[CachePadded<Shard>]>,
+    budget: Budget,
+    policy: PolicyName,
+    live: Live,
+    clock: Clock,
+    counters: Striped<{ Count::Last as usize }>,
+}
+
+/// Options that may change while the cache runs.
+struct Live {
+    ttl_nanos: AtomicU64,
+    max_value_size: AtomicU64,
+    compression: AtomicBool,
+    compression_threshold: AtomicU64,
+}
+
+/// How a read went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// That many bytes were copied.
+    Copied(usize),
+    /// The value has that many bytes, more than the buffer; nothing was copied.
+    Truncated(usize),
+}
+
+/// A classic result: good for as long as the calling thread's lease.
+pub(crate) struct Lent {
+    pub(crate) data: *const u8,
+    pub(crate) len: usize,
+}
+
+/// Up to this many entries there is one shard, and eviction is in exact order. Fixed by the interface.
+const ONE_SHARD: u64 = 4096;
+
+/// Expired entries that a put frees beside its own work: more than one, so that the cache catches up with any burst;
+/// few, so that no put waits.
+const EXPIRED_PER_PUT: usize = 4;
+
+impl Memory {
+    pub(crate) fn open(options: &MemoryOptions, clock: Clock) -> Self {
+        let now = clock.now();
+        let shard = || CachePadded::new(Shard::new(options.policy, now));
+        let live = Live {
+            ttl_nanos: AtomicU64::new(0),
+            max_value_size: AtomicU64::new(0),
+            compression: AtomicBool::new(false),
+            compression_threshold: AtomicU64::new(0),
+        };
+        let memory = Self {
+            heap: Arc::new(Heap::new(options.jemalloc)),
+            hasher: RandomState::new(),
+            shards: (0..shard_count(options)).map(|_| shard()).collect(),
+            budget: Budget::new(options.entries(), options.max_bytes),
+            policy: options.policy,
+            live,
+            clock,
+            counters: Striped::new(),
+        };
+        memory.set_live(options);
+        memory
+    }
+
+    /// Stores a value, in place of an earlier one.
+    pub(crate) fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
+        self.check_lengths(key, value)?;
+        let block = self.compressed(value);
+        let payload = match &block {
+            Some(block) => Payload::Lz4 { block, original_len: value.len() as u32 },
+            None => Payload::Plain(value),
+        };
+        let now = self.clock.now();
+        let label = Label { hash: self.hash(key), deadline: self.deadline(now, ttl) };
+        let entry = Owned::new(&self.heap, label, key, payload).ok_or_else(Error::out_of_memory)?;
+        if self.budget.is_over_bytes(entry.size()) {
+            let (size, max) = (entry.size(), self.budget.max_bytes());
+            let message = format!("the entry takes {size} bytes, which is more than memory.max_bytes ({max})");
+            return Err(Error::new(Status::ValueTooLarge, message));
+        }
+        self.insert(label.hash, key, entry, now)?;
+        self.count(Count::Puts, 1);
+        if let Some(block) = block {
+            self.count(Count::CompressedPuts, 1);
+            self.count(Count::CompressionInput, value.len() as u64);
+            self.count(Count::CompressionOutput, block.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Copies a value out. `None` is a miss.
+    pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
+        let found = self.look_up(key, |entry| match entry.value() {
+            Ok(value) => Ok(match buffer.get_mut(..value.len()) {
+                Some(buffer) => {
+                    buffer.copy_from_slice(value);
+                    Read::Copied(value.len())
+                }
+                None => Read::Truncated(value.len()),
+            }),
+            Err(_) => Err(entry.pin(&self.heap)),
+        });
+        let pinned = match found {
+            None => return Ok(None),
+            Some(Ok(read)) => return Ok(Some(read)),
+            Some(Err(pinned)) => pinned,
+        };
+        let entry = pinned.entry();
+        let Err(compressed) = entry.value() else { return Err(damaged()) };
+        let len = compressed.original_len;
+        let Some(buffer) = buffer.get_mut(..len) else { return Ok(Some(Read::Truncated(len))) };
+        if lz4::decompress(compressed.block, buffer) {
+            Ok(Some(Read::Copied(len)))
+        } else {
+            Err(damaged())
+        }
+    }
+
+    /// A value that stays where it is until it is dropped. `None` is a miss.
+    pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
+        let Some(pinned) = self.look_up(key, |entry| entry.pin(&self.heap)) else { return Ok(None) };
+        let pinned = match self.decompressed(pinned.entry())? {
+            Some(copy) => Pinned::from_owned(copy, &self.heap),
+            None => pinned,
+        };
+        Ok(Some(Value::new(pinned, self.clock.clone())))
+    }
+
+    /// A value that stays where it is until the calling thread has made [`CLASSIC_RESULT_LIFETIME`] more such calls, or
+    /// ends, or the cache is dropped. `None` is a miss, which counts as such a call.
+    pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
+        let slot = lease::Slot::take().ok_or_else(Error::out_of_memory)?;
+        let found = self.look_up(key, |entry| match entry.value() {
+            Ok(value) => {
+                slot.hold(entry);
+                Ok(Lent { data: value.as_ptr(), len: value.len() })
+            }
+            Err(_) => Err((entry.pin(&self.heap), slot)),
+        });
+        let (pinned, slot) = match found {
+            None => return Ok(None),
+            Some(Ok(lent)) => return Ok(Some(lent)),
+            Some(Err(compressed)) => compressed,
+        };
+        let copy = self.decompressed(pinned.entry())?.ok_or_else(damaged)?.into_shared();
+        slot.hold(copy);
+        let lent = copy.value().map(|value| Lent { data: value.as_ptr(), len: value.len() });
+        // Retired from the first: the lease is all that holds it.
+        let shard = self.shard_of(pinned.entry().hash());
+        let mut state = self.lock(shard);
+        state.retire(copy, &self.heap);
+        self.unlock(state);
+        lent.map(Some).map_err(|_| damaged())
+    }
+
+    /// Removes a key; false when it was not there.
+    pub(crate) fn remove(&self, key: &[u8]) -> bool {
+        let (hash, now) = (self.hash(key), self.clock.now());
+        let mut state = self.lock(self.shard_of(hash));
+        let mut removed = false;
+        if let Some((_, entry)) = state.find(hash, key) {
+            if entry.is_expired(now) {
+                self.expire(&mut state, entry);
+            } else {
+                self.take_out(&mut state, entry, Count::Removals);
+                removed = true;
+            }
+        }
+        self.unlock(state);
+        removed
+    }
+
+    /// Whether a key is there; neither a request nor a use.
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        let (hash, now) = (self.hash(key), self.clock.now());
+        let state = self.lock(self.shard_of(hash));
+        state.find(hash, key).is_some_and(|(_, entry)| !entry.is_expired(now))
+    }
+
+    /// Finds a live entry, counts the request and the use, and lets `take` have the entry under the shard's lock.
+    fn look_up<R>(&self, key: &[u8], take: impl FnOnce(EntryRef) -> R) -> Option<R> {
+        let (hash, now) = (self.hash(key), self.clock.now());
+        let mut state = self.lock(self.shard_of(hash));
+        let found = match state.find(hash, key) {
+            Some((_, entry)) if !entry.is_expired(now) => {
+                state.touch(entry);
+                Some(take(entry))
+            }
+            Some((_, expired)) => {
+                self.expire(&mut state, expired);
+                None
+            }
+            None => None,
+        };
+        self.unlock(state);
+        self.count(if found.is_some() { Count::Hits } else { Count::Misses }, 1);
+        found
+    }
+
+    /// Puts an entry into its shard. A full cache evicts first, so that there are never too many entries.
+    fn insert(&self, hash: u64, key: &[u8], entry: Owned<'_>, now: Instant) -> Result<()> {
+        let home = self.shard_of(hash);
+        loop {
+            let mut state = self.lock(home);
+            for _ in 0..EXPIRED_PER_PUT {
+                let Some(due) = state.due(now) else { break };
+                self.expire(&mut state, due);
+            }
+            if !state.reserve(&self.heap) {
+                return Err(Error::out_of_memory());
+            }
+            let entry = match state.find(hash, key) {
+                Some((position, old)) => {
+                    let entry = entry.into_shared();
+                    state.replace(position, old, entry, &self.heap);
+                    entry
+                }
+                None if self.budget.reserve() || self.evict(&mut state) => {
+                    let entry = entry.into_shared();
+                    state.insert(entry);
+                    entry
+                }
+                None => {
+                    // The cache is full and this shard is empty: another shard has to give a place.
+                    self.unlock(state);
+                    self.shed(1, || self.budget.is_full());
+                    continue;
+                }
+            };
+            while self.budget.is_over_bytes(self.heap.held()) && state.victim().is_some_and(|victim| victim != entry) {
+                self.evict(&mut state);
+                self.budget.release(1);
+            }
+            self.unlock(state);
+            if self.budget.is_over_bytes(self.heap.held()) {
+                self.shed(1, || self.budget.is_over_bytes(self.heap.held()));
+            }
+            return Ok(());
+        }
+    }
+
+    /// Evicts one entry; its place in the budget is the caller's now. False when the shard is empty.
+    fn evict(&self, state: &mut State) -> bool {
+        let Some(victim) = state.victim() else { return false };
+        state.remove(victim, &self.heap);
+        self.count(Count::Evictions, 1);
+        true
+    }
+
+    fn expire(&self, state: &mut State, entry: EntryRef) {
+        self.take_out(state, entry, Count::Expirations);
+    }
+
+    fn take_out(&self, state: &mut State, entry: EntryRef, why: Count) {
+        state.remove(entry, &self.heap);
+        self.budget.release(1);
+        self.count(why, 1);
+    }
+
+    /// The plain form of a compressed entry in a block of its own; `None` when it is plain already.
+    fn decompressed(&self, entry: EntryRef) -> Result<Option<Owned<'_>>> {
+        let Err(compressed) = entry.value() else { return Ok(None) };
+        let label = Label { hash: entry.hash(), deadline: entry.deadline() };
+        let copy = Owned::zeroed(&self.heap, label, compressed.original_len);
+        let mut copy = copy.ok_or_else(Error::out_of_memory)?;
+        if lz4::decompress(compressed.block, copy.value_mut()) {
+            Ok(Some(copy))
+        } else {
+            Err(damaged())
+        }
+    }
+
+    fn compressed(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let wanted = self.live.compression.load(Relaxed)
+            && value.len() as u64 >= self.live.compression_threshold.load(Relaxed);
+        if wanted {
+            lz4::compress(value)
+        } else {
+            None
+        }
+    }
+
+    fn check_lengths(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        if key.len() > MAX_KEY_LEN {
+            let message = format!("the key has {} bytes; at most {MAX_KEY_LEN} are allowed", key.len());
+            return Err(Error::new(Status::KeyTooLarge, message));
+        }
+        let max = self.live.max_value_size.load(Relaxed);
+        if value.len() as u64 > max {
+            let message = format!("the value has {} bytes; memory.max_value_size allows {max}", value.len());
+            return Err(Error::new(Status::ValueTooLarge, message));
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, now: Instant, ttl: Ttl) -> Instant {
+        match ttl {
+            Ttl::Default => self.clock.deadline(now, Duration::from_nanos(self.live.ttl_nanos.load(Relaxed))),
+            Ttl::For(lifetime) => self.clock.deadline(now, lifetime),
+            Ttl::Forever => FOREVER,
+        }
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    fn shard_of(&self, hash: u64) -> &Shard {
+        // The top 16 bits, spread over the shards; the index uses others.
+        &self.shards[((hash >> 48) as usize * self.shards.len()) >> 16]
+    }
+
+    fn lock<'a>(&'a self, shard: &'a Shard) -> MutexGuard<'a, State> {
+        let (state, lost) = shard.lock(self.clock.now());
+        if lost == 0 {
+            return state;
+        }
+        self.budget.release(lost);
+        drop(state);
+        crate::log::error(|| format!("a panic left a part of the cache inconsistent; {lost} entries were dropped"));
+        self.lock(shard)
+    }
+
+    /// Releases a shard, then frees what can be freed.
+    fn unlock(&self, mut state: MutexGuard<'_, State>) {
+        let garbage: Garbage<'_> = state.collect_if_due(&self.heap);
+        drop(state);
+        drop(garbage);
+    }
+
+    fn count(&self, what: Count, by: u64) {
+        self.counters.add(what as usize, by);
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Nobody holds a value, so the arena goes as a whole, and with it every block.
+        if self.heap.is_arena() && Arc::get_mut(&mut self.heap).is_some() {
+            return;
+        }
+        for shard in &mut self.shards {
+            drop(shard.get_mut().take_all(&self.heap));
+        }
+    }
+}
+
+fn shard_count(options: &MemoryOptions) -> u64 {
+    let entries = options.entries();
+    if options.shards != 0 {
+        return options.shards;
+    }
+    if entries <= ONE_SHARD {
+        return 1;
+    }
+    // Four a core, so that two threads seldom meet; at least 2,048 entries each, so that a shard's order is nearly the
+    // cache's.
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let enough = (4 * cores).next_power_of_two().min(64);
+    if entries == UNBOUNDED {
+        enough
+    } else {
+        enough.min(entries / (ONE_SHARD / 2)).max(1)
+    }
+}
+
+fn damaged() -> Error {
+    Error::new(Status::Internal, "a compressed value in memory does not decompress: the memory was overwritten")
+}
