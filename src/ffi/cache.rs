@@ -56,13 +56,18 @@ pub unsafe extern "C" fn catzilla_cache_open(
 /// A handle for a new cache.
 pub(super) fn open(options: &Options) -> Result<*mut catzilla_cache_t> {
     quiet_panics();
-    Ok(Arc::into_raw(Cache::open(options)?).cast_mut().cast())
+    Ok(into_handle(Cache::open(options)?))
 }
 
-/// Ends a handle that [`open`] made; NULL is fine.
+/// The C handle of a cache that a Rust program has opened and shares with C code. Ended by `catzilla_cache_destroy`.
+pub fn into_handle(cache: Arc<Cache>) -> *mut catzilla_cache_t {
+    Arc::into_raw(cache).cast_mut().cast()
+}
+
+/// Ends a handle that [`into_handle`] made; NULL is fine.
 pub(super) fn close(cache: *mut catzilla_cache_t) {
     if !cache.is_null() {
-        // SAFETY: not NULL, so from `open` and not closed before.
+        // SAFETY: not NULL, so from `into_handle` and not closed before.
         drop(unsafe { Arc::from_raw(cache.cast::<Cache>()) });
     }
 }

@@ -1,0 +1,457 @@
+//! Runs a stream of bytes as calls of the C interface on a tiny cache, beside a model that is too simple to be wrong, and
+//! compares every answer. The model test feeds it random streams, the fuzz target those that a fuzzer finds.
+//!
+//! Tiny (a capacity of a few entries, six keys), so that eviction, replacement, expiry and reuse of memory happen all the
+//! time; one shard and a clock moved by hand, so that there is one right answer to everything.
+#![allow(unsafe_code)]
+
+use catzilla_cache::ffi::cache::{
+    catzilla_cache_contains, catzilla_cache_purge, catzilla_cache_put, catzilla_cache_read, catzilla_cache_remove,
+    catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PREFIX,
+};
+use catzilla_cache::ffi::classic::{
+    catzilla_cache_clear, catzilla_cache_configure, catzilla_cache_delete, catzilla_cache_destroy,
+    catzilla_cache_exists, catzilla_cache_expire_entries, catzilla_cache_get, catzilla_cache_get_stats,
+    catzilla_cache_memory_usage, catzilla_cache_resize, catzilla_cache_set, catzilla_release_results,
+};
+use catzilla_cache::ffi::statistics::{catzilla_cache_statistics, catzilla_statistics_t};
+use catzilla_cache::ffi::status::{CATZILLA_NOT_FOUND, CATZILLA_OK, CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE};
+use catzilla_cache::ffi::types::cache_config_t;
+use catzilla_cache::ffi::value::{
+    catzilla_cache_acquire, catzilla_value_data, catzilla_value_release, catzilla_value_size, catzilla_value_t,
+};
+use catzilla_cache::{Cache, Clock, ManualTime, Options, CLASSIC_RESULT_LIFETIME};
+use std::collections::VecDeque;
+use std::ffi::{c_char, c_void, CStr};
+use std::ptr::null_mut;
+use std::time::Duration;
+
+const KEYS: [&CStr; 6] = [c"", c"a", c"b", c"ab", c"a longer key than the others", c"abc"];
+const MAX_VALUE: usize = 3_000;
+const DEFAULT_TTL: u64 = 3_600_000;
+
+/// Reads numbers off a stream; zeros when it has ended.
+struct Stream<'a>(&'a [u8]);
+
+impl Stream<'_> {
+    fn next(&mut self) -> usize {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        usize::from(*first)
+    }
+}
+
+/// What the cache should hold: least recently used first. Times in milliseconds.
+#[derive(Default)]
+struct Model {
+    entries: Vec<Expected>,
+    capacity: usize,
+    now: u64,
+    hits: u64,
+    misses: u64,
+    evictions: u64,
+    expirations: u64,
+}
+
+#[derive(Clone)]
+struct Expected {
+    key: usize,
+    value: Vec<u8>,
+    deadline: u64,
+}
+
+impl Model {
+    fn position(&self, key: usize) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.key == key)
+    }
+
+    /// The entry if it is there and alive. A dead one that was met is gone.
+    fn meet(&mut self, key: usize) -> Option<usize> {
+        let at = self.position(key)?;
+        if self.entries[at].deadline <= self.now {
+            self.entries.remove(at);
+            self.expirations += 1;
+            return None;
+        }
+        Some(at)
+    }
+
+    fn request(&mut self, key: usize) -> Option<Vec<u8>> {
+        match self.meet(key) {
+            Some(at) => {
+                self.hits += 1;
+                let entry = self.entries.remove(at);
+                self.entries.push(entry.clone());
+                Some(entry.value)
+            }
+            None => {
+                self.misses += 1;
+                None
+            }
+        }
+    }
+
+    fn store(&mut self, key: usize, value: Vec<u8>, ttl: u64) {
+        self.expire();
+        if let Some(at) = self.position(key) {
+            self.entries.remove(at);
+        } else if self.entries.len() == self.capacity {
+            self.entries.remove(0);
+            self.evictions += 1;
+        }
+        self.entries.push(Expected { key, value, deadline: self.now.saturating_add(ttl) });
+    }
+
+    fn remove(&mut self, key: usize) -> bool {
+        self.meet(key).map(|at| self.entries.remove(at)).is_some()
+    }
+
+    fn shrink(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        let surplus = self.entries.len().saturating_sub(capacity);
+        self.entries.drain(..surplus);
+        self.evictions += surplus as u64;
+    }
+
+    /// Drops all that are dead. A put sweeps up to four of them, which is all there can be: the capacity is at most four.
+    fn expire(&mut self) {
+        let now = self.now;
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.deadline > now);
+        self.expirations += (before - self.entries.len()) as u64;
+    }
+}
+
+/// A value that can be told from every other by its length and its bytes; above the threshold some compress.
+fn value(seed: usize) -> Vec<u8> {
+    let len = match seed % 5 {
+        0 => seed % 3,
+        1 | 2 => 10 + seed % 90,
+        3 => 64 + seed % 2_000,
+        _ => 1_000,
+    };
+    (0..len).map(|i| if seed % 2 == 0 { (seed / 2) as u8 } else { (i * 31 + seed * 7 + i * i) as u8 }).collect()
+}
+
+struct Run {
+    cache: *mut catzilla_cache_t,
+    time: ManualTime,
+    model: Model,
+    /// Classic results that are still good, with what they should read.
+    results: VecDeque<(*const u8, Vec<u8>)>,
+    /// Values held, with what they should read.
+    values: Vec<(*mut catzilla_value_t, Vec<u8>)>,
+    puts: usize,
+}
+
+/// Runs `bytes` as calls. Panics when an answer is wrong.
+pub(crate) fn run(bytes: &[u8]) {
+    let mut stream = Stream(bytes);
+    let mut run = Run::new(1 + stream.next() % 4, stream.next() % 2 == 0);
+    while !stream.0.is_empty() {
+        run.step(&mut stream);
+        run.check_what_is_held();
+    }
+    run.end();
+}
+
+impl Run {
+    fn new(capacity: usize, compression: bool) -> Self {
+        let mut options = Options::new();
+        let set = |options: &mut Options, name, text: &str| {
+            options.set(name, text).expect("the interpreter knows the options");
+        };
+        set(&mut options, "memory.capacity", &capacity.to_string());
+        set(&mut options, "memory.max_value_size", &MAX_VALUE.to_string());
+        set(&mut options, "memory.compression", if compression { "on" } else { "off" });
+        set(&mut options, "memory.compression_threshold", "64");
+        let (clock, time) = Clock::manual();
+        let cache = into_handle(Cache::with_clock(&options, clock).expect("nothing to refuse"));
+        let model = Model { capacity, ..Model::default() };
+        Self { cache, time, model, results: VecDeque::new(), values: Vec::new(), puts: 0 }
+    }
+
+    fn step(&mut self, stream: &mut Stream<'_>) {
+        let operation = stream.next();
+        let key = stream.next() % KEYS.len();
+        match operation % 20 {
+            0..=2 => self.classic_set(key, stream.next()),
+            3..=4 => self.put(key, stream.next()),
+            5..=7 => self.classic_get(key),
+            8 => self.read(key, stream.next()),
+            9 => self.acquire(key),
+            10 => self.release(stream.next()),
+            11 => self.delete(key, stream.next() % 2 == 0),
+            12 => self.exists(key),
+            13 => self.advance(stream.next()),
+            14 => self.expire(),
+            15 => self.resize(1 + stream.next() % 4, stream.next() % 2 == 0),
+            16 => self.clear(stream.next() % 2 == 0),
+            17 => self.purge_prefix(key),
+            18 => self.refused(key),
+            _ => {
+                catzilla_release_results();
+                self.results.clear();
+            }
+        }
+        self.check_figures();
+    }
+
+    fn classic_set(&mut self, key: usize, seed: usize) {
+        let value = self.next_value(seed);
+        let ttl = seed % 4;
+        let (text, data) = (KEYS[key].as_ptr(), value.as_ptr().cast::<c_void>());
+        // SAFETY: a live cache, a text, and as many bytes as are told.
+        let answer = unsafe { catzilla_cache_set(self.cache, text, data, value.len(), ttl as u32) };
+        assert_eq!(answer, 0);
+        self.model.store(key, value, if ttl == 0 { DEFAULT_TTL } else { ttl as u64 * 1_000 });
+    }
+
+    fn put(&mut self, key: usize, seed: usize) {
+        let value = self.next_value(seed);
+        let ttl = match seed % 3 {
+            0 => 0,
+            1 => 1_500,
+            _ => u64::MAX,
+        };
+        let (bytes, len) = bytes(key);
+        // SAFETY: a live cache, and as many bytes as are told.
+        let answer = unsafe { catzilla_cache_put(self.cache, bytes, len, value.as_ptr().cast(), value.len(), ttl) };
+        assert_eq!(answer, CATZILLA_OK);
+        self.model.store(key, value, if ttl == 0 { DEFAULT_TTL } else { ttl });
+    }
+
+    /// Different from every earlier one.
+    fn next_value(&mut self, seed: usize) -> Vec<u8> {
+        self.puts += 1;
+        value(seed + 256 * (self.puts % 1_000))
+    }
+
+    fn classic_get(&mut self, key: usize) {
+        // SAFETY: a live cache and a text.
+        let result = unsafe { catzilla_cache_get(self.cache, KEYS[key].as_ptr()) };
+        let expected = self.model.request(key);
+        assert_eq!(result.found, expected.is_some());
+        let data = result.data.cast_const().cast::<u8>();
+        if let Some(expected) = expected {
+            assert!(!data.is_null() && data.addr() % 16 == 0);
+            assert_eq!(result.size, expected.len());
+            self.results.push_back((data, expected));
+        } else {
+            assert!(data.is_null() && result.size == 0);
+            self.results.push_back((std::ptr::NonNull::dangling().as_ptr(), Vec::new()));
+        }
+        if self.results.len() > CLASSIC_RESULT_LIFETIME {
+            self.results.pop_front();
+        }
+    }
+
+    fn read(&mut self, key: usize, capacity: usize) {
+        let mut buffer = vec![0xAA_u8; if capacity % 2 == 0 { MAX_VALUE } else { capacity }];
+        let mut len = usize::MAX;
+        let (bytes, key_len) = bytes(key);
+        let out = buffer.as_mut_ptr().cast();
+        // SAFETY: a live cache, as many bytes as are told, and a buffer of that capacity.
+        let answer = unsafe { catzilla_cache_read(self.cache, bytes, key_len, out, buffer.len(), &mut len) };
+        match self.model.request(key) {
+            None => assert_eq!((answer, len), (CATZILLA_NOT_FOUND, 0)),
+            Some(value) if value.len() > buffer.len() => {
+                assert_eq!((answer, len), (CATZILLA_TRUNCATED, value.len()));
+                assert!(buffer.iter().all(|byte| *byte == 0xAA));
+            }
+            Some(value) => {
+                assert_eq!((answer, len), (CATZILLA_OK, value.len()));
+                assert_eq!(&buffer[..len], value);
+                assert!(buffer[len..].iter().all(|byte| *byte == 0xAA));
+            }
+        }
+    }
+
+    fn acquire(&mut self, key: usize) {
+        let mut value = null_mut();
+        let (bytes, len) = bytes(key);
+        // SAFETY: a live cache, and as many bytes as are told.
+        let answer = unsafe { catzilla_cache_acquire(self.cache, bytes, len, &mut value) };
+        match self.model.request(key) {
+            None => assert!(answer == CATZILLA_NOT_FOUND && value.is_null()),
+            Some(expected) => {
+                assert_eq!(answer, CATZILLA_OK);
+                self.values.push((value, expected));
+            }
+        }
+    }
+
+    fn release(&mut self, which: usize) {
+        if !self.values.is_empty() {
+            let (value, _) = self.values.swap_remove(which % self.values.len());
+            // SAFETY: acquired and not released before.
+            unsafe { catzilla_value_release(value) };
+        }
+    }
+
+    fn delete(&mut self, key: usize, classic: bool) {
+        let (bytes, len) = bytes(key);
+        // SAFETY: a live cache, a text, as many bytes as are told.
+        let (deleted, removed) = unsafe {
+            match classic {
+                true => (catzilla_cache_delete(self.cache, KEYS[key].as_ptr()), -1),
+                false => (-1, catzilla_cache_remove(self.cache, bytes, len)),
+            }
+        };
+        let expected = self.model.remove(key);
+        if classic {
+            assert_eq!(deleted == 0, expected);
+        } else {
+            assert_eq!(removed, if expected { CATZILLA_OK } else { CATZILLA_NOT_FOUND });
+        }
+    }
+
+    fn exists(&mut self, key: usize) {
+        let (bytes, len) = bytes(key);
+        // SAFETY: a live cache, a text, as many bytes as are told.
+        let (exists, contains) = unsafe {
+            (catzilla_cache_exists(self.cache, KEYS[key].as_ptr()), catzilla_cache_contains(self.cache, bytes, len))
+        };
+        let expected = self.model.position(key).is_some_and(|at| self.model.entries[at].deadline > self.model.now);
+        assert_eq!(exists, expected);
+        assert_eq!(contains == CATZILLA_OK, expected);
+    }
+
+    fn advance(&mut self, by: usize) {
+        let millis = [1, 500, 999, 1_000, 2_500, DEFAULT_TTL][by % 6];
+        self.time.advance(Duration::from_millis(millis));
+        self.model.now += millis;
+    }
+
+    fn expire(&mut self) {
+        let before = self.model.expirations;
+        self.model.expire();
+        // SAFETY: a live cache.
+        let expired = unsafe { catzilla_cache_expire_entries(self.cache) };
+        assert_eq!(expired as u64, self.model.expirations - before);
+    }
+
+    fn resize(&mut self, capacity: usize, by_configure: bool) {
+        let config = cache_config_t {
+            capacity,
+            bucket_count: 7,
+            default_ttl: 0,
+            max_value_size: MAX_VALUE,
+            compression_enabled: capacity % 2 == 0,
+            jemalloc_enabled: true,
+        };
+        // SAFETY: a live cache and a struct.
+        let answer = unsafe {
+            match by_configure {
+                true => catzilla_cache_configure(self.cache, &config),
+                false => catzilla_cache_resize(self.cache, capacity),
+            }
+        };
+        assert_eq!(answer, 0);
+        self.model.shrink(capacity);
+    }
+
+    fn clear(&mut self, classic: bool) {
+        let mut removed = 0;
+        // SAFETY: a live cache; no selector is needed.
+        unsafe {
+            match classic {
+                true => catzilla_cache_clear(self.cache),
+                false => {
+                    let answer =
+                        catzilla_cache_purge(self.cache, CATZILLA_PURGE_ALL, std::ptr::null(), 0, &mut removed);
+                    assert_eq!((answer, removed), (CATZILLA_OK, self.model.entries.len() as u64));
+                }
+            }
+        }
+        self.model.entries.clear();
+    }
+
+    fn purge_prefix(&mut self, key: usize) {
+        let (bytes, len) = bytes(key);
+        let mut removed = u64::MAX;
+        // SAFETY: a live cache, as many bytes as are told.
+        let answer = unsafe { catzilla_cache_purge(self.cache, CATZILLA_PURGE_PREFIX, bytes, len, &mut removed) };
+        let prefix = KEYS[key].to_bytes();
+        let now = self.model.now;
+        let mut expected = 0;
+        let mut expired = 0;
+        self.model.entries.retain(|entry| {
+            let matches = KEYS[entry.key].to_bytes().starts_with(prefix);
+            expected += u64::from(matches && entry.deadline > now);
+            expired += u64::from(matches && entry.deadline <= now);
+            !matches
+        });
+        self.model.expirations += expired;
+        assert_eq!((answer, removed), (CATZILLA_OK, expected));
+    }
+
+    /// What must change nothing.
+    fn refused(&mut self, key: usize) {
+        let long = vec![1_u8; MAX_VALUE + 1];
+        let (bytes, len) = bytes(key);
+        // SAFETY: a live cache, as many bytes as are told; NULL is what is being tried.
+        unsafe {
+            let answer = catzilla_cache_put(self.cache, bytes, len, long.as_ptr().cast(), long.len(), 0);
+            assert_eq!(answer, CATZILLA_VALUE_TOO_LARGE);
+            let text: *const c_char = KEYS[key].as_ptr();
+            assert_eq!(catzilla_cache_set(self.cache, text, long.as_ptr().cast(), long.len(), 1), -1);
+            assert_eq!(catzilla_cache_set(self.cache, text, std::ptr::null(), 0, 1), -1);
+            assert_eq!(catzilla_cache_resize(self.cache, 0), -1);
+            assert_eq!(catzilla_cache_configure(self.cache, std::ptr::null()), -1);
+        }
+    }
+
+    fn check_what_is_held(&self) {
+        for (data, expected) in &self.results {
+            // SAFETY: the result is still within its lifetime; that this reads right is what is being tested.
+            let found = unsafe { std::slice::from_raw_parts(*data, expected.len()) };
+            assert_eq!(found, expected);
+        }
+        for (value, expected) in &self.values {
+            // SAFETY: acquired and not released.
+            let found = unsafe {
+                std::slice::from_raw_parts(catzilla_value_data(*value).cast::<u8>(), catzilla_value_size(*value))
+            };
+            assert_eq!(found, expected);
+        }
+    }
+
+    fn check_figures(&self) {
+        // SAFETY: a live cache.
+        let (figures, usage) =
+            unsafe { (catzilla_cache_get_stats(self.cache), catzilla_cache_memory_usage(self.cache)) };
+        let model = &self.model;
+        assert_eq!((figures.hits, figures.misses), (model.hits, model.misses));
+        assert_eq!(figures.total_requests, model.hits + model.misses);
+        assert_eq!(figures.evictions, model.evictions);
+        assert_eq!(figures.size, model.entries.len() as u64);
+        assert_eq!(figures.capacity, model.capacity as u64);
+        assert_eq!(figures.memory_usage, usage as u64);
+        let keys: usize = model.entries.iter().map(|entry| KEYS[entry.key].count_bytes()).sum();
+        assert!(usage >= keys + 64 * model.entries.len());
+        let mut statistics = catzilla_statistics_t { struct_size: size_of::<catzilla_statistics_t>(), ..Default::default() };
+        // SAFETY: a live cache and a struct of that size.
+        assert_eq!(unsafe { catzilla_cache_statistics(self.cache, &mut statistics) }, CATZILLA_OK);
+        assert_eq!(statistics.memory_expirations, model.expirations);
+        assert_eq!(statistics.memory_bytes, usage as u64);
+        let entries = usage as u64 - statistics.memory_index_bytes;
+        assert_eq!(entries == 0, model.entries.is_empty());
+    }
+
+    /// Destroys the cache; what was acquired outlives it.
+    fn end(mut self) {
+        // SAFETY: a live cache that nobody uses any more.
+        unsafe { catzilla_cache_destroy(self.cache) };
+        self.results.clear();
+        self.check_what_is_held();
+        for (value, _) in std::mem::take(&mut self.values) {
+            // SAFETY: acquired and not released before.
+            unsafe { catzilla_value_release(value) };
+        }
+    }
+}
+
+fn bytes(key: usize) -> (*const c_void, usize) {
+    (KEYS[key].as_ptr().cast(), KEYS[key].count_bytes())
+}

@@ -1,0 +1,18 @@
+//! Random calls of the whole C interface against a naive model, on tiny caches.
+
+mod interpreter;
+
+use proptest::prelude::{any, prop, proptest, ProptestConfig};
+
+/// Under Miri every step costs a thousand times as much.
+const CASES: u32 = if cfg!(miri) { 3 } else { 2_000 };
+const LONGEST: usize = if cfg!(miri) { 150 } else { 900 };
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_calls_answers_as_the_model_does(bytes in prop::collection::vec(any::<u8>(), 0..LONGEST)) {
+        interpreter::run(&bytes);
+    }
+}

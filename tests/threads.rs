@@ -1,0 +1,245 @@
+//! Every call from several threads on few keys of tiny caches. Values prove themselves: each says which key it belongs to
+//! and carries a checksum, so a value that is torn, stale memory, or another key's is noticed by whoever reads it.
+//!
+//! Run as it is for a short form; `CATZILLA_SOAK_SECONDS` makes it go on for that long. The sanitizers run it too.
+
+use catzilla_cache::{Cache, Options, Purge, Read, Ttl};
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const THREADS: u64 = 4;
+const KEYS: u64 = 12;
+
+/// Calls of one thread, unless a time is given.
+const CALLS: u64 = if cfg!(miri) { 150 } else { 40_000 };
+
+fn soak() -> Option<Duration> {
+    let seconds = std::env::var("CATZILLA_SOAK_SECONDS").ok()?;
+    Some(Duration::from_secs(seconds.parse().expect("CATZILLA_SOAK_SECONDS is a number of seconds")))
+}
+
+/// A small generator, different for each seed; the tests have to be the same every time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    }
+}
+
+fn key(number: u64) -> String {
+    format!("key-{number}{}", "-".repeat(number as usize % 5))
+}
+
+/// Key, salt, length and a filling made of them, then their checksum.
+fn proving_value(key: u64, salt: u64) -> Vec<u8> {
+    let len = (salt % 61 * (salt % 37)) as usize;
+    let mut value = Vec::with_capacity(24 + len);
+    value.extend(key.to_le_bytes());
+    value.extend(salt.to_le_bytes());
+    // Every other one compresses well.
+    value.extend((0..len as u64).map(|i| if salt % 2 == 0 { key as u8 } else { (i * i + salt) as u8 }));
+    let sum = checksum(&value);
+    value.extend(sum.to_le_bytes());
+    value
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn assert_proves(value: &[u8], key: u64) {
+    assert!(value.len() >= 24, "a value of {} bytes was never stored", value.len());
+    let (body, sum) = value.split_at(value.len() - 8);
+    assert_eq!(u64::from_le_bytes(sum.try_into().unwrap()), checksum(body), "a torn value");
+    assert_eq!(u64::from_le_bytes(body[..8].try_into().unwrap()), key, "another key's value");
+}
+
+fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
+    let mut random = Random(seed * 0x9E37_79B9 + 1);
+    let mut buffer = vec![0; 4_096];
+    let mut held = std::collections::VecDeque::new();
+    for call in 0.. {
+        if call >= calls || stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let number = random.next() % KEYS;
+        let name = key(number);
+        let name = name.as_bytes();
+        match random.next() % 100 {
+            0..=29 => {
+                let ttl = match random.next() % 4 {
+                    0 => Ttl::For(Duration::from_millis(1 + random.next() % 20)),
+                    1 => Ttl::Forever,
+                    _ => Ttl::Default,
+                };
+                cache.put(name, &proving_value(number, random.next()), ttl).unwrap();
+            }
+            30..=54 => match cache.read(name, &mut buffer).unwrap() {
+                Some(Read::Copied(len)) => assert_proves(&buffer[..len], number),
+                Some(Read::Truncated(len)) => panic!("a value of {len} bytes was never stored"),
+                None => {}
+            },
+            55..=79 => {
+                if let Some(value) = cache.acquire(name).unwrap() {
+                    assert_proves(&value, number);
+                    held.push_back((value, number));
+                }
+                if held.len() > 20 {
+                    let (value, number) = held.pop_front().unwrap();
+                    assert_proves(&value, number);
+                }
+            }
+            80..=89 => drop(cache.remove(name)),
+            90..=93 => drop(cache.contains(name)),
+            94..=95 => drop(cache.sweep()),
+            96 => drop(cache.purge(Purge::Prefix(b"key-1"))),
+            97 if random.next() % 10 == 0 => drop(cache.purge(Purge::All)),
+            98 => assert!(cache.statistics().memory.entries <= cache.statistics().memory.capacity),
+            _ => {
+                let figures = cache.statistics();
+                assert!((0.0..=1.0).contains(&figures.hit_ratio));
+            }
+        }
+    }
+    for (value, number) in held {
+        assert_proves(&value, number);
+    }
+}
+
+fn all_threads_on(options: &[(&str, &str)]) {
+    let mut table = Options::new();
+    for (name, value) in options {
+        table.set(name, value).unwrap();
+    }
+    let cache = Cache::open(&table).unwrap();
+    let stop = AtomicBool::new(false);
+    let calls = if soak().is_some() { u64::MAX } else { CALLS };
+    std::thread::scope(|scope| {
+        for seed in 0..THREADS {
+            let (cache, stop) = (&cache, &stop);
+            scope.spawn(move || mixed_calls(cache, seed, stop, calls));
+        }
+        if let Some(time) = soak() {
+            std::thread::sleep(time);
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    // When nobody uses the cache, the books balance to the byte.
+    cache.purge(Purge::All);
+    let memory = cache.statistics().memory;
+    assert_eq!((memory.entries, memory.bytes, memory.index_bytes), (0, 0, 0));
+    assert_eq!(memory.lent_bytes, 0, "this test has made no classic look-up and holds nothing any more");
+    assert_eq!(memory.puts > 0, memory.evictions + memory.expirations + memory.removals > 0);
+}
+
+#[test]
+fn one_entry_shared_by_all_threads() {
+    all_threads_on(&[("memory.capacity", "1")]);
+}
+
+#[test]
+fn a_few_entries_in_one_shard() {
+    all_threads_on(&[("memory.capacity", "8"), ("memory.compression_threshold", "64")]);
+}
+
+#[test]
+fn more_shards_than_entries() {
+    all_threads_on(&[("memory.capacity", "3"), ("memory.shards", "7")]);
+}
+
+#[test]
+fn a_bound_on_bytes_and_the_systems_allocator() {
+    all_threads_on(&[("memory.max_bytes", "64KiB"), ("memory.shards", "2"), ("memory.jemalloc", "off")]);
+}
+
+/// The count of entries never passes the capacity, not even for a moment, while threads fight over the places.
+#[test]
+fn there_are_never_more_entries_than_the_capacity() {
+    let mut options = Options::new();
+    options.set("memory.capacity", "5").unwrap().set("memory.shards", "3").unwrap();
+    let cache = Cache::open(&options).unwrap();
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (cache, done) = (&cache, &done);
+            scope.spawn(move || {
+                for i in 0..CALLS / 4 {
+                    cache.put(format!("{thread}:{i}").as_bytes(), b"x", Ttl::Forever).unwrap();
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        while done.load(Ordering::Relaxed) < THREADS {
+            assert!(cache.statistics().memory.entries <= 5);
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(cache.statistics().memory.entries, 5);
+}
+
+/// Classic results, through the C interface: what a thread was given stays as it was for 64 further look-ups, while other
+/// threads overwrite, delete, evict and clear.
+#[test]
+#[allow(unsafe_code)]
+fn classic_results_stay_as_they_were_for_their_lifetime() {
+    use catzilla_cache::ffi::cache::{catzilla_cache_t, into_handle};
+    use catzilla_cache::ffi::classic::{catzilla_cache_destroy, catzilla_cache_get};
+    use catzilla_cache::CLASSIC_RESULT_LIFETIME;
+    use std::collections::VecDeque;
+
+    struct Handle(*mut catzilla_cache_t);
+    // SAFETY: a handle may be used by any thread.
+    unsafe impl Sync for Handle {}
+
+    let mut options = Options::new();
+    options.set("memory.capacity", "4").unwrap().set("memory.compression_threshold", "128").unwrap();
+    let cache = Cache::open(&options).unwrap();
+    let handle = Handle(into_handle(Arc::clone(&cache)));
+    let readers_left = AtomicU64::new(2);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 10..12 {
+            let (cache, stop) = (&cache, &stop);
+            scope.spawn(move || mixed_calls(cache, seed, stop, u64::MAX));
+        }
+        for seed in 1..3 {
+            let (handle, readers_left, stop, begun) = (&handle, &readers_left, &stop, Instant::now());
+            scope.spawn(move || {
+                let mut random = Random(seed);
+                let mut results = VecDeque::new();
+                for call in 0.. {
+                    if soak().map_or(call >= CALLS / 4, |time| begun.elapsed() >= time) {
+                        break;
+                    }
+                    let number = random.next() % KEYS;
+                    let name = CString::new(key(number)).unwrap();
+                    // SAFETY: a live handle and a text.
+                    let result = unsafe { catzilla_cache_get(handle.0, name.as_ptr()) };
+                    results.push_back((result, number));
+                    if results.len() > CLASSIC_RESULT_LIFETIME {
+                        results.pop_front();
+                    }
+                    for (result, number) in results.iter().filter(|(result, _)| result.found) {
+                        // SAFETY: the result is within its lifetime.
+                        let value = unsafe { std::slice::from_raw_parts(result.data.cast::<u8>(), result.size) };
+                        assert_proves(value, *number);
+                    }
+                }
+                if readers_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    // Both readers have ended, and with them their leases.
+    cache.purge(Purge::All);
+    assert_eq!(cache.statistics().memory.lent_bytes, 0);
+    // SAFETY: nobody uses the handle any more.
+    unsafe { catzilla_cache_destroy(handle.0) };
+}
