@@ -46,7 +46,7 @@
  *
  *  - Old data after destroy, or a crash while reading it: a classic result does not outlive its cache; use acquire.
  *  - A classic result changes under the eyes of a thread that holds more than 64 of them: hold values with acquire.
- *  - Every statistics call fails: struct_size was not set to sizeof(catzilla_statistics_t).
+ *  - Every figure of the statistics is 0: struct_size was not set to sizeof(catzilla_statistics_t) before the call.
  *  - create returns NULL: a capacity of 0; catzilla_last_error_message() says so.
  */
 
@@ -286,7 +286,8 @@ catzilla_status_t catzilla_cache_put(catzilla_cache_t *cache,
  * Copies the value of `key` into `buffer`, and its length into `*value_len`.
  *
  * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` (`*value_len` is 0); `CATZILLA_TRUNCATED` when `capacity` is too small
- * (nothing is copied, `*value_len` is what is needed). `buffer` may be NULL when `capacity` is 0.
+ * (nothing is copied, `*value_len` is what is needed; it counts as a use, but not yet as a request). `buffer` may be NULL
+ * when `capacity` is 0.
  */
 catzilla_status_t catzilla_cache_read(catzilla_cache_t *cache,
                                       const void *key,
@@ -313,7 +314,7 @@ catzilla_status_t catzilla_cache_contains(catzilla_cache_t *cache, const void *k
  * Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
  * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
  *
- * Returns: `CATZILLA_OK`, also when there were none. Cost: looks at every entry; one shard at a time is locked.
+ * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost: looks at every entry; one shard at a time is locked.
  */
 catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
                                        catzilla_purge_t what,
@@ -423,8 +424,8 @@ typedef struct catzilla_statistics catzilla_statistics_t;
 /**
  * Fills `*statistics`, as far as its `struct_size` says that the caller knows the struct.
  *
- * Returns: `CATZILLA_OK`; `CATZILLA_INVALID_ARGUMENT` when `struct_size` is smaller than itself, which means that it was
- * forgotten. Cost: looks into every shard; not for every request.
+ * Returns: `CATZILLA_OK`, whatever the size; when it is smaller than itself, which means that it was forgotten, nothing is
+ * filled, and the logger is told. Cost: looks into every shard; not for every request.
  */
 catzilla_status_t catzilla_cache_statistics(catzilla_cache_t *cache,
                                             catzilla_statistics_t *statistics);

@@ -7,7 +7,8 @@
 use crate::log;
 use std::cell::UnsafeCell;
 use std::mem::transmute;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A cache, as a fork sees it.
 pub(crate) trait Forks: Send + Sync {
@@ -27,21 +28,29 @@ type Caches = Vec<Weak<dyn Forks>>;
 
 static CACHES: Mutex<Caches> = Mutex::new(Vec::new());
 
-/// From now on a fork waits for this cache and leaves it whole.
-pub(crate) fn register(cache: &Arc<impl Forks + 'static>) {
-    static HANDLERS: Once = Once::new();
-    let cache: Arc<dyn Forks> = Arc::clone(cache) as _;
-    {
-        let mut caches = caches();
-        caches.retain(|cache| cache.strong_count() > 0);
-        caches.push(Arc::downgrade(&cache));
+/// Makes a cache that every fork from now on waits for and leaves whole. A fork also waits for `make`, so that nothing
+/// that is set up on first use is found half set up in the child; `make` must not call back into the host.
+pub(crate) fn open<C: Forks + 'static>(make: impl FnOnce() -> Arc<C>) -> Arc<C> {
+    install_handlers();
+    let mut caches = caches();
+    caches.retain(|cache| cache.strong_count() > 0);
+    let cache = make();
+    let weak: Weak<C> = Arc::downgrade(&cache);
+    caches.push(weak);
+    cache
+}
+
+fn install_handlers() {
+    // Not a `Once`: a fork in the middle of one would leave the child waiting for a thread that it does not have.
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.swap(true, Ordering::Relaxed) {
+        return;
     }
-    // After the first allocation, so that the allocator's own handlers were registered before: handlers before a fork
+    // The allocator's own handlers must be registered first, which its first allocation has done: handlers before a fork
     // run in reverse order, and ours allocate.
-    HANDLERS.call_once(|| {
-        // SAFETY: the handlers stay loaded, since the library is linked with -z nodelete.
-        unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
-    });
+    drop(std::hint::black_box(Box::new(0_u8)));
+    // SAFETY: the handlers stay loaded, since the library is linked with -z nodelete.
+    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
 }
 
 fn caches() -> MutexGuard<'static, Caches> {

@@ -419,7 +419,10 @@ mod tests {
     fn a_refusal_names_the_option_what_was_given_and_what_is_allowed() {
         let range = error("memory.capacity", "0");
         assert_eq!(range.status(), Status::OptionOutOfRange);
-        assert_eq!(range.message(), "`memory.capacity` was given `0`, which is out of range; allowed: 1 or more or `unlimited`");
+        assert_eq!(
+            range.message(),
+            "`memory.capacity` was given `0`, which is out of range; allowed: 1 or more or `unlimited`"
+        );
         assert_eq!(error("memory.capacity", "ten").status(), Status::InvalidOption);
         assert_eq!(error("memory.capacity", "-1").status(), Status::InvalidOption);
         assert_eq!(error("memory.capacity", "99999999999999999999999").status(), Status::OptionOutOfRange);

@@ -71,7 +71,10 @@ const UNSAFE_ROOMS: [&str; 9] = [
 fn unsafe_code_is_allowed_in_its_rooms_only() {
     let mut allowing: Vec<String> = sources()
         .into_iter()
-        .filter(|(_, text)| text.lines().any(|line| line.starts_with("#![allow(unsafe_code") || line.starts_with("    #![allow(unsafe_code")))
+        .filter(|(_, text)| {
+            text.lines()
+                .any(|line| line.starts_with("#![allow(unsafe_code") || line.starts_with("    #![allow(unsafe_code"))
+        })
         .map(|(name, _)| name)
         .collect();
     allowing.sort();

@@ -40,9 +40,13 @@ impl Cache {
     ///
     /// As [`Cache::open`].
     pub fn with_clock(options: &Options, clock: Clock) -> Result<Arc<Self>> {
-        let memory = Memory::open(&options.memory, clock);
-        let cache = Arc::new(Self { memory, options: Mutex::new(options.clone()) });
-        crate::fork::register(&cache);
+        let cache = crate::fork::open(|| {
+            let memory = Memory::open(&options.memory, clock);
+            Arc::new(Self { memory, options: Mutex::new(options.clone()) })
+        });
+        if options.memory.jemalloc && !cache.memory.has_arena() {
+            crate::log::warn(|| "no jemalloc arena could be had; the cache uses the system's allocator".into());
+        }
         crate::log::debug(|| format!("a cache was opened with {options:?}"));
         Ok(cache)
     }

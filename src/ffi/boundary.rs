@@ -13,7 +13,7 @@ use crate::{log, Cache, MAX_KEY_LEN};
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a function gives back: as success, and when it failed. The failure value follows from the type.
 pub(super) trait Returns {
@@ -132,15 +132,17 @@ fn caught(panic: &(dyn std::any::Any + Send)) -> Error {
 /// Keeps panics of this library away from standard error, where Rust prints them before they are caught: they are told
 /// to the logger. Other people's panics, where library and host share one Rust runtime, go where they went before.
 pub(super) fn quiet_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let Some(sources) = file!().strip_suffix("ffi/boundary.rs") else { return };
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| match panic.location() {
-            Some(at) if at.file().starts_with(sources) && !cfg!(test) => log::error(|| format!("panic at {at}")),
-            _ => before(panic),
-        }));
-    });
+    // Not a `Once`: a fork in the middle of one would leave the child waiting for a thread that it does not have.
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let Some(sources) = file!().strip_suffix("ffi/boundary.rs") else { return };
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match panic.location() {
+        Some(at) if at.file().starts_with(sources) && !cfg!(test) => log::error(|| format!("panic at {at}")),
+        _ => before(panic),
+    }));
 }
 
 /// Long enough for every message of this library with the names a program chooses; longer ones are cut.

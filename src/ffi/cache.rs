@@ -1,6 +1,6 @@
 //! Opening a cache, and the calls on keys and values of any bytes.
 
-use super::boundary::{boundary, buffer, bytes, handle, key as key_of, output, quiet_panics, value as value_of};
+use super::boundary::{boundary, buffer, handle, key as key_of, output, quiet_panics, value as value_of};
 use super::options::catzilla_options_t;
 use super::status::catzilla_status_t;
 use crate::error::{Error, Result, Status};
@@ -98,7 +98,8 @@ pub unsafe extern "C" fn catzilla_cache_put(
 /// Copies the value of `key` into `buffer`, and its length into `*value_len`.
 ///
 /// Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` (`*value_len` is 0); `CATZILLA_TRUNCATED` when `capacity` is too small
-/// (nothing is copied, `*value_len` is what is needed). `buffer` may be NULL when `capacity` is 0.
+/// (nothing is copied, `*value_len` is what is needed; it counts as a use, but not yet as a request). `buffer` may be NULL
+/// when `capacity` is 0.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_read(
     cache: *mut catzilla_cache_t,
@@ -159,7 +160,7 @@ pub unsafe extern "C" fn catzilla_cache_contains(
 /// Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
 /// `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
 ///
-/// Returns: `CATZILLA_OK`, also when there were none. Cost: looks at every entry; one shard at a time is locked.
+/// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost: looks at every entry; one shard at a time is locked.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_purge(
     cache: *mut catzilla_cache_t,
@@ -177,7 +178,7 @@ pub unsafe extern "C" fn catzilla_cache_purge(
         let cache = handle(cache)?;
         let what = match what {
             CATZILLA_PURGE_ALL => Purge::All,
-            CATZILLA_PURGE_PREFIX => Purge::Prefix(bytes(selector, selector_len, "selector")?),
+            CATZILLA_PURGE_PREFIX => Purge::Prefix(key_of(selector, selector_len)?),
             other => return Err(Error::invalid_argument(format!("there is nothing to purge by the number {other}"))),
         };
         let count = cache.purge(what);

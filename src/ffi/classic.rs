@@ -220,7 +220,8 @@ pub unsafe extern "C" fn catzilla_cache_generate_key(
         let hash = hex8(headers_hash);
         let parts = request_key(method, path, query, &hash);
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        let too_long = || Error::invalid_argument(format!("the key needs {} bytes, `buffer_size` is {buffer_size}", len + 1));
+        let too_long =
+            || Error::invalid_argument(format!("the key needs {} bytes, `buffer_size` is {buffer_size}", len + 1));
         let length = c_int::try_from(len).map_err(|_| too_long())?;
         let mut rest = key_buffer.get_mut(..=len).ok_or_else(too_long)?;
         for part in parts.into_iter().chain([&b"\0"[..]]) {

@@ -85,7 +85,8 @@ pub unsafe extern "C" fn catzilla_set_logger(
 ) -> catzilla_status_t {
     boundary(|| {
         if !(CATZILLA_LOG_OFF..=CATZILLA_LOG_DEBUG).contains(&level) {
-            let message = format!("there is no log level {level}; there are CATZILLA_LOG_OFF (0) to CATZILLA_LOG_DEBUG (4)");
+            let message =
+                format!("there is no log level {level}; there are CATZILLA_LOG_OFF (0) to CATZILLA_LOG_DEBUG (4)");
             return Err(Error::invalid_argument(message));
         }
         let sink = logger.zip(rust_level(level)).map(|(logger, level)| {

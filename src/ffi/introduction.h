@@ -46,6 +46,6 @@
  *
  *  - Old data after destroy, or a crash while reading it: a classic result does not outlive its cache; use acquire.
  *  - A classic result changes under the eyes of a thread that holds more than 64 of them: hold values with acquire.
- *  - Every statistics call fails: struct_size was not set to sizeof(catzilla_statistics_t).
+ *  - Every figure of the statistics is 0: struct_size was not set to sizeof(catzilla_statistics_t) before the call.
  *  - create returns NULL: a capacity of 0; catzilla_last_error_message() says so.
  */

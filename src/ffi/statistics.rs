@@ -3,7 +3,8 @@
 use super::boundary::{boundary, handle, null};
 use super::cache::catzilla_cache_t;
 use super::status::catzilla_status_t;
-use crate::error::{Error, Status};
+use crate::error::Status;
+use crate::log;
 
 /// The figures of the modern group; counters run from the cache's creation, sizes are bytes. New members are only ever
 /// added at the end.
@@ -61,8 +62,8 @@ pub type catzilla_statistics_t = catzilla_statistics;
 
 /// Fills `*statistics`, as far as its `struct_size` says that the caller knows the struct.
 ///
-/// Returns: `CATZILLA_OK`; `CATZILLA_INVALID_ARGUMENT` when `struct_size` is smaller than itself, which means that it was
-/// forgotten. Cost: looks into every shard; not for every request.
+/// Returns: `CATZILLA_OK`, whatever the size; when it is smaller than itself, which means that it was forgotten, nothing is
+/// filled, and the logger is told. Cost: looks into every shard; not for every request.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_statistics(
     cache: *mut catzilla_cache_t,
@@ -77,8 +78,10 @@ pub unsafe extern "C" fn catzilla_cache_statistics(
         let known = unsafe { (&raw const (*statistics).struct_size).read() };
         let filled = known.min(size_of::<catzilla_statistics_t>());
         if filled < size_of::<usize>() {
-            let message = "`statistics->struct_size` has to be set to sizeof(catzilla_statistics_t) before the call";
-            return Err(Error::invalid_argument(message));
+            log::warn(|| {
+                format!("struct_size is {known}: set it to sizeof(catzilla_statistics_t); nothing was filled")
+            });
+            return Ok(Status::Ok);
         }
         let figures = figures(&cache.statistics(), filled);
         // SAFETY: the caller's struct has `known` bytes, ours has its own size, and `filled` is not more than either.

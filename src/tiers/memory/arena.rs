@@ -102,13 +102,7 @@ impl Heap {
 impl Source {
     #[cfg(all(feature = "jemalloc", not(miri)))]
     fn arena() -> Self {
-        match jemalloc::Arena::new() {
-            Some(arena) => Source::Jemalloc(arena),
-            None => {
-                crate::log::warn(|| "no jemalloc arena could be made; the cache uses the system's allocator".into());
-                Source::System
-            }
-        }
+        jemalloc::Arena::new().map_or(Source::System, Source::Jemalloc)
     }
 
     #[cfg(not(all(feature = "jemalloc", not(miri))))]
@@ -178,9 +172,8 @@ mod jemalloc {
             let mut index: c_uint = 0;
             let mut size = size_of::<c_uint>();
             // SAFETY: "arenas.create" writes an unsigned into `index`, whose size is in `size`.
-            let failed = unsafe {
-                sys::mallctl(c"arenas.create".as_ptr(), (&raw mut index).cast(), &mut size, null_mut(), 0)
-            };
+            let failed =
+                unsafe { sys::mallctl(c"arenas.create".as_ptr(), (&raw mut index).cast(), &mut size, null_mut(), 0) };
             (failed == 0).then_some(Self { index })
         }
 

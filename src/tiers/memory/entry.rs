@@ -24,7 +24,7 @@ use super::list::Links;
 use crate::clock::{Instant, FOREVER};
 use std::alloc::Layout;
 use std::ptr::NonNull;
-use std::sync::atomic::{fence, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::Arc;
 
 /// The longest key, in bytes. Arbitrary: far above any sensible key, far below where lengths in the header would end.
@@ -76,7 +76,10 @@ pub(crate) struct Label {
 pub(crate) enum Payload<'a> {
     Plain(&'a [u8]),
     /// A block, and how long the value is without compression.
-    Lz4 { block: &'a [u8], original_len: u32 },
+    Lz4 {
+        block: &'a [u8],
+        original_len: u32,
+    },
 }
 
 impl Payload<'_> {
@@ -254,8 +257,9 @@ impl EntryRef {
     /// The caller owns a share of the entry, which lives in `heap` and counts as lent out, and gives it up by this call.
     pub(super) unsafe fn release(self, heap: &Heap) {
         if self.header().refs.fetch_sub(1, Ordering::Release) == 1 {
-            // Everything that other owners did with the entry comes before its end.
-            fence(Ordering::Acquire);
+            // Everything that other owners did with the entry comes before its end. A load, not a fence: ThreadSanitizer
+            // does not understand fences.
+            self.header().refs.load(Ordering::Acquire);
             let layout = self.layout();
             heap.unlend(self.0.cast(), layout);
             // SAFETY: that was the last owner, and readers without ownership are excluded before the cache gives up its

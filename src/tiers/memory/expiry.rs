@@ -18,38 +18,46 @@ const TICK_BITS: u32 = 24;
 const LEVEL_BITS: u32 = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const LEVELS: usize = 5;
+/// The list after the slots: what was found to be due and has not been taken yet.
+const DUE: usize = LEVELS * SLOTS;
 
 pub(super) struct Wheel {
-    /// Level by level, `SLOTS` lists each; made when the first entry that expires is filed.
-    slots: Vec<List<ByExpiry>>,
+    /// Level by level, `SLOTS` lists each, and the list of what is due; made when the first entry is filed.
+    lists: Vec<List<ByExpiry>>,
     /// A bit for each slot of a level that may not be empty.
     occupied: [u64; LEVELS],
     /// All ticks before this one have been dealt with.
     tick: u64,
+    /// Nothing in this tick's slot is due earlier: until then there is no need to look at it again.
+    quiet_until: Instant,
 }
 
 impl Wheel {
     pub(super) fn new(now: Instant) -> Self {
-        Self { slots: Vec::new(), occupied: [0; LEVELS], tick: now >> TICK_BITS }
+        Self { lists: Vec::new(), occupied: [0; LEVELS], tick: now >> TICK_BITS, quiet_until: 0 }
     }
 
     /// Files an entry that expires and is not in the wheel.
     pub(super) fn insert(&mut self, entry: EntryRef) {
-        if self.slots.is_empty() {
-            self.slots.resize_with(LEVELS * SLOTS, List::new);
+        if self.lists.is_empty() {
+            self.lists.resize_with(DUE + 1, List::new);
         }
         let (level, slot) = self.place(entry.deadline());
-        let list = level * SLOTS + slot;
-        entry.header().wheel_slot.store(list as u16, Relaxed);
-        self.slots[list].push_first(entry);
+        self.file(entry, level * SLOTS + slot);
         self.occupied[level] |= 1 << slot;
+        self.quiet_until = self.quiet_until.min(entry.deadline());
+    }
+
+    fn file(&mut self, entry: EntryRef, list: usize) {
+        entry.header().wheel_slot.store(list as u16, Relaxed);
+        self.lists[list].push_first(entry);
     }
 
     /// Takes an entry out that is in the wheel.
     pub(super) fn remove(&mut self, entry: EntryRef) {
         let list = usize::from(entry.header().wheel_slot.load(Relaxed));
-        self.slots[list].remove(entry);
-        if self.slots[list].is_empty() {
+        self.lists[list].remove(entry);
+        if list != DUE && self.lists[list].is_empty() {
             self.occupied[list / SLOTS] &= !(1 << (list % SLOTS));
         }
     }
@@ -58,25 +66,44 @@ impl Wheel {
     /// takes up where the last one stopped.
     pub(super) fn due(&mut self, now: Instant) -> Option<EntryRef> {
         let target = now >> TICK_BITS;
+        if self.lists.is_empty() {
+            self.tick = self.tick.max(target);
+            return None;
+        }
         loop {
-            if let Some(entry) = self.due_in_this_tick(now) {
+            self.collect_due(now);
+            if let Some(entry) = self.lists[DUE].last() {
                 return Some(entry);
             }
             if self.tick >= target {
                 return None;
             }
             self.tick = self.next_stop().min(target);
+            self.quiet_until = 0;
             self.cascade();
         }
     }
 
-    fn due_in_this_tick(&self, now: Instant) -> Option<EntryRef> {
-        let slot = (self.tick & (SLOTS as u64 - 1)) as usize;
-        if self.occupied[0] & (1 << slot) == 0 {
-            return None;
+    /// Moves what is due of this tick's slot to the list of what is due.
+    ///
+    /// A tick is longer than a step of the clock, so the slot may be looked at a few times; each time brings something,
+    /// or `quiet_until` puts the next time off.
+    fn collect_due(&mut self, now: Instant) {
+        let slot = self.tick as usize % SLOTS;
+        if self.occupied[0] & (1 << slot) == 0 || now < self.quiet_until {
+            return;
         }
-        let list = &self.slots[slot];
-        std::iter::successors(list.first(), |entry| list.next(*entry)).find(|entry| entry.is_expired(now))
+        self.quiet_until = Instant::MAX;
+        let mut next = self.lists[slot].first();
+        while let Some(entry) = next {
+            next = self.lists[slot].next(entry);
+            if entry.is_expired(now) {
+                self.remove(entry);
+                self.file(entry, DUE);
+            } else {
+                self.quiet_until = self.quiet_until.min(entry.deadline());
+            }
+        }
     }
 
     /// The next tick at which there can be something to do: the next one if level 0 holds anything, else the next slot
@@ -99,7 +126,7 @@ impl Wheel {
                 continue;
             }
             let list = level * SLOTS + slot;
-            let mut entries = std::mem::replace(&mut self.slots[list], List::new());
+            let mut entries = std::mem::replace(&mut self.lists[list], List::new());
             self.occupied[level] &= !(1 << slot);
             while let Some(entry) = entries.last() {
                 entries.remove(entry);

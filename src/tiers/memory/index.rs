@@ -174,7 +174,7 @@ impl Index {
     /// The buckets in which an entry with that hash may be, nearest first.
     fn probe(&self, hash: u64) -> impl Iterator<Item = usize> {
         // The top bits choose the shard and the lowest are the tag; 32 in between are spread over the buckets.
-        let home = ((hash >> 8) & u64::from(u32::MAX)) * self.count as u64 >> 32;
+        let home = (((hash >> 8) & u64::from(u32::MAX)) * self.count as u64) >> 32;
         let (home, count) = (home as usize, self.count);
         (home..count).chain(0..home)
     }

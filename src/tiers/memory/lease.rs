@@ -119,9 +119,8 @@ impl Record {
 /// Finds or makes a record for this thread, and sees to it that the thread gives it up when it ends.
 #[cold]
 fn adopt() -> Option<&'static Record> {
-    let free = |record: &&Record| {
-        record.in_use.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    };
+    let free =
+        |record: &&Record| record.in_use.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
     let record = match records().find(free) {
         Some(record) => record,
         None => add()?,
@@ -154,15 +153,19 @@ fn add() -> Option<&'static Record> {
 /// A pthread key rather than a thread-local destructor: the key's destructor runs again when a destructor of the host
 /// that comes later makes a look-up and so adopts a record once more.
 fn call_at_thread_end(record: &'static Record) -> bool {
+    // SAFETY: the key was created and is never deleted.
+    prepare().is_some_and(|key| unsafe { libc::pthread_setspecific(key, std::ptr::from_ref(record).cast()) } == 0)
+}
+
+/// Sees to it that ends of threads can be noticed. Called when a cache is made, which a fork waits for.
+pub(super) fn prepare() -> Option<libc::pthread_key_t> {
     static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
-    let key = *KEY.get_or_init(|| {
+    *KEY.get_or_init(|| {
         let mut key = 0;
         // SAFETY: `key` may be written; the destructor stays loaded, since the library is linked with -z nodelete.
         let failed = unsafe { libc::pthread_key_create(&mut key, Some(end_of_thread)) };
         (failed == 0).then_some(key)
-    });
-    // SAFETY: the key was created above and is never deleted.
-    key.is_some_and(|key| unsafe { libc::pthread_setspecific(key, std::ptr::from_ref(record).cast()) } == 0)
+    })
 }
 
 extern "C" fn end_of_thread(record: *mut libc::c_void) {

@@ -116,9 +116,22 @@ impl Memory {
         self.heap.held()
     }
 
+    /// Whether the tier's memory is an arena of its own.
+    pub(crate) fn has_arena(&self) -> bool {
+        self.heap.is_arena()
+    }
+
     pub(crate) fn statistics(&self) -> MemoryStatistics {
         let sum = |what: Count| self.counters.sum(what as usize);
-        let index_bytes = self.shards.iter().map(|shard| self.lock(shard).index_bytes(&self.heap)).sum();
+        let mut index_bytes = 0;
+        for shard in &self.shards {
+            let mut state = self.lock(shard);
+            index_bytes += state.index_bytes(&self.heap);
+            // So that what is told to be lent is, and not just waiting to be freed.
+            let garbage = state.collect(&self.heap);
+            drop(state);
+            drop(garbage);
+        }
         MemoryStatistics {
             hits: sum(Count::Hits),
             misses: sum(Count::Misses),

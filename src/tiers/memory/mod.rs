@@ -99,6 +99,7 @@ const EXPIRED_PER_PUT: usize = 4;
 
 impl Memory {
     pub(crate) fn open(options: &MemoryOptions, clock: Clock) -> Self {
+        lease::prepare();
         let now = clock.now();
         let shard = || CachePadded::new(Shard::new(options.policy, now));
         let live = Live {
@@ -147,7 +148,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Copies a value out. `None` is a miss.
+    /// Copies a value out. `None` is a miss; what did not fit is not a request yet, since the caller will ask again.
     pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
         let found = self.look_up(key, |entry| match entry.value() {
             Ok(value) => Ok(match buffer.get_mut(..value.len()) {
@@ -159,20 +160,15 @@ impl Memory {
             }),
             Err(_) => Err(entry.pin(&self.heap)),
         });
-        let pinned = match found {
+        let read = match found {
             None => return Ok(None),
-            Some(Ok(read)) => return Ok(Some(read)),
-            Some(Err(pinned)) => pinned,
+            Some(Ok(read)) => read,
+            Some(Err(pinned)) => decompress_into(pinned.entry(), buffer)?,
         };
-        let entry = pinned.entry();
-        let Err(compressed) = entry.value() else { return Err(damaged()) };
-        let len = compressed.original_len;
-        let Some(buffer) = buffer.get_mut(..len) else { return Ok(Some(Read::Truncated(len))) };
-        if lz4::decompress(compressed.block, buffer) {
-            Ok(Some(Read::Copied(len)))
-        } else {
-            Err(damaged())
+        if let Read::Copied(_) = read {
+            self.count(Count::Hits, 1);
         }
+        Ok(Some(read))
     }
 
     /// A value that stays where it is until it is dropped. `None` is a miss.
@@ -182,6 +178,7 @@ impl Memory {
             Some(copy) => Pinned::from_owned(copy, &self.heap),
             None => pinned,
         };
+        self.count(Count::Hits, 1);
         Ok(Some(Value::new(pinned, self.clock.clone())))
     }
 
@@ -198,7 +195,10 @@ impl Memory {
         });
         let (pinned, slot) = match found {
             None => return Ok(None),
-            Some(Ok(lent)) => return Ok(Some(lent)),
+            Some(Ok(lent)) => {
+                self.count(Count::Hits, 1);
+                return Ok(Some(lent));
+            }
             Some(Err(compressed)) => compressed,
         };
         let copy = self.decompressed(pinned.entry())?.ok_or_else(damaged)?.into_shared();
@@ -209,6 +209,7 @@ impl Memory {
         let mut state = self.lock(shard);
         state.retire(copy, &self.heap);
         self.unlock(state);
+        self.count(Count::Hits, 1);
         lent.map(Some).map_err(|_| damaged())
     }
 
@@ -236,7 +237,8 @@ impl Memory {
         state.find(hash, key).is_some_and(|(_, entry)| !entry.is_expired(now))
     }
 
-    /// Finds a live entry, counts the request and the use, and lets `take` have the entry under the shard's lock.
+    /// Finds a live entry, marks it as used, and lets `take` have it under the shard's lock. Counts a miss; a hit is counted
+    /// by the caller, when it has been answered.
     fn look_up<R>(&self, key: &[u8], take: impl FnOnce(EntryRef) -> R) -> Option<R> {
         let (hash, now) = (self.hash(key), self.clock.now());
         let mut state = self.lock(self.shard_of(hash));
@@ -252,7 +254,9 @@ impl Memory {
             None => None,
         };
         self.unlock(state);
-        self.count(if found.is_some() { Count::Hits } else { Count::Misses }, 1);
+        if found.is_none() {
+            self.count(Count::Misses, 1);
+        }
         found
     }
 
@@ -330,8 +334,8 @@ impl Memory {
     }
 
     fn compressed(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let wanted = self.live.compression.load(Relaxed)
-            && value.len() as u64 >= self.live.compression_threshold.load(Relaxed);
+        let wanted =
+            self.live.compression.load(Relaxed) && value.len() as u64 >= self.live.compression_threshold.load(Relaxed);
         if wanted {
             lz4::compress(value)
         } else {
@@ -420,6 +424,17 @@ fn shard_count(options: &MemoryOptions) -> u64 {
         enough
     } else {
         enough.min(entries / (ONE_SHARD / 2)).max(1)
+    }
+}
+
+fn decompress_into(entry: EntryRef, buffer: &mut [u8]) -> Result<Read> {
+    let Err(compressed) = entry.value() else { return Err(damaged()) };
+    let len = compressed.original_len;
+    let Some(buffer) = buffer.get_mut(..len) else { return Ok(Read::Truncated(len)) };
+    if lz4::decompress(compressed.block, buffer) {
+        Ok(Read::Copied(len))
+    } else {
+        Err(damaged())
     }
 }
 

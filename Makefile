@@ -1,0 +1,94 @@
+# Two commands do all the set-up: `make demo` runs the main job, `make test` installs what tests need and runs everything.
+
+CARGO ?= cargo
+PYTHON ?= python3
+CC ?= cc
+
+LIBRARY := target/release/libcatzilla_cache.so
+ABI := $(shell sed -n 's/^const ABI: u32 = \([0-9]*\);/\1/p' build.rs)
+TRACE := data/traces/cache2k_web12.key.u32.zst
+WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
+
+export CARGO PYTHON CC
+
+.PHONY: build demo check test test-tools test-rust test-features test-replay test-c test-python sanitize soak fuzz bench header documents clean
+
+build: ## The library: target/release/libcatzilla_cache.so and .a
+	$(CARGO) build --release --locked
+	ln -sf libcatzilla_cache.so $(LIBRARY).$(ABI)
+
+demo: build ## The smallest program, then a real trace through the C interface
+	@mkdir -p build
+	$(CC) $(WARNINGS) -O2 -Iinclude examples/c/quickstart.c -o build/quickstart \
+	    -Ltarget/release -lcatzilla_cache -Wl,-rpath,$(CURDIR)/target/release
+	build/quickstart
+	$(CARGO) build --release --locked --manifest-path tools/replay/Cargo.toml --target-dir target
+	@echo
+	target/release/replay $(TRACE)
+
+check: ## The quick subset: format, lints, Rust tests
+	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path tools/replay/Cargo.toml
+	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
+	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
+	$(MAKE) --no-print-directory test-rust
+
+test: test-tools check build test-features test-replay test-c test-python ## Everything a change must pass
+	tools/sanitize --short
+	$(MAKE) --no-print-directory demo
+
+test-tools: ## Installs what the tests need
+	tools/install-test-tools
+
+# Each test in a process of its own where cargo-nextest is present.
+test-rust:
+	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked; else $(CARGO) test --locked --tests; fi
+	$(CARGO) test --quiet --locked --doc
+
+# The memory tier alone has to work with nothing else compiled in.
+test-features:
+	$(CARGO) test --quiet --locked --no-default-features --target-dir target/bare --lib --test accounting --test model --test threads
+	$(CARGO) clippy --quiet --locked --no-default-features --features jemalloc -- -D warnings
+
+test-replay: build
+	$(CARGO) clippy --quiet --locked --manifest-path tools/replay/Cargo.toml --target-dir target --all-targets -- -D warnings
+	CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) \
+	    $(CARGO) test --quiet --locked --manifest-path tools/replay/Cargo.toml --target-dir target
+
+test-c: build
+	if command -v cmake >/dev/null; then \
+	    cmake -B build/cmake -S . && cmake --build build/cmake -j2 && ctest --test-dir build/cmake --output-on-failure -j2; \
+	fi
+
+test-python: build
+	if [ -d build/python-packages/pytest ]; then \
+	    CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=bindings/python:build/python-packages \
+	    $(PYTHON) -m pytest -q bindings/python/tests; \
+	fi
+
+sanitize: ## AddressSanitizer, ThreadSanitizer and Miri, with proof that they are on
+	tools/sanitize
+
+SOAK_SECONDS ?= 120
+soak: test-tools build ## The long forms; SOAK_SECONDS says how long each of them
+	CATZILLA_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked --target-dir target/soak --test threads -- --test-threads=1
+	cmake -B build/cmake -S . && cmake --build build/cmake -j2
+	CATZILLA_STRESS_MS=$(SOAK_SECONDS)000 ctest --test-dir build/cmake --output-on-failure -R stress --timeout 0
+
+FUZZ_SECONDS ?= 120
+fuzz: ## Looks for call sequences that break the cache; needs cargo-fuzz and a nightly toolchain
+	cd fuzz && $(CARGO) +nightly fuzz run calls -- -max_total_time=$(FUZZ_SECONDS)
+
+bench: test-tools build ## The engine beside the original one and its peers, in one run; prints where we lose
+	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml --target-dir target/benches
+	for question in throughput memory ffi_cost; do target/benches/release/$$question $(BENCH_ARGUMENTS) || exit 1; done
+
+header: ## Takes over the header that the sources make
+	$(CARGO) build --locked
+	cp "$$(ls -t target/debug/build/catzilla-cache-*/out/catzilla_cache.h | head -1)" include/catzilla_cache.h
+
+documents: ## Makes docs/options.md and include/exported-symbols.txt anew
+	CATZILLA_BLESS=1 $(CARGO) test --quiet --locked --test architecture
+
+clean:
+	rm -rf target build

@@ -1,0 +1,22 @@
+"""catzilla-cache for Python: an embeddable in-process cache, written in Rust, behind a mapping-like class.
+
+What a program imports; it holds no code of its own. Importing it loads the shared library (see ``_library``) and does
+nothing else: no thread is started, no file or socket is opened.
+"""
+
+from catzilla_cache.cache import Cache, library_version
+from catzilla_cache.errors import CacheError, CacheKeyError, CacheNotAvailableError, CacheValueError
+from catzilla_cache.options import OptionInfo, available_options
+from catzilla_cache.stats import Statistics
+
+__all__ = [
+    "Cache",
+    "CacheError",
+    "CacheKeyError",
+    "CacheNotAvailableError",
+    "CacheValueError",
+    "OptionInfo",
+    "Statistics",
+    "available_options",
+    "library_version",
+]

@@ -1,0 +1,247 @@
+"""The C interface as flat Python functions, over ctypes. Needs nothing but the built library.
+
+Called by ``cache`` and ``options``. Statuses come back as numbers, text as ``str``; nothing here raises for a failed
+call, checks an argument, or keeps state beyond the read buffers: behaviour is written once, above the backends.
+
+There is no function that closes a cache. The handle that ``open`` returns destroys it when its last reference goes, and
+each call under way holds one, so that a cache can be dropped by one thread while others are still inside it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from ctypes import POINTER, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from typing import Any, Optional, Union
+
+from catzilla_cache import _library, _status
+
+NAME = "ctypes"
+
+# Most values are smaller than the first; a buffer beyond the second is not kept, so that one huge value does not cost
+# every thread that ever read it the same memory for good. Both are arbitrary: they change speed and memory, not results.
+_FIRST_BUFFER = 4096
+_LARGEST_KEPT_BUFFER = 1024 * 1024
+
+
+class CStatistics(ctypes.Structure):
+    """``catzilla_statistics_t``."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("hits", c_uint64),
+        ("misses", c_uint64),
+        ("requests", c_uint64),
+        ("hit_ratio", c_double),
+        ("puts", c_uint64),
+        ("removals", c_uint64),
+        ("memory_hits", c_uint64),
+        ("memory_misses", c_uint64),
+        ("memory_entries", c_uint64),
+        ("memory_capacity", c_uint64),
+        ("memory_bytes", c_uint64),
+        ("memory_max_bytes", c_uint64),
+        ("memory_index_bytes", c_uint64),
+        ("memory_lent_bytes", c_uint64),
+        ("memory_active_bytes", c_uint64),
+        ("memory_evictions", c_uint64),
+        ("memory_expirations", c_uint64),
+        ("memory_compressed_puts", c_uint64),
+        ("memory_compression_input_bytes", c_uint64),
+        ("memory_compression_output_bytes", c_uint64),
+        ("memory_compression_ratio", c_double),
+    ]
+
+
+class COptionInfo(ctypes.Structure):
+    """``catzilla_option_info_t``."""
+
+    _fields_ = [
+        ("name", c_char_p),
+        ("type", c_char_p),
+        ("default_value", c_char_p),
+        ("range", c_char_p),
+        ("help", c_char_p),
+        ("live", c_bool),
+    ]
+
+
+def _bind(name: str, result: Any, *arguments: Any) -> Any:
+    try:
+        function = getattr(_lib, name)
+    except AttributeError:
+        raise ImportError(f"catzilla_cache: {_lib._name} is not a library of this ABI: it has no function {name}") from None
+    function.restype = result
+    function.argtypes = arguments
+    return function
+
+
+_lib = _library.load()
+_abi_version = _bind("catzilla_abi_version", c_uint32)
+if _abi_version() != _status.ABI_VERSION:
+    raise ImportError(
+        f"catzilla_cache: {_lib._name} has ABI {_abi_version()}, this package is for ABI {_status.ABI_VERSION}: "
+        "use the library and the package of one release"
+    )
+
+_version = _bind("catzilla_version", c_char_p)
+_last_error_message = _bind("catzilla_last_error_message", c_char_p)
+_last_error_code = _bind("catzilla_last_error_code", c_int32)
+_status_name = _bind("catzilla_status_name", c_char_p, c_int32)
+_options_create = _bind("catzilla_options_create", c_void_p)
+_options_set = _bind("catzilla_options_set", c_int32, c_void_p, c_char_p, c_char_p)
+_options_destroy = _bind("catzilla_options_destroy", None, c_void_p)
+_option_count = _bind("catzilla_option_count", c_size_t)
+_option_info = _bind("catzilla_option_info", POINTER(COptionInfo), c_size_t)
+_open = _bind("catzilla_cache_open", c_int32, c_void_p, POINTER(c_void_p))
+_destroy = _bind("catzilla_cache_destroy", None, c_void_p)
+_put = _bind("catzilla_cache_put", c_int32, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_uint64)
+_read = _bind("catzilla_cache_read", c_int32, c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(c_size_t))
+_remove = _bind("catzilla_cache_remove", c_int32, c_void_p, c_char_p, c_size_t)
+_contains = _bind("catzilla_cache_contains", c_int32, c_void_p, c_char_p, c_size_t)
+_purge = _bind("catzilla_cache_purge", c_int32, c_void_p, c_int32, c_char_p, c_size_t, POINTER(c_uint64))
+_statistics = _bind("catzilla_cache_statistics", c_int32, c_void_p, POINTER(CStatistics))
+
+
+class Handle(c_void_p):
+    """An open cache. Destroys it when the last reference goes."""
+
+    # Bound here, because at interpreter exit the module's globals may be gone before the last handle is.
+    def __del__(self, destroy: Any = _destroy) -> None:
+        # A handle that was never opened is NULL; nothing is called for it, so that the error of the open stays the last.
+        if self:
+            destroy(self)
+
+
+def library_file() -> str:
+    """The name under which the library was loaded: its path, or the soname when the loader found it."""
+    return str(_lib._name)
+
+
+def version() -> str:
+    """The library's version."""
+    return _text(_version())
+
+
+def abi_version() -> int:
+    """The library's ABI number."""
+    return int(_abi_version())
+
+
+def last_error() -> tuple[int, str]:
+    """Status and message of this thread's last failed call; (0, "") before the first."""
+    return int(_last_error_code()), _text(_last_error_message())
+
+
+def status_name(status: int) -> str:
+    """The C name of a status number."""
+    return _text(_status_name(status))
+
+
+def option_rows() -> list[tuple[str, str, str, str, str, bool]]:
+    """The library's table of options, in its order: name, type, default, range, help, whether it is live."""
+    rows = []
+    for index in range(_option_count()):
+        row = _option_info(index).contents
+        rows.append(
+            (_text(row.name), _text(row.type), _text(row.default_value), _text(row.range), _text(row.help), bool(row.live))
+        )
+    return rows
+
+
+def open(options: list[tuple[bytes, bytes]]) -> tuple[int, Optional[Handle]]:  # noqa: A001 - it is the C name
+    """Opens a cache with these options, by name. The first option that is refused ends it, with its status."""
+    table = _options_create()
+    if not table:
+        return int(_last_error_code()) or _status.OUT_OF_MEMORY, None
+    try:
+        for name, value in options:
+            status: int = _options_set(table, name, value)
+            if status != _status.OK:
+                return status, None
+        handle = Handle()
+        status = _open(table, byref(handle))
+        return status, handle if status == _status.OK else None
+    finally:
+        _options_destroy(table)
+
+
+def put(handle: Handle, key: bytes, value: bytes, ttl_ms: int) -> int:
+    """Stores a copy of the value. ``ttl_ms`` 0 is the cache's default, ``TTL_FOREVER`` never expires."""
+    status: int = _put(handle, key, len(key), value, len(value), ttl_ms)
+    return status
+
+
+def read(handle: Handle, key: bytes) -> tuple[int, bytes]:
+    """The value of a key, copied; the bytes mean something only when the status is OK."""
+    # Taken out of the list while in use: a signal handler or a finaliser that reads on this thread in the middle of this
+    # function then finds another buffer, and cannot overwrite the bytes that are about to be copied.
+    try:
+        buffer = _free.buffers.pop()
+    except IndexError:
+        buffer = _Buffer(_FIRST_BUFFER)
+    try:
+        while True:
+            status: int = _read(handle, key, len(key), buffer.memory, buffer.capacity, buffer.length_out)
+            if status == _status.OK:
+                return status, buffer.view[: buffer.length.value].tobytes()
+            if status != _status.TRUNCATED:
+                return status, b""
+            # In a loop, since the value may have been replaced by a longer one since its length was told.
+            buffer = _Buffer(max(buffer.length.value, 2 * buffer.capacity))
+    finally:
+        if buffer.capacity <= _LARGEST_KEPT_BUFFER:
+            _free.buffers.append(buffer)
+
+
+def remove(handle: Handle, key: bytes) -> int:
+    """OK when the key was there, NOT_FOUND when not."""
+    status: int = _remove(handle, key, len(key))
+    return status
+
+
+def contains(handle: Handle, key: bytes) -> int:
+    """OK when the key is there, NOT_FOUND when not. Counts neither as a request nor as a use."""
+    status: int = _contains(handle, key, len(key))
+    return status
+
+
+def purge(handle: Handle, what: int, selector: bytes = b"") -> tuple[int, int]:
+    """Removes all entries, or those whose key begins with the selector. Status, and how many were removed."""
+    removed = c_uint64()
+    status: int = _purge(handle, what, selector, len(selector), byref(removed))
+    return status, removed.value
+
+
+def statistics(handle: Handle) -> tuple[int, dict[str, Union[int, float]]]:
+    """Status, and the counters by their C names. What an older library does not fill stays 0."""
+    counted = CStatistics(struct_size=ctypes.sizeof(CStatistics))
+    status: int = _statistics(handle, byref(counted))
+    return status, {field[0]: getattr(counted, field[0]) for field in CStatistics._fields_[1:]}
+
+
+def _text(value: Optional[bytes]) -> str:
+    return "" if value is None else value.decode("utf-8", "replace")
+
+
+class _Buffer:
+    """Memory that the library copies a value into, and the place where it tells the length."""
+
+    __slots__ = ("capacity", "length", "length_out", "memory", "view")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.memory = ctypes.create_string_buffer(capacity)
+        self.view = memoryview(self.memory)
+        self.length = c_size_t()
+        self.length_out = byref(self.length)
+
+
+class _FreeBuffers(threading.local):
+    """This thread's buffers that no read is using: one, unless a read was interrupted by another."""
+
+    def __init__(self) -> None:
+        self.buffers: list[_Buffer] = []
+
+
+_free = _FreeBuffers()

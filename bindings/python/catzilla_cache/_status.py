@@ -1,0 +1,28 @@
+"""The status numbers of the C interface that this package looks at, and the largest numbers that mean "no limit".
+
+Numbers are never reused or renumbered by the library, so they may be written down here; a test compares them with the
+C header. Used by the backends and by ``errors``; knows nothing of either.
+"""
+
+from __future__ import annotations
+
+OK = 0
+NOT_FOUND = 1
+TRUNCATED = 2
+INVALID_ARGUMENT = -100
+UNKNOWN_OPTION = -110
+INVALID_OPTION = -111
+OPTION_OUT_OF_RANGE = -112
+KEY_TOO_LARGE = -200
+VALUE_TOO_LARGE = -201
+OUT_OF_MEMORY = -300
+UNSUPPORTED = -400
+INTERNAL = -900
+
+TTL_FOREVER = 2**64 - 1
+UNLIMITED = 2**64 - 1
+
+PURGE_ALL = 0
+PURGE_PREFIX = 1
+
+ABI_VERSION = 1

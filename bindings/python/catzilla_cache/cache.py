@@ -1,0 +1,195 @@
+"""The cache as a Python class: a mapping from keys to bytes, that forgets what is old or least used.
+
+All behaviour of the package is here; the backend below only speaks C. Safe to use from any number of threads, and after
+a fork on both sides of it.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Mapping, NoReturn, Optional, TypeVar, Union, overload
+
+from catzilla_cache import _ctypes_backend as _backend
+from catzilla_cache import _status
+from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError, from_status
+from catzilla_cache.options import encode, whole_milliseconds
+from catzilla_cache.stats import Statistics
+
+Key = Union[str, bytes]
+BytesLike = Union[bytes, bytearray, memoryview]
+Default = TypeVar("Default")
+
+# The library takes milliseconds in 64 bits, the largest number meaning forever.
+_LONGEST_TTL_SECONDS = float(_status.TTL_FOREVER // 1000)
+
+
+def library_version() -> str:
+    """The version of the loaded library, such as "0.1.0"."""
+    return _backend.version()
+
+
+class Cache:
+    """A cache of bytes in this process's memory.
+
+    >>> with Cache({"memory.capacity": 1000, "memory.ttl": "5m"}) as cache:
+    ...     cache.set("greeting", b"hello", ttl=1.5)
+    ...     cache.get("greeting")
+    b'hello'
+
+    Options are those of the library, by name (``available_options()`` lists them). Keys are ``str`` or ``bytes``, and a
+    ``str`` is its UTF-8 bytes: ``"a"`` and ``b"a"`` are one key. Values are bytes or anything with the buffer interface,
+    and come back as ``bytes``, a copy of the caller's own.
+    """
+
+    __slots__ = ("_handle", "__weakref__")
+
+    # Without this, __getitem__ alone would make Python try cache[0], cache[1], ...
+    __iter__ = None
+
+    def __init__(self, options: Optional[Mapping[str, object]] = None) -> None:
+        self._handle: Optional[_backend.Handle] = None
+        status, handle = _backend.open(encode(options))
+        if handle is None:
+            _fail(status)
+        self._handle = handle
+
+    @overload
+    def get(self, key: Key) -> Optional[bytes]: ...
+    @overload
+    def get(self, key: Key, default: Default) -> Union[bytes, Default]: ...
+    def get(self, key: Key, default: object = None) -> object:
+        """The value of a key, or the default when it is absent or expired."""
+        status, value = _backend.read(self._live(), _key(key))
+        if status == _status.OK:
+            return value
+        if status == _status.NOT_FOUND:
+            return default
+        _fail(status)
+
+    def set(self, key: Key, value: BytesLike, ttl: Optional[float] = None) -> None:
+        """Stores a value, for ``ttl`` seconds; None or 0 is the option ``memory.ttl``, ``math.inf`` never expires."""
+        status = _backend.put(self._live(), _key(key), _value(value), _ttl_ms(ttl))
+        if status != _status.OK:
+            _fail(status)
+
+    def delete(self, key: Key) -> bool:
+        """Removes a key. True when it was there."""
+        return _found(_backend.remove(self._live(), _key(key)))
+
+    def clear(self) -> None:
+        """Removes everything. The counters go on."""
+        status, _ = _backend.purge(self._live(), _status.PURGE_ALL)
+        if status != _status.OK:
+            _fail(status)
+
+    def statistics(self) -> Statistics:
+        """What was counted up to now, and what is held."""
+        status, counted = _backend.statistics(self._live())
+        if status != _status.OK:
+            _fail(status)
+        fields: dict[str, object] = dict(counted)
+        for bound in ("memory_capacity", "memory_max_bytes"):
+            if fields[bound] == _status.UNLIMITED:
+                fields[bound] = None
+        return Statistics(**fields)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Ends the cache; closing twice is fine. Its memory goes when the calls of other threads in it have returned."""
+        self._handle = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the cache has been closed."""
+        return self._handle is None
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a key is there. Counts neither as a request nor as a use."""
+        return _found(_backend.contains(self._live(), _key(key)))
+
+    def __getitem__(self, key: Key) -> bytes:
+        status, value = _backend.read(self._live(), _key(key))
+        if status == _status.NOT_FOUND:
+            raise KeyError(key)
+        if status != _status.OK:
+            _fail(status)
+        return value
+
+    def __setitem__(self, key: Key, value: BytesLike) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: Key) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def __len__(self) -> int:
+        """How many entries are held. Those that have expired and were not met since may be among them."""
+        return self.statistics().memory_entries
+
+    def __enter__(self) -> Cache:
+        self._live()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            return f"<{type(self).__name__} with {len(self)} entries>"
+        except CacheError:
+            return f"<{type(self).__name__}, closed>"
+
+    def _live(self) -> _backend.Handle:
+        # Callers pass this on without naming it: a local variable would keep the cache open for as long as somebody keeps
+        # the traceback of an error.
+        handle = self._handle
+        if handle is None:
+            raise CacheError("the cache is closed")
+        return handle
+
+
+def _key(key: object) -> bytes:
+    if isinstance(key, bytes):
+        return key
+    if isinstance(key, str):
+        try:
+            return key.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CacheKeyError(f"a key that is not valid text: {error}") from None
+    raise CacheKeyError(f"a key is str or bytes, not {type(key).__name__}")
+
+
+def _value(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    try:
+        return memoryview(value).tobytes()  # type: ignore[arg-type]
+    except TypeError:
+        raise CacheValueError(f"a value is bytes, bytearray or the like, not {type(value).__name__}") from None
+
+
+def _ttl_ms(ttl: Optional[float]) -> int:
+    if ttl is None or ttl == 0:
+        return 0
+    if not ttl > 0:
+        raise CacheValueError(f"a TTL is a number of seconds above 0, not {ttl!r}")
+    if ttl >= _LONGEST_TTL_SECONDS:
+        return _status.TTL_FOREVER
+    # At least 1, since the library takes 0 for the default.
+    return max(1, whole_milliseconds(ttl))
+
+
+def _found(status: int) -> bool:
+    if status == _status.OK:
+        return True
+    if status == _status.NOT_FOUND:
+        return False
+    _fail(status)
+
+
+def _fail(status: int) -> NoReturn:
+    raise from_status(status, _backend.status_name(status), _backend.last_error()[1])

@@ -1,0 +1,38 @@
+"""What a cache has counted, as one immutable snapshot. Filled by ``Cache.statistics``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counters since the cache was opened, and sizes at the moment of the call. Bytes are bytes.
+
+    Names and meaning are those of ``catzilla_statistics_t``, where the C header explains each.
+    """
+
+    hits: int
+    misses: int
+    requests: int
+    hit_ratio: float
+    puts: int
+    removals: int
+    memory_hits: int
+    memory_misses: int
+    memory_entries: int
+    #: None when the number of entries is not bounded.
+    memory_capacity: Optional[int]
+    memory_bytes: int
+    #: None when the bytes are not bounded.
+    memory_max_bytes: Optional[int]
+    memory_index_bytes: int
+    memory_lent_bytes: int
+    memory_active_bytes: int
+    memory_evictions: int
+    memory_expirations: int
+    memory_compressed_puts: int
+    memory_compression_input_bytes: int
+    memory_compression_output_bytes: int
+    memory_compression_ratio: float

@@ -1,0 +1,65 @@
+"""The package is fully typed: mypy in strict mode has nothing to say, and it would."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import catzilla_cache
+from conftest import missing
+from interpreter import PACKAGE_FOLDER
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mypy_installed() -> None:
+    if importlib.util.find_spec("mypy") is None:
+        missing("mypy (PyPI)")
+
+
+def mypy(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "mypy"), *arguments],
+        env={**os.environ, "MYPYPATH": PACKAGE_FOLDER},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_the_package_passes_mypy_strict(tmp_path: Path) -> None:
+    done = mypy(tmp_path, "--package", "catzilla_cache")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_passes_mypy_strict(tmp_path: Path, repository: Path) -> None:
+    done = mypy(tmp_path, str(repository / "examples" / "python" / "quickstart.py"))
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_caller_gets_types_and_not_any(tmp_path: Path) -> None:
+    caller = tmp_path / "caller.py"
+    caller.write_text(
+        "from catzilla_cache import Cache\n"
+        "cache = Cache({'memory.capacity': 5})\n"
+        "reveal_type(cache.get('key'))\n"
+        "reveal_type(cache.get('key', 0))\n"
+        "reveal_type(cache.statistics().memory_capacity)\n"
+        "cache.set('key', 'text')\n"
+    )
+    done = mypy(tmp_path, str(caller))
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert 'caller.py:6: error: Argument 2 to "set" of "Cache" has incompatible type "str"' in done.stdout
+    for number in (3, 4, 5):
+        assert any(f"caller.py:{number}: note: Revealed type" in line and '"Any"' not in line for line in lines), done.stdout
+    assert done.stdout.count("error:") == 1
+
+
+def test_the_marker_for_type_checkers_is_there() -> None:
+    assert (Path(catzilla_cache.__file__).parent / "py.typed").is_file()

@@ -1,0 +1,2 @@
+// The same layouts and numbers as a C++ compiler sees them.
+#include "abi_layout.c"

@@ -1,0 +1,182 @@
+// catzilla_cache.hpp: ownership, misses as empty optionals, failures as exceptions.
+#include "catzilla_cache.hpp"
+
+#include <chrono>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+using namespace std::chrono_literals;
+
+std::string stored_by_another_unit(catzilla::cache& cache, std::string_view key);
+
+namespace {
+
+struct failed_check {
+    const char* condition;
+    int line;
+};
+
+#define CHECK(condition)                                       \
+    do {                                                       \
+        if (!(condition)) throw failed_check{#condition, __LINE__}; \
+    } while (0)
+
+template <class Call>
+catzilla_status_t thrown_by(Call&& call) {
+    try {
+        call();
+    } catch (const catzilla::error& failure) {
+        CHECK(std::string_view{failure.what()}.size() > 0);
+        CHECK(std::string_view{failure.name()} == catzilla_status_name(failure.code()));
+        return failure.code();
+    }
+    return CATZILLA_OK;
+}
+
+void ownership_is_move_only() {
+    static_assert(!std::is_copy_constructible_v<catzilla::cache> && std::is_nothrow_move_constructible_v<catzilla::cache>);
+    static_assert(!std::is_copy_constructible_v<catzilla::value> && std::is_nothrow_move_constructible_v<catzilla::value>);
+    static_assert(!std::is_copy_constructible_v<catzilla::options> && std::is_nothrow_move_constructible_v<catzilla::options>);
+    static_assert(std::is_convertible_v<const catzilla::value&, std::string_view>);
+
+    catzilla::cache first;
+    first.put("k", "v");
+    catzilla::cache second{std::move(first)};
+    CHECK(second.get("k") == "v");
+    catzilla::cache third;
+    third = std::move(second);
+    CHECK(third.get("k") == "v");
+}
+
+void values_come_back_and_misses_are_empty() {
+    catzilla::cache cache;
+    const std::string with_zeros("a\0b", 3);
+    cache.put(with_zeros, with_zeros);
+    CHECK(cache.get(with_zeros) == with_zeros);
+    CHECK(!cache.get("a"));
+    CHECK(!cache.acquire("a"));
+    CHECK(!cache.contains("a"));
+    CHECK(!cache.remove("a"));
+    CHECK(cache.contains(with_zeros));
+    CHECK(cache.remove(with_zeros));
+    CHECK(!cache.contains(with_zeros));
+}
+
+void empty_and_default_made_views_are_keys_and_values() {
+    catzilla::cache cache;
+    cache.put({}, {});
+    CHECK(cache.contains(""));
+    CHECK(cache.get({}) == "");
+    auto pinned = cache.acquire("");
+    CHECK(pinned && pinned->size() == 0 && pinned->view().empty());
+}
+
+void large_values_are_read_whole() {
+    catzilla::cache cache;
+    for (std::size_t size : {255u, 256u, 257u, 100000u}) {
+        std::string large(size, 'x');
+        large.back() = 'y';
+        cache.put("k", large);
+        CHECK(cache.get("k") == large);
+    }
+}
+
+void a_pinned_value_outlives_entry_and_cache() {
+    std::optional<catzilla::value> pinned;
+    {
+        catzilla::cache cache;
+        cache.put("k", "pinned");
+        pinned = cache.acquire("k");
+        cache.purge();
+    }
+    CHECK(pinned && pinned->view() == "pinned");
+    catzilla::value moved{std::move(*pinned)};
+    pinned.reset();
+    std::string_view view = moved;
+    CHECK(view == "pinned");
+}
+
+void ttls_are_durations() {
+    catzilla::cache cache;
+    cache.put("minute", "v", 1min);
+    auto pinned = cache.acquire("minute");
+    CHECK(pinned && pinned->remaining_ttl() > 1s && pinned->remaining_ttl() <= 1min + 20ms);
+    cache.put("always", "v", catzilla::forever);
+    CHECK(cache.acquire("always")->remaining_ttl() == catzilla::forever);
+    CHECK(thrown_by([&] { cache.put("k", "v", -1ms); }) == CATZILLA_INVALID_ARGUMENT);
+
+    cache.put("soon", "v", 30ms);
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (cache.contains("soon") && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(5ms);
+    CHECK(!cache.contains("soon"));
+}
+
+void failures_are_thrown_with_their_code() {
+    CHECK(thrown_by([] { catzilla::options{}.set("no.such.option", "1"); }) == CATZILLA_UNKNOWN_OPTION);
+    CHECK(thrown_by([] { catzilla::options{}.set("memory.capacity", "many"); }) == CATZILLA_INVALID_OPTION);
+    catzilla::cache cache{catzilla::options{}.set("memory.max_value_size", "4")};
+    CHECK(thrown_by([&] { cache.put("k", "12345"); }) == CATZILLA_VALUE_TOO_LARGE);
+    CHECK(thrown_by([&] { cache.put("k", "1234"); }) == CATZILLA_OK);
+    const std::string huge(CATZILLA_MAX_KEY_LEN + 1, 'k');
+    CHECK(thrown_by([&] { cache.put(huge, "v"); }) == CATZILLA_KEY_TOO_LARGE);
+    CHECK(thrown_by([&] { cache.get(huge); }) == CATZILLA_KEY_TOO_LARGE);
+}
+
+void purge_and_statistics_tell_numbers() {
+    catzilla::options settings;
+    settings.set("memory.capacity", "100");
+    settings.set("memory.compression", "off");
+    catzilla::cache cache{settings};
+    cache.put("user:1", "v");
+    cache.put("user:2", "v");
+    cache.put("page:1", "v");
+    CHECK(cache.statistics().memory_entries == 3);
+    CHECK(cache.statistics().memory_capacity == 100);
+    CHECK(cache.purge_prefix("user:") == 2);
+    CHECK(cache.purge() == 1);
+    CHECK(cache.statistics().puts == 3);
+    CHECK(catzilla_cache_memory_usage(cache.handle()) == cache.statistics().memory_bytes);
+}
+
+void two_units_of_one_program_may_include_it() {
+    catzilla::cache cache;
+    CHECK(stored_by_another_unit(cache, "k") == "from the other unit");
+}
+
+const std::pair<const char*, std::function<void()>> tests[] = {
+#define TEST(name) {#name, name}
+    TEST(ownership_is_move_only),
+    TEST(values_come_back_and_misses_are_empty),
+    TEST(empty_and_default_made_views_are_keys_and_values),
+    TEST(large_values_are_read_whole),
+    TEST(a_pinned_value_outlives_entry_and_cache),
+    TEST(ttls_are_durations),
+    TEST(failures_are_thrown_with_their_code),
+    TEST(purge_and_statistics_tell_numbers),
+    TEST(two_units_of_one_program_may_include_it),
+#undef TEST
+};
+
+}  // namespace
+
+int main() {
+    int failures = 0;
+    for (const auto& [name, run] : tests) {
+        try {
+            run();
+            std::cout << "ok      " << name << '\n';
+        } catch (const failed_check& check) {
+            std::cout << "FAILED  " << name << ": line " << check.line << ": " << check.condition << '\n';
+            failures++;
+        } catch (const std::exception& unexpected) {
+            std::cout << "FAILED  " << name << ": threw " << unexpected.what() << '\n';
+            failures++;
+        }
+    }
+    return failures != 0;
+}

@@ -1,0 +1,195 @@
+// catzilla_cache.hpp: the C interface with C++ ownership. Header only, C++17; nothing here is compiled into the library.
+//
+//     catzilla::cache cache{catzilla::options{}.set("memory.capacity", "50000")};
+//     cache.put("greeting", "hello", std::chrono::seconds{30});
+//     if (auto greeting = cache.get("greeting")) std::cout << *greeting << '\n';
+//
+// 1. A miss is an empty std::optional or false; everything else that can go wrong is thrown as catzilla::error.
+// 2. Keys and values are bytes: std::string_view, zeros inside are fine.
+// 3. cache and value may be used from any thread; options belongs to one thread at a time.
+// 4. A value outlives its entry and even its cache. References into it end with it.
+// 5. A moved-from object may only be destroyed or assigned to.
+#ifndef CATZILLA_CACHE_HPP
+#define CATZILLA_CACHE_HPP
+
+#include "catzilla_cache.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace catzilla {
+
+/// A TTL: `default_ttl` is the cache's own default, `forever` never expires.
+using ttl = std::chrono::milliseconds;
+inline constexpr ttl default_ttl{0};
+inline constexpr ttl forever = ttl::max();
+
+/// A failure (never a miss). `what()` is the library's message, `code()` one of the negative CATZILLA_ numbers.
+class error : public std::runtime_error {
+public:
+    explicit error(catzilla_status_t code) : error(code, catzilla_last_error_message()) {}
+    error(catzilla_status_t code, const std::string& message) : std::runtime_error(message), code_(code) {}
+
+    catzilla_status_t code() const noexcept { return code_; }
+    const char* name() const noexcept { return catzilla_status_name(code_); }
+
+private:
+    catzilla_status_t code_;
+};
+
+namespace detail {
+
+template <auto Destroy>
+struct deleter {
+    template <class Handle>
+    void operator()(Handle* handle) const noexcept { Destroy(handle); }
+};
+
+/// True for CATZILLA_OK, false for an expected outcome; throws for a failure.
+inline bool succeeded(catzilla_status_t status) {
+    if (status < 0) throw error(status);
+    return status == CATZILLA_OK;
+}
+
+inline std::uint64_t milliseconds(ttl lifetime) {
+    if (lifetime == forever) return CATZILLA_TTL_FOREVER;
+    if (lifetime.count() < 0) throw error(CATZILLA_INVALID_ARGUMENT, "a TTL cannot be negative");
+    return static_cast<std::uint64_t>(lifetime.count());
+}
+
+}  // namespace detail
+
+/// Options by name, as docs/options.md lists them. `set` can be chained.
+class options {
+public:
+    options() : handle_(catzilla_options_create()) {
+        if (!handle_) throw error(catzilla_last_error_code());
+    }
+
+    options& set(const std::string& name, const std::string& value) & {
+        detail::succeeded(catzilla_options_set(handle_.get(), name.c_str(), value.c_str()));
+        return *this;
+    }
+    options&& set(const std::string& name, const std::string& value) && {
+        set(name, value);
+        return std::move(*this);
+    }
+
+    const catzilla_options_t* handle() const noexcept { return handle_.get(); }
+
+private:
+    std::unique_ptr<catzilla_options_t, detail::deleter<catzilla_options_destroy>> handle_;
+};
+
+/// A pinned value: no copy, and it stays as it is whatever happens to the entry or the cache. Move-only.
+class value {
+public:
+    /// Takes over what catzilla_cache_acquire gave.
+    explicit value(catzilla_value_t* handle) noexcept : handle_(handle) {}
+
+    const char* data() const noexcept { return static_cast<const char*>(catzilla_value_data(handle_.get())); }
+    std::size_t size() const noexcept { return catzilla_value_size(handle_.get()); }
+    std::string_view view() const noexcept { return {data(), size()}; }
+    operator std::string_view() const noexcept { return view(); }
+
+    /// What is left of its life; `forever` when it does not expire.
+    ttl remaining_ttl() const noexcept {
+        const std::uint64_t left = catzilla_value_ttl_ms(handle_.get());
+        if (left >= static_cast<std::uint64_t>(forever.count())) return forever;
+        return ttl{static_cast<ttl::rep>(left)};
+    }
+
+private:
+    std::unique_ptr<catzilla_value_t, detail::deleter<catzilla_value_release>> handle_;
+};
+
+class cache {
+public:
+    /// A cache with every option at its default.
+    cache() : cache(nullptr) {}
+    explicit cache(const options& settings) : cache(settings.handle()) {}
+
+    void put(std::string_view key, std::string_view bytes, ttl lifetime = default_ttl) {
+        detail::succeeded(catzilla_cache_put(
+            handle_.get(), bytes_of(key), key.size(), bytes_of(bytes), bytes.size(), detail::milliseconds(lifetime)));
+    }
+
+    /// A copy of the value. For large values that are only looked at, `acquire` spares the copy.
+    std::optional<std::string> get(std::string_view key) const {
+        // Arbitrary: small values then need one call, larger ones a second that is told the size.
+        std::string bytes(256, '\0');
+        for (;;) {
+            std::size_t size = 0;
+            const catzilla_status_t status =
+                catzilla_cache_read(handle_.get(), bytes_of(key), key.size(), bytes.data(), bytes.size(), &size);
+            if (status == CATZILLA_NOT_FOUND) return std::nullopt;
+            detail::succeeded(status);
+            bytes.resize(size);
+            if (status == CATZILLA_OK) return bytes;
+        }
+    }
+
+    std::optional<value> acquire(std::string_view key) const {
+        catzilla_value_t* pinned = nullptr;
+        if (!detail::succeeded(catzilla_cache_acquire(handle_.get(), bytes_of(key), key.size(), &pinned))) {
+            return std::nullopt;
+        }
+        return value{pinned};
+    }
+
+    /// False when there was no such key.
+    bool remove(std::string_view key) {
+        return detail::succeeded(catzilla_cache_remove(handle_.get(), bytes_of(key), key.size()));
+    }
+
+    bool contains(std::string_view key) const {
+        return detail::succeeded(catzilla_cache_contains(handle_.get(), bytes_of(key), key.size()));
+    }
+
+    /// Removes everything; returns how many entries went.
+    std::uint64_t purge() {
+        std::uint64_t removed = 0;
+        detail::succeeded(catzilla_cache_purge(handle_.get(), CATZILLA_PURGE_ALL, nullptr, 0, &removed));
+        return removed;
+    }
+
+    std::uint64_t purge_prefix(std::string_view prefix) {
+        std::uint64_t removed = 0;
+        detail::succeeded(catzilla_cache_purge(
+            handle_.get(), CATZILLA_PURGE_PREFIX, bytes_of(prefix), prefix.size(), &removed));
+        return removed;
+    }
+
+    catzilla_statistics_t statistics() const {
+        catzilla_statistics_t numbers{};
+        numbers.struct_size = sizeof numbers;
+        detail::succeeded(catzilla_cache_statistics(handle_.get(), &numbers));
+        return numbers;
+    }
+
+    /// For calls that this wrapper does not have. Still owned by this object.
+    catzilla_cache_t* handle() const noexcept { return handle_.get(); }
+
+private:
+    explicit cache(const catzilla_options_t* settings) {
+        catzilla_cache_t* opened = nullptr;
+        detail::succeeded(catzilla_cache_open(settings, &opened));
+        handle_.reset(opened);
+    }
+
+    // A default-constructed string_view is empty and has a NULL pointer, which the C interface takes for a mistake.
+    static const char* bytes_of(std::string_view bytes) noexcept { return bytes.data() ? bytes.data() : ""; }
+
+    std::unique_ptr<catzilla_cache_t, detail::deleter<catzilla_cache_destroy>> handle_;
+};
+
+}  // namespace catzilla
+
+#endif  // CATZILLA_CACHE_HPP

@@ -1,0 +1,81 @@
+//! `replay`: plays recorded accesses to a cache against catzilla-cache and prints what it measured.
+//!
+//! The tool is a stranger to the library: it loads the built shared object and calls nothing but the C interface, so
+//! what it shows is what a C program gets. For each capacity it opens a new cache, reads every key of the trace in order
+//! and, on a miss, puts a value. Every value that comes back is checked byte for byte.
+//!
+//! `arguments` reads the command line, `trace` the files, `payload` makes keys and values, `locate` finds the library,
+//! `library` is the C interface, `run` does the work, `progress` and `report` talk to the user.
+
+#![deny(unsafe_code)]
+
+mod arguments;
+mod capacity;
+mod failure;
+#[allow(unsafe_code)]
+mod library;
+mod locate;
+mod payload;
+mod progress;
+mod report;
+mod run;
+mod trace;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use failure::Failure;
+use library::Library;
+use payload::Keys;
+use report::Report;
+use run::Replay;
+use trace::Trace;
+
+fn main() -> ExitCode {
+    match act(lexopt::Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("replay: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn act(parser: lexopt::Parser) -> Result<(), Failure> {
+    match arguments::parse(parser)? {
+        Command::Help => report::text(arguments::HELP),
+        Command::Version => report::text(concat!("replay ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::ListOptions { library } => {
+            let library = Library::load(&locate::library(library.as_deref())?)?;
+            report::option_table(&library.option_table())
+        }
+        Command::Replay(arguments) => replay(&arguments),
+    }
+}
+
+fn replay(arguments: &Arguments) -> Result<(), Failure> {
+    let library = Library::load(&locate::library(arguments.library.as_deref())?)?;
+    // Asked before any trace is read, so that a typing error is answered at once.
+    library.options(&arguments.options)?;
+
+    for path in &arguments.traces {
+        let trace = Trace::load(path, arguments.value_size)?;
+        let keys = Keys::of_objects(trace.ids(), arguments.key_length);
+        let replay = Replay {
+            library: &library,
+            options: &arguments.options,
+            trace: &trace,
+            keys: &keys,
+            threads: arguments.threads,
+            repeat: arguments.repeat,
+        };
+        let mut report = Report::begin(&library, arguments, &trace)?;
+        for &capacity in &arguments.capacities {
+            let measured = replay.at(capacity)?;
+            report.row(capacity, &measured)?;
+        }
+        report.end()?;
+    }
+    report::legend(arguments.repeat, run::clock_cost())
+}
