@@ -62,7 +62,7 @@ test-c: build
 
 test-python: build
 	if [ -d build/python-packages/pytest ]; then \
-	    CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=bindings/python:build/python-packages \
+	    CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=$(CURDIR)/bindings/python:$(CURDIR)/build/python-packages \
 	    $(PYTHON) -m pytest -q bindings/python/tests; \
 	fi
 
