@@ -118,7 +118,7 @@ public:
 
     void put(std::string_view key, std::string_view bytes, ttl lifetime = default_ttl) {
         detail::succeeded(catzilla_cache_put(
-            handle_.get(), bytes_of(key), key.size(), bytes_of(bytes), bytes.size(), detail::milliseconds(lifetime)));
+            handle_.get(), key.data(), key.size(), bytes.data(), bytes.size(), detail::milliseconds(lifetime)));
     }
 
     /// A copy of the value. For large values that are only looked at, `acquire` spares the copy.
@@ -128,7 +128,7 @@ public:
         for (;;) {
             std::size_t size = 0;
             const catzilla_status_t status =
-                catzilla_cache_read(handle_.get(), bytes_of(key), key.size(), bytes.data(), bytes.size(), &size);
+                catzilla_cache_read(handle_.get(), key.data(), key.size(), bytes.data(), bytes.size(), &size);
             if (status == CATZILLA_NOT_FOUND) return std::nullopt;
             detail::succeeded(status);
             bytes.resize(size);
@@ -138,7 +138,7 @@ public:
 
     std::optional<value> acquire(std::string_view key) const {
         catzilla_value_t* pinned = nullptr;
-        if (!detail::succeeded(catzilla_cache_acquire(handle_.get(), bytes_of(key), key.size(), &pinned))) {
+        if (!detail::succeeded(catzilla_cache_acquire(handle_.get(), key.data(), key.size(), &pinned))) {
             return std::nullopt;
         }
         return value{pinned};
@@ -146,11 +146,11 @@ public:
 
     /// False when there was no such key.
     bool remove(std::string_view key) {
-        return detail::succeeded(catzilla_cache_remove(handle_.get(), bytes_of(key), key.size()));
+        return detail::succeeded(catzilla_cache_remove(handle_.get(), key.data(), key.size()));
     }
 
     bool contains(std::string_view key) const {
-        return detail::succeeded(catzilla_cache_contains(handle_.get(), bytes_of(key), key.size()));
+        return detail::succeeded(catzilla_cache_contains(handle_.get(), key.data(), key.size()));
     }
 
     /// Removes everything; returns how many entries went.
@@ -163,7 +163,7 @@ public:
     std::uint64_t purge_prefix(std::string_view prefix) {
         std::uint64_t removed = 0;
         detail::succeeded(catzilla_cache_purge(
-            handle_.get(), CATZILLA_PURGE_PREFIX, bytes_of(prefix), prefix.size(), &removed));
+            handle_.get(), CATZILLA_PURGE_PREFIX, prefix.data(), prefix.size(), &removed));
         return removed;
     }
 
@@ -183,9 +183,6 @@ private:
         detail::succeeded(catzilla_cache_open(settings, &opened));
         handle_.reset(opened);
     }
-
-    // A default-constructed string_view is empty and has a NULL pointer, which the C interface takes for a mistake.
-    static const char* bytes_of(std::string_view bytes) noexcept { return bytes.data() ? bytes.data() : ""; }
 
     std::unique_ptr<catzilla_cache_t, detail::deleter<catzilla_cache_destroy>> handle_;
 };

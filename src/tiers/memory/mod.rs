@@ -441,3 +441,35 @@ fn decompress_into(entry: EntryRef, buffer: &mut [u8]) -> Result<Read> {
 fn damaged() -> Error {
     Error::new(Status::Internal, "a compressed value in memory does not decompress: the memory was overwritten")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use std::panic::{catch_unwind, AssertUnwindSafe};
+
+    #[test]
+    fn a_panic_under_a_lock_costs_that_shards_entries_and_nothing_else() {
+        let mut options = Options::new();
+        options.set("memory.shards", "2").unwrap();
+        let memory = Memory::open(&options.memory, Clock::default());
+        let keys: Vec<[u8; 4]> = (0..100_u32).map(u32::to_le_bytes).collect();
+        for key in &keys {
+            memory.put(key, key, Ttl::Default).unwrap();
+        }
+        let broken = &memory.shards[0];
+        let lost = memory.lock(broken).len() as u64;
+        assert!(0 < lost && lost < 100);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _state = memory.lock(broken);
+            panic!("a bug under the lock");
+        }));
+        assert!(panicked.is_err());
+        let found = keys.iter().filter(|key| memory.contains(*key)).count() as u64;
+        assert_eq!((found, memory.budget.entries()), (100 - lost, 100 - lost));
+        for key in &keys {
+            memory.put(key, key, Ttl::Default).unwrap();
+            assert!(memory.contains(key));
+        }
+    }
+}
