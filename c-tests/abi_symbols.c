@@ -25,7 +25,7 @@ static const char *const promised[] = {
     "catzilla_options_destroy", "catzilla_option_count", "catzilla_option_info", "catzilla_cache_open",
     "catzilla_cache_put", "catzilla_cache_read", "catzilla_cache_acquire", "catzilla_value_data",
     "catzilla_value_size", "catzilla_value_ttl_ms", "catzilla_value_release", "catzilla_cache_remove",
-    "catzilla_cache_contains", "catzilla_cache_purge", "catzilla_cache_statistics", "catzilla_set_logger",
+    "catzilla_cache_contains", "catzilla_cache_purge", "catzilla_cache_set_option", "catzilla_cache_statistics", "catzilla_set_logger",
     "catzilla_release_results",
 };
 

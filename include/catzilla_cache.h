@@ -95,6 +95,9 @@ extern "C" {
 /** The value is outside the option's range. */
 #define CATZILLA_OPTION_OUT_OF_RANGE -112
 
+/** The option cannot change while a cache runs. */
+#define CATZILLA_OPTION_NOT_LIVE -113
+
 /** The key is longer than `CATZILLA_MAX_KEY_LEN`. */
 #define CATZILLA_KEY_TOO_LARGE -200
 
@@ -269,6 +272,17 @@ catzilla_status_t catzilla_cache_open(const catzilla_options_t *options,
                                       catzilla_cache_t **cache);
 
 /**
+ * Changes the option `name` of a running cache to what the text `value` says. What is too much then is evicted before this
+ * returns.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_OPTION_NOT_LIVE` for an option that cannot change while a cache runs, otherwise as
+ * `catzilla_options_set`. Nothing has changed then.
+ */
+catzilla_status_t catzilla_cache_set_option(catzilla_cache_t *cache,
+                                            const char *name,
+                                            const char *value);
+
+/**
  * Stores a copy of `value` under `key`, in place of an earlier value. May evict other entries.
  *
  * `ttl_ms`: lifetime in milliseconds; 0 is the cache's default, `CATZILLA_TTL_FOREVER` and more than 100 years never end.
@@ -314,7 +328,8 @@ catzilla_status_t catzilla_cache_contains(catzilla_cache_t *cache, const void *k
  * Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
  * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
  *
- * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost: looks at every entry; one shard at a time is locked.
+ * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost:
+ * looks at every entry; one shard at a time is locked.
  */
 catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
                                        catzilla_purge_t what,

@@ -92,11 +92,20 @@ impl Clock {
         if lifetime > LONGEST {
             return FOREVER;
         }
-        let lag = match self.0 {
+        now.saturating_add(lifetime.as_nanos() as u64).saturating_add(self.lag())
+    }
+
+    /// What is left until a deadline, without what [`Clock::deadline`] added; `None` if it never comes.
+    pub(crate) fn remaining(&self, deadline: Instant) -> Option<Duration> {
+        let left = deadline.saturating_sub(self.now()).saturating_sub(self.lag());
+        (deadline != FOREVER).then(|| Duration::from_nanos(left))
+    }
+
+    fn lag(&self) -> u64 {
+        match self.0 {
             Source::System => coarse::resolution(),
             Source::Manual(_) => 0,
-        };
-        now.saturating_add(lifetime.as_nanos() as u64).saturating_add(lag)
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Status {
     InvalidOption = -111,
     /// The value is outside the option's range.
     OptionOutOfRange = -112,
+    /// The option cannot change while a cache runs.
+    OptionNotLive = -113,
     /// The key is longer than [`crate::MAX_KEY_LEN`].
     KeyTooLarge = -200,
     /// The value is longer than `memory.max_value_size`, or could not fit into `memory.max_bytes` on its own.
@@ -39,7 +41,7 @@ pub enum Status {
 
 impl Status {
     /// Every status, for enumerations and tests.
-    pub const ALL: [Status; 12] = [
+    pub const ALL: [Status; 13] = [
         Status::Ok,
         Status::NotFound,
         Status::Truncated,
@@ -47,6 +49,7 @@ impl Status {
         Status::UnknownOption,
         Status::InvalidOption,
         Status::OptionOutOfRange,
+        Status::OptionNotLive,
         Status::KeyTooLarge,
         Status::ValueTooLarge,
         Status::OutOfMemory,
@@ -69,6 +72,7 @@ impl Status {
             Status::UnknownOption => c"CATZILLA_UNKNOWN_OPTION",
             Status::InvalidOption => c"CATZILLA_INVALID_OPTION",
             Status::OptionOutOfRange => c"CATZILLA_OPTION_OUT_OF_RANGE",
+            Status::OptionNotLive => c"CATZILLA_OPTION_NOT_LIVE",
             Status::KeyTooLarge => c"CATZILLA_KEY_TOO_LARGE",
             Status::ValueTooLarge => c"CATZILLA_VALUE_TOO_LARGE",
             Status::OutOfMemory => c"CATZILLA_OUT_OF_MEMORY",

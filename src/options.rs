@@ -1,5 +1,5 @@
 //! Every option there is, in one table: the C interface, the bindings, the documentation and the error messages are made
-//! from it. To add one, add a row, a field and (if it can change while a cache runs) its use in `Cache::set_options`.
+//! from it. To add one, add a row, a field and (if it can change while a cache runs) its use in `Memory::configure`.
 
 use crate::error::{Error, Result, Status};
 use std::time::Duration;
@@ -178,7 +178,7 @@ pub static TABLE: &[OptionInfo] = &[
     OptionInfo {
         name: "memory.compression",
         default: "on",
-        help: "LZ4 for values above memory.compression_threshold, when it makes them at least an eighth smaller.",
+        help: "LZ4 for values of memory.compression_threshold and more, when it makes them at least an eighth smaller.",
         live: true,
         kind: Kind::Switch,
         set: |options, value| options.memory.compression = value.switch(),
@@ -218,9 +218,8 @@ impl Default for Options {
         };
         for row in TABLE {
             // The table's own texts parse: a test goes through all of them.
-            if let Ok(value) = row.kind.parse(row.name, row.default) {
-                (row.set)(&mut options, value);
-            }
+            let parsed = row.apply(&mut options, row.default);
+            debug_assert!(parsed.is_ok(), "the default of {}: {parsed:?}", row.name);
         }
         options.memory.capacity = None;
         options
@@ -239,13 +238,25 @@ impl Options {
     ///
     /// An unknown name, a text that is not of the option's type, a value out of its range. The options stay as they were.
     pub fn set(&mut self, name: &str, text: &str) -> Result<&mut Self> {
-        let Some(row) = TABLE.iter().find(|row| row.name == name) else {
-            return Err(unknown(name));
-        };
-        let value = row.kind.parse(row.name, text)?;
-        (row.set)(self, value);
+        row(name)?.apply(self, text)?;
         Ok(self)
     }
+
+    /// As [`Options::set`], but only an option that can change while a cache runs.
+    pub(crate) fn set_live(&mut self, name: &str, text: &str) -> Result<()> {
+        let row = row(name)?;
+        if !row.live {
+            let live: Vec<&str> = TABLE.iter().filter(|row| row.live).map(|row| row.name).collect();
+            let live = live.join(", ");
+            let message = format!("`{name}` cannot change while a cache runs; these can: {live}");
+            return Err(Error::new(Status::OptionNotLive, message));
+        }
+        row.apply(self, text)
+    }
+}
+
+fn row(name: &str) -> Result<&'static OptionInfo> {
+    TABLE.iter().find(|row| row.name == name).ok_or_else(|| unknown(name))
 }
 
 fn unknown(name: &str) -> Error {
@@ -257,6 +268,12 @@ fn unknown(name: &str) -> Error {
 }
 
 impl OptionInfo {
+    fn apply(&self, options: &mut Options, text: &str) -> Result<()> {
+        let value = self.kind.parse(self.name, text)?;
+        (self.set)(options, value);
+        Ok(())
+    }
+
     /// What the option's text stands for: `count`, `size`, `duration`, `switch` or `policy`.
     pub fn type_name(&self) -> &'static str {
         match self.kind {

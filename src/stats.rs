@@ -10,7 +10,7 @@ pub(crate) struct Striped<const N: usize> {
     stripes: Box<[CachePadded<[AtomicU64; N]>]>,
 }
 
-/// Enough that threads on the machines this was measured on (2 to 64 cores) seldom share one; a power of two.
+/// Arbitrary: as many as threads of a mid-sized machine run at once; two that share one only count more slowly.
 const STRIPES: usize = 16;
 
 impl<const N: usize> Striped<N> {

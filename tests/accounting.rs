@@ -2,7 +2,7 @@
 //! that look at the whole process are in one function so that they do not see each other.
 #![cfg(not(miri))]
 
-use catzilla_cache::{Cache, Options, Purge, Ttl};
+use catzilla_cache::{Cache, Options, Purge, Status, Ttl};
 use std::sync::Arc;
 
 fn open(options: &[(&str, &str)]) -> Arc<Cache> {
@@ -112,6 +112,22 @@ fn a_bound_on_bytes_holds_after_every_put() {
     let entries = memory.entries;
     assert!(cache.put(b"too large", &vec![1; BOUND as usize], Ttl::Forever).is_err());
     assert_eq!(cache.statistics().memory.entries, entries);
+}
+
+/// What a put stores is there afterwards: an entry that would have to leave at once, because the index needs room too, is
+/// refused instead.
+#[test]
+fn an_entry_that_fits_only_without_the_index_is_refused() {
+    let cache = open(&[("memory.max_bytes", "64KiB"), ("memory.compression", "off")]);
+    for size in (60_000..=66_000).step_by(100) {
+        match cache.put(b"key", &vec![1; size], Ttl::Forever) {
+            Ok(()) => assert!(cache.contains(b"key"), "{size} bytes were accepted and are not there"),
+            Err(error) => assert_eq!(error.status(), Status::ValueTooLarge),
+        }
+        assert!(cache.memory_usage() <= 64 << 10);
+    }
+    assert!(cache.put(b"key", &[1; 60_000], Ttl::Forever).is_ok());
+    assert!(cache.put(b"key", &[1; 66_000], Ttl::Forever).is_err());
 }
 
 #[test]

@@ -175,6 +175,7 @@ fn there_are_never_more_entries_than_the_capacity() {
                 done.fetch_add(1, Ordering::Relaxed);
             });
         }
+        // The writers end by themselves, also when this fails.
         while done.load(Ordering::Relaxed) < THREADS {
             assert!(cache.statistics().memory.entries <= 5);
             std::thread::yield_now();
@@ -203,14 +204,24 @@ fn classic_results_stay_as_they_were_for_their_lifetime() {
     let handle = Handle(into_handle(Arc::clone(&cache)));
     let readers_left = AtomicU64::new(2);
     let stop = AtomicBool::new(false);
+    /// Ends the writers when the last reader has ended, also when it has ended by a failed assertion.
+    struct Reader<'a>(&'a AtomicU64, &'a AtomicBool);
+    impl Drop for Reader<'_> {
+        fn drop(&mut self) {
+            if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.1.store(true, Ordering::Relaxed);
+            }
+        }
+    }
     std::thread::scope(|scope| {
         for seed in 10..12 {
             let (cache, stop) = (&cache, &stop);
             scope.spawn(move || mixed_calls(cache, seed, stop, u64::MAX));
         }
         for seed in 1..3 {
-            let (handle, readers_left, stop, begun) = (&handle, &readers_left, &stop, Instant::now());
+            let (handle, begun, reader) = (&handle, Instant::now(), Reader(&readers_left, &stop));
             scope.spawn(move || {
+                let _reader = reader;
                 let mut random = Random(seed);
                 let mut results = VecDeque::new();
                 for call in 0.. {
@@ -231,9 +242,6 @@ fn classic_results_stay_as_they_were_for_their_lifetime() {
                         assert_proves(value, *number);
                     }
                 }
-                if readers_left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                    stop.store(true, Ordering::Relaxed);
-                }
             });
         }
     });
@@ -242,4 +250,30 @@ fn classic_results_stay_as_they_were_for_their_lifetime() {
     assert_eq!(cache.statistics().memory.lent_bytes, 0);
     // SAFETY: nobody uses the handle any more.
     unsafe { catzilla_cache_destroy(handle.0) };
+}
+
+/// Whatever a resize and the puts beside it do to each other, at the end of both there are not too many entries.
+#[test]
+fn a_capacity_lowered_beside_puts_holds_when_both_are_done() {
+    let rounds = if cfg!(miri) { 5 } else { 300 };
+    let mut options = Options::new();
+    options.set("memory.capacity", "8").unwrap().set("memory.shards", "2").unwrap();
+    for round in 0..rounds {
+        let cache = Cache::open(&options).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..2_u64 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for i in 0..20 {
+                        cache.put(format!("{round}:{thread}:{i}").as_bytes(), b"x", Ttl::Forever).unwrap();
+                    }
+                });
+            }
+            for capacity in ["7", "5", "2"] {
+                cache.set_option("memory.capacity", capacity).unwrap();
+            }
+        });
+        let memory = cache.statistics().memory;
+        assert!(memory.entries <= 2 && memory.capacity == 2, "{memory:?}");
+    }
 }

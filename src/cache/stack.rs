@@ -47,6 +47,9 @@ impl Cache {
         if options.memory.jemalloc && !cache.memory.has_arena() {
             crate::log::warn(|| "no jemalloc arena could be had; the cache uses the system's allocator".into());
         }
+        if options.memory.compression && !cfg!(feature = "lz4") {
+            crate::log::warn(|| "this build has no LZ4; nothing will be compressed".into());
+        }
         crate::log::debug(|| format!("a cache was opened with {options:?}"));
         Ok(cache)
     }
@@ -106,11 +109,21 @@ impl Cache {
         self.memory.sweep()
     }
 
+    /// Changes an option of the running cache. Entries that are too many then are evicted before this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::set`], and an option that cannot change while a cache runs. Nothing has changed then.
+    pub fn set_option(&self, name: &str, text: &str) -> Result<()> {
+        self.reconfigure(|options| options.set_live(name, text))
+    }
+
     /// Changes live options: `change` gets the present ones.
-    pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Options)) {
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
         let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut options);
+        change(&mut options)?;
         self.memory.configure(&options.memory);
+        Ok(())
     }
 
     /// Memory of the live entries and of the index, in bytes as the allocator rounds them.

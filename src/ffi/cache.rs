@@ -1,11 +1,11 @@
 //! Opening a cache, and the calls on keys and values of any bytes.
 
-use super::boundary::{boundary, buffer, handle, key as key_of, output, quiet_panics, value as value_of};
+use super::boundary::{boundary, buffer, handle, key as key_of, output, quiet_panics, utf8, value as value_of};
 use super::options::catzilla_options_t;
 use super::status::catzilla_status_t;
 use crate::error::{Error, Result, Status};
 use crate::{Cache, Options, Purge, Read, Ttl};
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 /// A cache: one handle over its tiers. Made by `catzilla_cache_open` or `catzilla_cache_create`, ended by
@@ -70,6 +70,25 @@ pub(super) fn close(cache: *mut catzilla_cache_t) {
         // SAFETY: not NULL, so from `into_handle` and not closed before.
         drop(unsafe { Arc::from_raw(cache.cast::<Cache>()) });
     }
+}
+
+/// Changes the option `name` of a running cache to what the text `value` says. What is too much then is evicted before this
+/// returns.
+///
+/// Returns: `CATZILLA_OK`; `CATZILLA_OPTION_NOT_LIVE` for an option that cannot change while a cache runs, otherwise as
+/// `catzilla_options_set`. Nothing has changed then.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_cache_set_option(
+    cache: *mut catzilla_cache_t,
+    name: *const c_char,
+    value: *const c_char,
+) -> catzilla_status_t {
+    boundary(|| {
+        let cache = handle(cache)?;
+        let (name, value) = (utf8(name, "name")?, utf8(value, "value")?);
+        cache.set_option(name, value)?;
+        Ok(Status::Ok)
+    })
 }
 
 /// Stores a copy of `value` under `key`, in place of an earlier value. May evict other entries.
@@ -160,7 +179,8 @@ pub unsafe extern "C" fn catzilla_cache_contains(
 /// Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
 /// `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
 ///
-/// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost: looks at every entry; one shard at a time is locked.
+/// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost:
+/// looks at every entry; one shard at a time is locked.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_purge(
     cache: *mut catzilla_cache_t,

@@ -152,7 +152,8 @@ pub unsafe extern "C" fn catzilla_cache_configure(
             memory.ttl = wanted.ttl;
             memory.max_value_size = wanted.max_value_size;
             memory.compression = wanted.compression;
-        });
+            Ok(())
+        })?;
         if made_with != wanted.jemalloc {
             crate::log::warn(|| "jemalloc_enabled cannot change while a cache runs; it stays as it was".into());
         }
@@ -183,7 +184,10 @@ pub unsafe extern "C" fn catzilla_cache_resize(cache: *mut catzilla_cache_t, new
     boundary(|| {
         let cache = handle(cache)?;
         let capacity = checked_capacity(new_capacity)?;
-        cache.reconfigure(|options| options.memory.capacity = Some(capacity));
+        cache.reconfigure(|options| {
+            options.memory.capacity = Some(capacity);
+            Ok(())
+        })?;
         Ok(Zero)
     })
 }

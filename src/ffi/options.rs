@@ -6,7 +6,7 @@ use crate::error::Status;
 use crate::options::{OptionInfo, TABLE};
 use crate::Options;
 use std::ffi::{c_char, CString};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// How a cache is to be made, filled by name.
 pub struct catzilla_options {
@@ -99,9 +99,25 @@ unsafe impl Send for Row {}
 // SAFETY: as above.
 unsafe impl Sync for Row {}
 
+/// The rows, made when somebody first asks. Not a `OnceLock`: a fork in the middle of one would leave the child waiting
+/// for a thread that it does not have. Two threads that make them at once make one set too many, which goes again.
 fn rows() -> &'static [Row] {
-    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
-    ROWS.get_or_init(|| TABLE.iter().map(Row::new).collect())
+    static ROWS: AtomicPtr<Vec<Row>> = AtomicPtr::new(std::ptr::null_mut());
+    // SAFETY: NULL or what was published below, which is never freed.
+    if let Some(rows) = unsafe { ROWS.load(Ordering::Acquire).as_ref() } {
+        return rows;
+    }
+    let made = Box::into_raw(Box::new(TABLE.iter().map(Row::new).collect::<Vec<_>>()));
+    match ROWS.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: just made, and published for good.
+        Ok(_) => unsafe { &*made },
+        Err(others) => {
+            // SAFETY: made above and seen by nobody else.
+            drop(unsafe { Box::from_raw(made) });
+            // SAFETY: published by somebody else for good.
+            unsafe { &*others }
+        }
+    }
 }
 
 impl Row {

@@ -18,6 +18,8 @@ pub const CATZILLA_UNKNOWN_OPTION: i32 = -110;
 pub const CATZILLA_INVALID_OPTION: i32 = -111;
 /// The value is outside the option's range.
 pub const CATZILLA_OPTION_OUT_OF_RANGE: i32 = -112;
+/// The option cannot change while a cache runs.
+pub const CATZILLA_OPTION_NOT_LIVE: i32 = -113;
 /// The key is longer than `CATZILLA_MAX_KEY_LEN`.
 pub const CATZILLA_KEY_TOO_LARGE: i32 = -200;
 /// The value is longer than `memory.max_value_size`, or would not fit into `memory.max_bytes` even alone.

@@ -15,6 +15,8 @@ pub(crate) struct Heap {
     allocated: AtomicU64,
     /// The part of `allocated` that the cache no longer holds itself: removed, but perhaps still being read.
     lent: AtomicU64,
+    /// The part of `allocated` that is index.
+    index: AtomicU64,
 }
 
 enum Source {
@@ -27,7 +29,7 @@ impl Heap {
     /// A heap with an arena of its own if `jemalloc` and this build has it and an arena can be had, else the system's.
     pub(crate) fn new(jemalloc: bool) -> Self {
         let source = if jemalloc { Source::arena() } else { Source::System };
-        Self { source, allocated: AtomicU64::new(0), lent: AtomicU64::new(0) }
+        Self { source, allocated: AtomicU64::new(0), lent: AtomicU64::new(0), index: AtomicU64::new(0) }
     }
 
     /// Whether the heap has an arena of its own, so that everything in it can be given back at once.
@@ -62,6 +64,21 @@ impl Heap {
     /// A lent block is about to be freed.
     pub(crate) fn unlend(&self, block: NonNull<u8>, layout: Layout) {
         self.lent.fetch_sub(self.source.size_of(block, layout), Ordering::Relaxed);
+    }
+
+    /// Counts a block of the index.
+    pub(crate) fn add_index(&self, block: NonNull<u8>, layout: Layout) {
+        self.index.fetch_add(self.source.size_of(block, layout), Ordering::Relaxed);
+    }
+
+    /// A block of the index is about to be freed.
+    pub(crate) fn remove_index(&self, block: NonNull<u8>, layout: Layout) {
+        self.index.fetch_sub(self.source.size_of(block, layout), Ordering::Relaxed);
+    }
+
+    /// Bytes of the index, which stay when the last entry has gone.
+    pub(crate) fn index(&self) -> u64 {
+        self.index.load(Ordering::Relaxed)
     }
 
     /// What the allocator takes for this block.

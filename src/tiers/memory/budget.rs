@@ -2,12 +2,16 @@
 //! out, by the heap.
 
 use crate::options::UNBOUNDED;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// The bounds, which may change at any time, and the count of entries.
 ///
 /// A place is reserved before an entry goes in, so the count never passes the capacity; a full cache hands the place of
 /// its victim on, so that the count is written only while the cache fills or shrinks.
+///
+/// When the capacity is lowered, whoever lowers it evicts the surplus, and so does a put whose reservation was under way:
+/// one writes the capacity and then reads the count, the other the count and then the capacity, in one order of all
+/// (`SeqCst`), so at least one of them sees that there are too many.
 pub(super) struct Budget {
     capacity: AtomicU64,
     max_bytes: AtomicU64,
@@ -20,11 +24,11 @@ impl Budget {
     }
 
     pub(super) fn capacity(&self) -> u64 {
-        self.capacity.load(Relaxed)
+        self.capacity.load(SeqCst)
     }
 
     pub(super) fn set_capacity(&self, capacity: u64) {
-        self.capacity.store(capacity, Relaxed);
+        self.capacity.store(capacity, SeqCst);
     }
 
     pub(super) fn max_bytes(&self) -> u64 {
@@ -36,14 +40,13 @@ impl Budget {
     }
 
     pub(super) fn entries(&self) -> u64 {
-        self.entries.load(Relaxed)
+        self.entries.load(SeqCst)
     }
 
     /// Takes a place if there is one.
     pub(super) fn reserve(&self) -> bool {
-        let capacity = self.capacity();
-        let taken = |entries: u64| (entries < capacity).then_some(entries + 1);
-        self.entries.fetch_update(Relaxed, Relaxed, taken).is_ok()
+        let taken = |entries: u64| (entries < self.capacity()).then_some(entries + 1);
+        self.entries.fetch_update(SeqCst, SeqCst, taken).is_ok()
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Filing, taking out and finding what is due cost the same however many entries there are. Level 0 has 64 slots of one
 //! tick each, every level above 64 slots of all of the level below; when time reaches the beginning of a slot above, its
-//! entries are filed again further down. Five levels reach 207 days; what is due later waits in the farthest slot and is
+//! entries are filed again further down. Five levels reach 208 days; what is due later waits in the farthest slot and is
 //! filed again from there.
 //!
 //! The wheel only finds entries early enough to free their memory. That an expired entry is never returned does not

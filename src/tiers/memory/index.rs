@@ -57,14 +57,6 @@ impl Index {
         self.len
     }
 
-    /// What the buckets take.
-    pub(super) fn bytes(&self, heap: &Heap) -> u64 {
-        match layout(self.count) {
-            Some(layout) if self.count > 0 => heap.size_of(self.buckets.cast(), layout),
-            _ => 0,
-        }
-    }
-
     /// The entry with that hash and key.
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<(Position, EntryRef)> {
         self.search(hash, |entry| entry.hash() == hash && entry.key() == key)
@@ -96,7 +88,8 @@ impl Index {
     /// Makes sure that the next [`Index::insert`] finds room. False when there is no memory.
     pub(super) fn reserve(&mut self, heap: &Heap) -> bool {
         let slots = self.count * SLOTS;
-        // Seven eighths full on average leaves about one look-up in ten that goes on to a second bucket.
+        // Beyond seven eighths, look-ups that have to go on to further buckets become common. Arbitrary within a few parts
+        // in a hundred.
         if self.len < slots - slots / 8 {
             return true;
         }
@@ -150,6 +143,7 @@ impl Index {
     /// Forgets all entries and gives the buckets back.
     pub(super) fn clear(&mut self, heap: &Heap) {
         if let Some(layout) = layout(self.count).filter(|_| self.count > 0) {
+            heap.remove_index(self.buckets.cast(), layout);
             // SAFETY: `resize` got the buckets from this heap with this layout; nothing points into them any more.
             unsafe { heap.free(self.buckets.cast(), layout) };
         }
@@ -157,9 +151,9 @@ impl Index {
     }
 
     fn resize(&mut self, count: usize, heap: &Heap) -> bool {
-        let Some(buckets) = layout(count).and_then(|layout| heap.allocate(layout)) else {
-            return false;
-        };
+        let Some(layout) = layout(count) else { return false };
+        let Some(buckets) = heap.allocate(layout) else { return false };
+        heap.add_index(buckets, layout);
         // SAFETY: the block is that large, and all zeros is a bucket without entries.
         unsafe { buckets.write_bytes(0, count * size_of::<Bucket>()) };
         let mut larger = Self { buckets: buckets.cast(), count, len: 0 };

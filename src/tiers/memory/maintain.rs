@@ -123,10 +123,8 @@ impl Memory {
 
     pub(crate) fn statistics(&self) -> MemoryStatistics {
         let sum = |what: Count| self.counters.sum(what as usize);
-        let mut index_bytes = 0;
         for shard in &self.shards {
             let mut state = self.lock(shard);
-            index_bytes += state.index_bytes(&self.heap);
             // So that what is told to be lent is, and not just waiting to be freed.
             let garbage = state.collect(&self.heap);
             drop(state);
@@ -141,7 +139,7 @@ impl Memory {
             capacity: self.budget.capacity(),
             bytes: self.heap.held(),
             max_bytes: self.budget.max_bytes(),
-            index_bytes,
+            index_bytes: self.heap.index(),
             lent_bytes: self.heap.lent(),
             active_bytes: self.heap.active(),
             evictions: sum(Count::Evictions),

@@ -4,7 +4,7 @@
 //! the heap, and given back through the list of retired entries when no lease holds it. Each of these is a room of its
 //! own; a shard puts them under one lock.
 //!
-//! Nothing is freed and nobody is called back under a lock.
+//! No entry is freed and nobody is called back under a lock.
 
 mod arena;
 mod budget;
@@ -133,11 +133,6 @@ impl Memory {
         let now = self.clock.now();
         let label = Label { hash: self.hash(key), deadline: self.deadline(now, ttl) };
         let entry = Owned::new(&self.heap, label, key, payload).ok_or_else(Error::out_of_memory)?;
-        if self.budget.is_over_bytes(entry.size()) {
-            let (size, max) = (entry.size(), self.budget.max_bytes());
-            let message = format!("the entry takes {size} bytes, which is more than memory.max_bytes ({max})");
-            return Err(Error::new(Status::ValueTooLarge, message));
-        }
         self.insert(label.hash, key, entry, now)?;
         self.count(Count::Puts, 1);
         if let Some(block) = block {
@@ -272,6 +267,11 @@ impl Memory {
             if !state.reserve(&self.heap) {
                 return Err(Error::out_of_memory());
             }
+            // The index stays when all others have left.
+            let (size, index) = (entry.size(), self.heap.index());
+            if self.budget.is_over_bytes(size + index) {
+                return Err(too_large_for_all(size, index, self.budget.max_bytes()));
+            }
             let entry = match state.find(hash, key) {
                 Some((position, old)) => {
                     let entry = entry.into_shared();
@@ -295,9 +295,8 @@ impl Memory {
                 self.budget.release(1);
             }
             self.unlock(state);
-            if self.budget.is_over_bytes(self.heap.held()) {
-                self.shed(1, || self.budget.is_over_bytes(self.heap.held()));
-            }
+            // Also when the capacity was lowered between the reservation and now.
+            self.shed(1, || self.budget.is_over_capacity() || self.budget.is_over_bytes(self.heap.held()));
             return Ok(());
         }
     }
@@ -375,13 +374,11 @@ impl Memory {
 
     fn lock<'a>(&'a self, shard: &'a Shard) -> MutexGuard<'a, State> {
         let (state, lost) = shard.lock(self.clock.now());
-        if lost == 0 {
-            return state;
+        // The panic itself was told to the logger where it was caught.
+        if lost > 0 {
+            self.budget.release(lost);
         }
-        self.budget.release(lost);
-        drop(state);
-        crate::log::error(|| format!("a panic left a part of the cache inconsistent; {lost} entries were dropped"));
-        self.lock(shard)
+        state
     }
 
     /// Releases a shard, then frees what can be freed.
@@ -438,6 +435,11 @@ fn decompress_into(entry: EntryRef, buffer: &mut [u8]) -> Result<Read> {
     }
 }
 
+fn too_large_for_all(size: u64, index: u64, max: u64) -> Error {
+    let message = format!("the entry takes {size} bytes and the index {index}; memory.max_bytes allows {max}");
+    Error::new(Status::ValueTooLarge, message)
+}
+
 fn damaged() -> Error {
     Error::new(Status::Internal, "a compressed value in memory does not decompress: the memory was overwritten")
 }
@@ -445,7 +447,7 @@ fn damaged() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
+    use crate::options::Options;
     use std::panic::{catch_unwind, AssertUnwindSafe};
 
     #[test]

@@ -61,10 +61,6 @@ impl State {
         self.index.len()
     }
 
-    pub(super) fn index_bytes(&self, heap: &Heap) -> u64 {
-        self.index.bytes(heap)
-    }
-
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<(Position, EntryRef)> {
         self.index.find(hash, key)
     }

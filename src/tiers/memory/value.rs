@@ -1,7 +1,7 @@
 //! What `acquire` returns: a value held by a share of its own.
 
 use super::entry::Pinned;
-use crate::clock::{Clock, FOREVER};
+use crate::clock::Clock;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -19,10 +19,7 @@ impl Value {
 
     /// How long the entry had left to live, now; `None` if it never expires.
     pub fn remaining(&self) -> Option<Duration> {
-        match self.pinned.entry().deadline() {
-            FOREVER => None,
-            deadline => Some(Duration::from_nanos(deadline.saturating_sub(self.clock.now()))),
-        }
+        self.clock.remaining(self.pinned.entry().deadline())
     }
 }
 

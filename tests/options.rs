@@ -1,0 +1,68 @@
+//! Options of a running cache, and what a value says of its remaining life.
+
+use catzilla_cache::{Cache, Clock, Options, Status, Ttl, OPTIONS};
+use std::time::Duration;
+
+#[test]
+fn every_live_option_changes_and_no_other_does() {
+    for option in OPTIONS {
+        let cache = Cache::open(&Options::new()).unwrap();
+        let changed = cache.set_option(option.name, option.default);
+        match option.live {
+            true => assert_eq!(changed, Ok(()), "{}", option.name),
+            false => assert_eq!(changed.unwrap_err().status(), Status::OptionNotLive, "{}", option.name),
+        }
+    }
+}
+
+#[test]
+fn a_change_has_its_effect_at_once() {
+    let (clock, time) = Clock::manual();
+    // One shard, so that it is the oldest that leave.
+    let cache = Cache::with_clock(Options::new().set("memory.shards", "1").unwrap(), clock).unwrap();
+    for i in 0..100_u8 {
+        cache.put(&[i], &[0; 5_000], Ttl::Default).unwrap();
+    }
+    cache.set_option("memory.capacity", "10").unwrap();
+    assert_eq!(cache.statistics().memory.entries, 10);
+    cache.set_option("memory.ttl", "2s").unwrap();
+    cache.put(b"short", b"", Ttl::Default).unwrap();
+    time.advance(Duration::from_secs(2));
+    assert!(!cache.contains(b"short"));
+    cache.set_option("memory.max_value_size", "10").unwrap();
+    assert_eq!(cache.put(b"long", &[0; 11], Ttl::Default).unwrap_err().status(), Status::ValueTooLarge);
+    cache.set_option("memory.max_value_size", "1MiB").unwrap();
+    cache.set_option("memory.compression", "off").unwrap();
+    for i in 0..10_u8 {
+        cache.put(&[i], &[0; 50_000], Ttl::Default).unwrap();
+    }
+    assert!(cache.memory_usage() > 400_000, "{:?}", cache.statistics().memory);
+    cache.set_option("memory.max_bytes", "128KiB").unwrap();
+    assert!(cache.memory_usage() <= 128 << 10);
+    assert_eq!(cache.statistics().memory.max_bytes, 128 << 10);
+}
+
+#[test]
+fn a_refused_change_changes_nothing() {
+    let cache = Cache::open(&Options::new()).unwrap();
+    let before = cache.statistics().memory;
+    for (name, text, status) in [
+        ("memory.capacity", "0", Status::OptionOutOfRange),
+        ("memory.capacity", "many", Status::InvalidOption),
+        ("memory.capacities", "1", Status::UnknownOption),
+        ("memory.shards", "2", Status::OptionNotLive),
+    ] {
+        assert_eq!(cache.set_option(name, text).unwrap_err().status(), status);
+    }
+    assert_eq!(cache.statistics().memory, before);
+}
+
+#[test]
+fn a_value_never_tells_more_life_than_it_was_given() {
+    let cache = Cache::open(&Options::new()).unwrap();
+    cache.put(b"key", b"value", Ttl::For(Duration::from_secs(1_000))).unwrap();
+    let remaining = cache.acquire(b"key").unwrap().unwrap().remaining().unwrap();
+    assert!(remaining <= Duration::from_secs(1_000) && remaining > Duration::from_secs(900), "{remaining:?}");
+    cache.put(b"key", b"value", Ttl::Forever).unwrap();
+    assert_eq!(cache.acquire(b"key").unwrap().unwrap().remaining(), None);
+}
