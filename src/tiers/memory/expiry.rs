@@ -197,6 +197,29 @@ mod tests {
         runs_true(&levels, 63 * TICK + 5, 1_000 * TICK);
     }
 
+    /// A wheel that has just found nothing to do in this tick must still notice what is filed there afterwards.
+    #[test]
+    fn what_is_filed_into_a_quiet_tick_comes_out_in_time() {
+        let heap = Arc::new(Heap::new(false));
+        let file = |wheel: &mut Wheel, deadline| {
+            let entry = Owned::new(&heap, Label { hash: 0, deadline }, b"", Payload::Plain(b"")).unwrap().into_shared();
+            wheel.insert(entry);
+            entry.lend(&heap);
+            entry
+        };
+        let mut wheel = Wheel::new(0);
+        let late = file(&mut wheel, 10_000_000);
+        assert!(wheel.due(1_000_000).is_none());
+        let early = file(&mut wheel, 2_000_000);
+        assert!(wheel.due(2_000_000) == Some(early));
+        wheel.remove(early);
+        assert!(wheel.due(9_999_999).is_none());
+        assert!(wheel.due(10_000_000) == Some(late));
+        wheel.remove(late);
+        release(early, &heap);
+        release(late, &heap);
+    }
+
     #[test]
     fn long_gaps_and_deadlines_beyond_the_last_level_are_no_special_case() {
         let year = 365 * 24 * 3600 * 1_000_000_000;
