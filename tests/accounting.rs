@@ -20,7 +20,7 @@ fn key(i: u64) -> [u8; 32] {
 }
 
 /// Resident memory of this process, in bytes.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "jemalloc"))]
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4_096

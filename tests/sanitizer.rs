@@ -56,15 +56,17 @@ fn the_mistake() {
         }
         Some("thread") => {
             static mut SHARED: u64 = 0;
-            let count = || {
-                for _ in 0..100_000 {
-                    // SAFETY: none: two threads write without a lock, which is the point.
-                    unsafe { (&raw mut SHARED).write((&raw const SHARED).read() + 1) };
-                }
+            // Both write once, side by side: a race with what a thread did long before may go unreported.
+            let start = std::sync::Barrier::new(2);
+            let write = || {
+                start.wait();
+                // SAFETY: none: two threads write without a lock, which is the point.
+                unsafe { (&raw mut SHARED).write(1) };
             };
-            let other = std::thread::spawn(count);
-            count();
-            other.join().unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(write);
+                write();
+            });
         }
         _ => {}
     }

@@ -191,8 +191,13 @@ mod tests {
 
     #[test]
     fn every_entry_comes_out_when_it_is_due_and_not_before() {
-        let near: Vec<u64> = (0..200).map(|i| i * TICK / 3).collect();
+        // Under Miri every step costs a thousand times as much.
+        let count = if cfg!(miri) { 20 } else { 200 };
+        let near: Vec<u64> = (0..count).map(|i| i * TICK / 3).collect();
         runs_true(&near, 987_654_321, TICK / 2);
+        if cfg!(miri) {
+            return;
+        }
         let levels: Vec<u64> = (0..60).map(|i| 3_u64.pow(i % 18) * TICK + u64::from(i)).collect();
         runs_true(&levels, 63 * TICK + 5, 1_000 * TICK);
     }

@@ -373,7 +373,7 @@ impl Memory {
     }
 
     fn lock<'a>(&'a self, shard: &'a Shard) -> MutexGuard<'a, State> {
-        let (state, lost) = shard.lock(self.clock.now());
+        let (state, lost) = shard.lock(&self.clock);
         // The panic itself was told to the logger where it was caught.
         if lost > 0 {
             self.budget.release(lost);

@@ -7,7 +7,7 @@ use super::expiry::Wheel;
 use super::index::{Index, Position};
 use super::policy::{self, Policy};
 use super::reclaim::{Garbage, Retired};
-use crate::clock::Instant;
+use crate::clock::{Clock, Instant};
 use crate::options::PolicyName;
 use std::sync::{Mutex, MutexGuard};
 
@@ -33,13 +33,13 @@ impl Shard {
     ///
     /// A thread that panicked under the lock may have left the state half changed. A cache may forget, but it may not
     /// lie: the state is set aside unread (its memory stays allocated) and an empty one takes its place.
-    pub(super) fn lock(&self, now: Instant) -> (MutexGuard<'_, State>, u64) {
+    pub(super) fn lock(&self, clock: &Clock) -> (MutexGuard<'_, State>, u64) {
         match self.state.lock() {
             Ok(state) => (state, 0),
             Err(poisoned) => {
                 let mut state = poisoned.into_inner();
                 let lost = state.len() as u64;
-                std::mem::forget(std::mem::replace(&mut *state, State::new(self.policy, now)));
+                std::mem::forget(std::mem::replace(&mut *state, State::new(self.policy, clock.now())));
                 self.state.clear_poison();
                 (state, lost)
             }
