@@ -585,7 +585,7 @@ int catzilla_cache_delete(catzilla_cache_t *cache, const char *key);
 /** Whether `key` is there. Counts neither as a request nor as a use of the entry. */
 bool catzilla_cache_exists(catzilla_cache_t *cache, const char *key);
 
-/** The cache's figures; all 0 for a NULL handle. */
+/** The cache's figures; all 0 for a NULL handle. Cost: takes no lock. */
 cache_statistics_t catzilla_cache_get_stats(catzilla_cache_t *cache);
 
 /** Removes every entry. The counters stay. */

@@ -1,7 +1,8 @@
 //! How long a classic result lives: each thread holds what its last [`CLASSIC_RESULT_LIFETIME`] look-ups returned.
 //!
 //! A thread has a record with a ring of slots, each the address of an entry or nothing. A look-up writes the next slot,
-//! hit or miss; the entry that stood there is given up by that. Nothing is counted and no other thread's memory is
+//! hit or miss; the entry that stood there is given up by that. One slot more is for the moment in which the thread works
+//! with an entry outside the lock, to decompress it. Nothing is counted and no other thread's memory is
 //! written: it is the writers who look (see `reclaim`). Records are never freed, since somebody may be looking, but
 //! taken over by new threads; there are as many as there ever were threads at one time.
 //!
@@ -30,6 +31,8 @@ const SLOTS: usize = CLASSIC_RESULT_LIFETIME + 1;
 #[repr(C, align(128))]
 struct Record {
     slots: [AtomicPtr<Header>; SLOTS],
+    /// What the thread works with right now.
+    in_hand: AtomicPtr<Header>,
     /// The slot that is written next; the owner's business.
     next_slot: AtomicUsize,
     in_use: AtomicBool,
@@ -50,10 +53,7 @@ pub(super) struct Slot(&'static AtomicPtr<Header>);
 impl Slot {
     /// Takes the next slot and gives up what it held. `None` when there is no memory for a thread's record.
     pub(super) fn take() -> Option<Self> {
-        let record = match MINE.get() {
-            Some(record) => record,
-            None => adopt()?,
-        };
+        let record = mine()?;
         let slot = record.next_slot.load(Ordering::Relaxed);
         record.next_slot.store((slot + 1) % SLOTS, Ordering::Relaxed);
         record.slots[slot].store(null_mut(), Ordering::Release);
@@ -64,6 +64,41 @@ impl Slot {
     /// with an entry that nobody else knows yet.
     pub(super) fn hold(self, entry: EntryRef) {
         self.0.store(entry.as_ptr(), Ordering::Release);
+    }
+}
+
+/// An entry that stays where it is while the calling thread works with it.
+pub(super) struct InHand {
+    entry: EntryRef,
+    record: &'static Record,
+}
+
+impl InHand {
+    /// Called under the lock of the entry's shard. A thread has one entry in hand at a time. `None` when there is no memory
+    /// for a thread's record.
+    pub(super) fn take(entry: EntryRef) -> Option<Self> {
+        let record = mine()?;
+        debug_assert!(record.in_hand.load(Ordering::Relaxed).is_null(), "one at a time");
+        record.in_hand.store(entry.as_ptr(), Ordering::Release);
+        Some(Self { entry, record })
+    }
+
+    pub(super) fn entry(&self) -> EntryRef {
+        self.entry
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.record.in_hand.store(null_mut(), Ordering::Release);
+    }
+}
+
+/// The calling thread's record. `None` when there is no memory for one.
+fn mine() -> Option<&'static Record> {
+    match MINE.get() {
+        Some(record) => Some(record),
+        None => adopt(),
     }
 }
 
@@ -80,14 +115,14 @@ pub(super) fn snapshot() -> Option<(Vec<*mut Header>, usize)> {
     let mut held = Vec::new();
     let mut looked = 0;
     for record in records() {
-        for slot in &record.slots {
+        for slot in record.slots.iter().chain([&record.in_hand]) {
             let entry = slot.load(Ordering::Acquire);
             if !entry.is_null() {
                 held.try_reserve(1).ok()?;
                 held.push(entry);
             }
         }
-        looked += SLOTS;
+        looked += SLOTS + 1;
     }
     held.sort_unstable();
     Some((held, looked))
@@ -98,6 +133,7 @@ pub(crate) fn forget_other_threads() {
     let mine = MINE.get().map_or(null_mut(), |record| std::ptr::from_ref(record).cast_mut());
     for record in records().filter(|record| !std::ptr::eq(*record, mine)) {
         record.clear();
+        record.in_hand.store(null_mut(), Ordering::Release);
         record.in_use.store(false, Ordering::Release);
     }
 }

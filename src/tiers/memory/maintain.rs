@@ -121,15 +121,9 @@ impl Memory {
         self.heap.is_arena()
     }
 
-    pub(crate) fn statistics(&self) -> MemoryStatistics {
+    /// What can be told without a lock: everything but `active_bytes`; `lent_bytes` may count what only waits to be freed.
+    pub(crate) fn figures(&self) -> MemoryStatistics {
         let sum = |what: Count| self.counters.sum(what as usize);
-        for shard in &self.shards {
-            let mut state = self.lock(shard);
-            // So that what is told to be lent is, and not just waiting to be freed.
-            let garbage = state.collect(&self.heap);
-            drop(state);
-            drop(garbage);
-        }
         MemoryStatistics {
             hits: sum(Count::Hits),
             misses: sum(Count::Misses),
@@ -141,13 +135,21 @@ impl Memory {
             max_bytes: self.budget.max_bytes(),
             index_bytes: self.heap.index(),
             lent_bytes: self.heap.lent(),
-            active_bytes: self.heap.active(),
+            active_bytes: 0,
             evictions: sum(Count::Evictions),
             expirations: sum(Count::Expirations),
             compressed_puts: sum(Count::CompressedPuts),
             compression_input_bytes: sum(Count::CompressionInput),
             compression_output_bytes: sum(Count::CompressionOutput),
         }
+    }
+
+    pub(crate) fn statistics(&self) -> MemoryStatistics {
+        for shard in &self.shards {
+            let garbage = self.lock(shard).collect(&self.heap);
+            drop(garbage);
+        }
+        MemoryStatistics { active_bytes: self.heap.active(), ..self.figures() }
     }
 
     /// Every lock of the tier, for the time of a fork; always in the same order.

@@ -153,12 +153,12 @@ impl Memory {
                 }
                 None => Read::Truncated(value.len()),
             }),
-            Err(_) => Err(entry.pin(&self.heap)),
+            Err(_) => Err(lease::InHand::take(entry)),
         });
         let read = match found {
             None => return Ok(None),
             Some(Ok(read)) => read,
-            Some(Err(pinned)) => decompress_into(pinned.entry(), buffer)?,
+            Some(Err(in_hand)) => decompress_into(in_hand.ok_or_else(Error::out_of_memory)?.entry(), buffer)?,
         };
         if let Read::Copied(_) = read {
             self.count(Count::Hits, 1);
@@ -186,9 +186,9 @@ impl Memory {
                 slot.hold(entry);
                 Ok(Lent { data: value.as_ptr(), len: value.len() })
             }
-            Err(_) => Err((entry.pin(&self.heap), slot)),
+            Err(_) => Err((lease::InHand::take(entry), slot)),
         });
-        let (pinned, slot) = match found {
+        let (in_hand, slot) = match found {
             None => return Ok(None),
             Some(Ok(lent)) => {
                 self.count(Count::Hits, 1);
@@ -196,11 +196,12 @@ impl Memory {
             }
             Some(Err(compressed)) => compressed,
         };
-        let copy = self.decompressed(pinned.entry())?.ok_or_else(damaged)?.into_shared();
+        let in_hand = in_hand.ok_or_else(Error::out_of_memory)?;
+        let copy = self.decompressed(in_hand.entry())?.ok_or_else(damaged)?.into_shared();
         slot.hold(copy);
         let lent = copy.value().map(|value| Lent { data: value.as_ptr(), len: value.len() });
         // Retired from the first: the lease is all that holds it.
-        let shard = self.shard_of(pinned.entry().hash());
+        let shard = self.shard_of(in_hand.entry().hash());
         let mut state = self.lock(shard);
         state.retire(copy, &self.heap);
         self.unlock(state);
