@@ -18,8 +18,7 @@ fn every_live_option_changes_and_no_other_does() {
 #[test]
 fn a_change_has_its_effect_at_once() {
     let (clock, time) = Clock::manual();
-    // One shard, so that it is the oldest that leave.
-    let cache = Cache::with_clock(Options::new().set("memory.shards", "1").unwrap(), clock).unwrap();
+    let cache = Cache::with_clock(&Options::new(), clock).unwrap();
     for i in 0..100_u8 {
         cache.put(&[i], &[0; 5_000], Ttl::Default).unwrap();
     }
@@ -65,4 +64,32 @@ fn a_value_never_tells_more_life_than_it_was_given() {
     assert!(remaining <= Duration::from_secs(1_000) && remaining > Duration::from_secs(900), "{remaining:?}");
     cache.put(b"key", b"value", Ttl::Forever).unwrap();
     assert_eq!(cache.acquire(b"key").unwrap().unwrap().remaining(), None);
+}
+
+/// Up to 4,096 entries eviction is in exact order, also in a cache that was made larger.
+#[test]
+fn a_large_cache_that_was_made_small_evicts_in_exact_order() {
+    let cache = Cache::open(Options::new().set("memory.capacity", "100000").unwrap()).unwrap();
+    for i in 0..20_000_u32 {
+        cache.put(&i.to_le_bytes(), b"old", Ttl::Default).unwrap();
+    }
+    cache.set_option("memory.capacity", "3").unwrap();
+    assert_eq!(cache.statistics().memory.entries, 3);
+    for i in 0..10_u8 {
+        cache.put(&[i], b"new", Ttl::Default).unwrap();
+    }
+    let there: Vec<u8> = (0..10).filter(|i| cache.contains(&[*i])).collect();
+    assert_eq!(there, [7, 8, 9]);
+    assert!(cache.acquire(&[7]).unwrap().is_some());
+    cache.put(&[10], b"new", Ttl::Default).unwrap();
+    let there: Vec<u8> = (0..11).filter(|i| cache.contains(&[*i])).collect();
+    assert_eq!(there, [7, 9, 10]);
+
+    // Large again, it keeps what it has and takes more.
+    cache.set_option("memory.capacity", "100000").unwrap();
+    for i in 0..20_000_u32 {
+        cache.put(&i.to_le_bytes(), b"old", Ttl::Default).unwrap();
+    }
+    assert_eq!(cache.statistics().memory.entries, 20_003);
+    assert!([7_u8, 9, 10].iter().all(|i| cache.contains(&[*i])));
 }

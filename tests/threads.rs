@@ -277,3 +277,31 @@ fn a_capacity_lowered_beside_puts_holds_when_both_are_done() {
         assert!(memory.entries <= 2 && memory.capacity == 2, "{memory:?}");
     }
 }
+
+/// A cache that is made small and large again moves its entries between one shard and several, beside everything else.
+#[test]
+fn a_cache_that_shrinks_and_grows_beside_all_calls_keeps_its_books() {
+    let cache = Cache::open(Options::new().set("memory.capacity", "100000").unwrap()).unwrap();
+    let stop = AtomicBool::new(false);
+    let calls = if soak().is_some() { u64::MAX } else { CALLS / 2 };
+    std::thread::scope(|scope| {
+        for seed in 20..22 {
+            let (cache, stop) = (&cache, &stop);
+            scope.spawn(move || mixed_calls(cache, seed, stop, calls));
+        }
+        let begun = Instant::now();
+        let mut changes = 0;
+        while soak().map_or(changes < 200.min(CALLS), |time| begun.elapsed() < time) {
+            for capacity in ["5", "100000"] {
+                cache.set_option("memory.capacity", capacity).unwrap();
+            }
+            changes += 1;
+        }
+        if soak().is_some() {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    cache.purge(Purge::All);
+    let memory = cache.statistics().memory;
+    assert_eq!((memory.entries, memory.bytes, memory.lent_bytes), (0, 0, 0));
+}

@@ -1,6 +1,6 @@
 //! What is done to a memory tier as a whole: sweeping, purging, changing its bounds, telling its figures, forking.
 
-use super::{lease, Count, Memory};
+use super::{home, lease, shards_for, Count, Memory};
 use crate::fork::Hold;
 use crate::options::MemoryOptions;
 use crate::stats::MemoryStatistics;
@@ -91,8 +91,44 @@ impl Memory {
         let shrinks = capacity < self.budget.entries();
         self.budget.set_capacity(capacity);
         self.shed(BATCH, || self.budget.is_over_capacity());
+        self.spread(capacity);
         if shrinks {
             self.heap.trim();
+        }
+    }
+
+    /// Moves the entries to as many shards as `capacity` asks for, of those that the cache was made with: a cache that has
+    /// become small evicts in the exact order that a small cache promises, one that has become large again spreads out.
+    ///
+    /// Below the bound of one shard there are few entries on one side of the move, so nobody waits long for all the locks.
+    fn spread(&self, capacity: u64) {
+        let wanted = (shards_for(capacity) as usize).min(self.shards.len());
+        if self.fixed_shards || self.in_use.load(Relaxed) == wanted || (wanted > 1 && self.in_use.load(Relaxed) > 1) {
+            return;
+        }
+        let mut states: Vec<_> = self.shards.iter().map(|shard| self.lock(shard)).collect();
+        let mut entries = Vec::new();
+        let mut found = true;
+        while found {
+            found = false;
+            // The oldest of each in turn, which is nearly the order of the whole.
+            for state in &mut states {
+                let Some(oldest) = state.victim() else { continue };
+                state.detach(oldest);
+                entries.push(oldest);
+                found = true;
+            }
+        }
+        self.in_use.store(wanted, Relaxed);
+        for entry in entries {
+            let state = &mut states[home(entry.hash(), wanted)];
+            if state.reserve(&self.heap) {
+                state.insert(entry);
+            } else {
+                state.retire(entry, &self.heap);
+                self.budget.release(1);
+                self.count(Count::Evictions, 1);
+            }
         }
     }
 

@@ -36,7 +36,7 @@ use crossbeam_utils::CachePadded;
 use entry::{EntryRef, Label, Owned, Payload, Pinned};
 use reclaim::Garbage;
 use shard::{Shard, State};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -60,6 +60,10 @@ pub(crate) struct Memory {
     /// Seeded for each cache, so that nobody can choose keys that fall together.
     hasher: RandomState,
     shards: Box<[CachePadded<Shard>]>,
+    /// How many of the shards hold entries. Follows the capacity, see [`Memory::spread`]; written under all their locks.
+    in_use: AtomicUsize,
+    /// Whether the number of shards was asked for and does not follow the capacity.
+    fixed_shards: bool,
     budget: Budget,
     policy: PolicyName,
     live: Live,
@@ -108,10 +112,13 @@ impl Memory {
             compression: AtomicBool::new(false),
             compression_threshold: AtomicU64::new(0),
         };
+        let shards: Box<[_]> = (0..shard_count(options)).map(|_| shard()).collect();
         let memory = Self {
             heap: Arc::new(Heap::new(options.jemalloc)),
             hasher: RandomState::new(),
-            shards: (0..shard_count(options)).map(|_| shard()).collect(),
+            in_use: AtomicUsize::new(shards.len()),
+            fixed_shards: options.shards != 0,
+            shards,
             budget: Budget::new(options.entries(), options.max_bytes),
             policy: options.policy,
             live,
@@ -201,8 +208,7 @@ impl Memory {
         slot.hold(copy);
         let lent = copy.value().map(|value| Lent { data: value.as_ptr(), len: value.len() });
         // Retired from the first: the lease is all that holds it.
-        let shard = self.shard_of(in_hand.entry().hash());
-        let mut state = self.lock(shard);
+        let mut state = self.lock_home(in_hand.entry().hash());
         state.retire(copy, &self.heap);
         self.unlock(state);
         self.count(Count::Hits, 1);
@@ -212,7 +218,7 @@ impl Memory {
     /// Removes a key; false when it was not there.
     pub(crate) fn remove(&self, key: &[u8]) -> bool {
         let (hash, now) = (self.hash(key), self.clock.now());
-        let mut state = self.lock(self.shard_of(hash));
+        let mut state = self.lock_home(hash);
         let mut removed = false;
         if let Some((_, entry)) = state.find(hash, key) {
             if entry.is_expired(now) {
@@ -229,7 +235,7 @@ impl Memory {
     /// Whether a key is there; neither a request nor a use.
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
         let (hash, now) = (self.hash(key), self.clock.now());
-        let state = self.lock(self.shard_of(hash));
+        let state = self.lock_home(hash);
         state.find(hash, key).is_some_and(|(_, entry)| !entry.is_expired(now))
     }
 
@@ -237,7 +243,7 @@ impl Memory {
     /// by the caller, when it has been answered.
     fn look_up<R>(&self, key: &[u8], take: impl FnOnce(EntryRef) -> R) -> Option<R> {
         let (hash, now) = (self.hash(key), self.clock.now());
-        let mut state = self.lock(self.shard_of(hash));
+        let mut state = self.lock_home(hash);
         let found = match state.find(hash, key) {
             Some((_, entry)) if !entry.is_expired(now) => {
                 state.touch(entry);
@@ -258,9 +264,8 @@ impl Memory {
 
     /// Puts an entry into its shard. A full cache evicts first, so that there are never too many entries.
     fn insert(&self, hash: u64, key: &[u8], entry: Owned<'_>, now: Instant) -> Result<()> {
-        let home = self.shard_of(hash);
         loop {
-            let mut state = self.lock(home);
+            let mut state = self.lock_home(hash);
             for _ in 0..EXPIRED_PER_PUT {
                 let Some(due) = state.due(now) else { break };
                 self.expire(&mut state, due);
@@ -368,9 +373,16 @@ impl Memory {
         self.hasher.hash_one(key)
     }
 
-    fn shard_of(&self, hash: u64) -> &Shard {
-        // The top 16 bits, spread over the shards; the index uses others.
-        &self.shards[((hash >> 48) as usize * self.shards.len()) >> 16]
+    /// The shard that a hash belongs to, locked.
+    fn lock_home(&self, hash: u64) -> MutexGuard<'_, State> {
+        loop {
+            let in_use = self.in_use.load(Relaxed);
+            let state = self.lock(&self.shards[home(hash, in_use)]);
+            // Written under all locks, so what is read under one of them is right until that is released.
+            if self.in_use.load(Relaxed) == in_use {
+                return state;
+            }
+        }
     }
 
     fn lock<'a>(&'a self, shard: &'a Shard) -> MutexGuard<'a, State> {
@@ -406,11 +418,20 @@ impl Drop for Memory {
     }
 }
 
+/// Which of so many shards a hash belongs to: its top 16 bits, spread over them. The index uses other bits.
+fn home(hash: u64, shards: usize) -> usize {
+    ((hash >> 48) as usize * shards) >> 16
+}
+
 fn shard_count(options: &MemoryOptions) -> u64 {
-    let entries = options.entries();
-    if options.shards != 0 {
-        return options.shards;
+    match options.shards {
+        0 => shards_for(options.entries()),
+        asked => asked,
     }
+}
+
+/// How many shards a capacity asks for.
+fn shards_for(entries: u64) -> u64 {
     if entries <= ONE_SHARD {
         return 1;
     }

@@ -98,12 +98,17 @@ impl State {
 
     /// Takes an entry out and retires it.
     pub(super) fn remove(&mut self, entry: EntryRef, heap: &Heap) {
+        self.detach(entry);
+        self.retired.push(entry, heap);
+    }
+
+    /// Takes an entry out that will go into another shard under the same hold of both locks.
+    pub(super) fn detach(&mut self, entry: EntryRef) {
         self.index.remove(entry);
         self.policy.remove(entry);
         if entry.expires() {
             self.wheel.remove(entry);
         }
-        self.retired.push(entry, heap);
     }
 
     /// The entry that should leave next.
@@ -133,7 +138,7 @@ impl State {
         count
     }
 
-    /// Takes an entry over that never was in the shard but is lent to a reader: a decompressed copy.
+    /// Takes an entry over that is in no shard but may be lent to a reader.
     pub(super) fn retire(&mut self, entry: EntryRef, heap: &Heap) {
         self.retired.push(entry, heap);
     }
