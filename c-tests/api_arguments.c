@@ -161,6 +161,7 @@ static void modern_functions_refuse_a_null_cache_and_clear_what_they_would_fill(
     REFUSES_NULL_STATUS(catzilla_cache_purge(NULL, CATZILLA_PURGE_ALL, NULL, 0, &removed));
     assert_int_equal(removed, 0);
     REFUSES_NULL_STATUS(catzilla_cache_statistics(NULL, &statistics));
+    REFUSES_NULL_STATUS(catzilla_cache_set_option(NULL, "memory.capacity", "10"));
 }
 
 static void modern_functions_refuse_null_inputs_and_outputs(void **state)
@@ -181,6 +182,8 @@ static void modern_functions_refuse_null_inputs_and_outputs(void **state)
     REFUSES_NULL_STATUS(catzilla_cache_contains(cache, NULL, 1));
     REFUSES_NULL_STATUS(catzilla_cache_purge(cache, CATZILLA_PURGE_PREFIX, NULL, 1, NULL));
     REFUSES_NULL_STATUS(catzilla_cache_statistics(cache, NULL));
+    REFUSES_NULL_STATUS(catzilla_cache_set_option(cache, NULL, "10"));
+    REFUSES_NULL_STATUS(catzilla_cache_set_option(cache, "memory.capacity", NULL));
     assert_int_equal(catzilla_cache_contains(cache, "k", 1), CATZILLA_OK);
 }
 

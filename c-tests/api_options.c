@@ -231,6 +231,25 @@ static void an_options_object_may_open_many_caches_and_go_before_them(void **sta
     catzilla_cache_destroy(second);
 }
 
+static void live_options_change_while_the_cache_runs_and_others_are_refused(void **state)
+{
+    (void)state;
+    catzilla_cache_t *cache = open_cache(NULL);
+    for (size_t i = 0; i < catzilla_option_count(); i++) {
+        const catzilla_option_info_t *info = catzilla_option_info(i);
+        catzilla_status_t status = catzilla_cache_set_option(cache, info->name, info->default_value);
+        assert_int_equal(status, info->live ? CATZILLA_OK : CATZILLA_OPTION_NOT_LIVE);
+        if (!info->live)
+            assert_non_null(strstr(catzilla_last_error_message(), info->name));
+    }
+    assert_int_equal(catzilla_cache_set_option(cache, "memory.capacity", "7"), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_set_option(cache, "memory.capacity", "0"), CATZILLA_OPTION_OUT_OF_RANGE);
+    assert_int_equal(catzilla_cache_set_option(cache, "memory.capacity", "some"), CATZILLA_INVALID_OPTION);
+    assert_int_equal(catzilla_cache_set_option(cache, "no.such.option", "1"), CATZILLA_UNKNOWN_OPTION);
+    assert_int_equal(statistics_of(cache).memory_capacity, 7);
+    catzilla_cache_destroy(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(max_bytes_bounds_what_the_entries_take, create, destroy),
         cmocka_unit_test_setup_teardown(a_value_that_max_bytes_could_never_hold_is_refused_and_evicts_nothing, create, destroy),
         cmocka_unit_test(an_options_object_may_open_many_caches_and_go_before_them),
+        cmocka_unit_test(live_options_change_while_the_cache_runs_and_others_are_refused),
     };
     return cmocka_run_group_tests_name("api_options", tests, NULL, NULL);
 }

@@ -122,6 +122,9 @@ void failures_are_thrown_with_their_code() {
     catzilla::cache cache{catzilla::options{}.set("memory.max_value_size", "4")};
     CHECK(thrown_by([&] { cache.put("k", "12345"); }) == CATZILLA_VALUE_TOO_LARGE);
     CHECK(thrown_by([&] { cache.put("k", "1234"); }) == CATZILLA_OK);
+    CHECK(thrown_by([&] { cache.set_option("memory.max_value_size", "5"); }) == CATZILLA_OK);
+    CHECK(thrown_by([&] { cache.put("k", "12345"); }) == CATZILLA_OK);
+    CHECK(thrown_by([&] { cache.set_option("memory.shards", "2"); }) == CATZILLA_OPTION_NOT_LIVE);
     const std::string huge(CATZILLA_MAX_KEY_LEN + 1, 'k');
     CHECK(thrown_by([&] { cache.put(huge, "v"); }) == CATZILLA_KEY_TOO_LARGE);
     CHECK(thrown_by([&] { cache.get(huge); }) == CATZILLA_KEY_TOO_LARGE);

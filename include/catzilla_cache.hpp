@@ -116,6 +116,11 @@ public:
     cache() : cache(nullptr) {}
     explicit cache(const options& settings) : cache(settings.handle()) {}
 
+    /// Changes an option that can change while a cache runs.
+    void set_option(const std::string& name, const std::string& value) {
+        detail::succeeded(catzilla_cache_set_option(handle_.get(), name.c_str(), value.c_str()));
+    }
+
     void put(std::string_view key, std::string_view bytes, ttl lifetime = default_ttl) {
         detail::succeeded(catzilla_cache_put(
             handle_.get(), key.data(), key.size(), bytes.data(), bytes.size(), detail::milliseconds(lifetime)));

@@ -94,6 +94,7 @@ _options_destroy = _bind("catzilla_options_destroy", None, c_void_p)
 _option_count = _bind("catzilla_option_count", c_size_t)
 _option_info = _bind("catzilla_option_info", POINTER(COptionInfo), c_size_t)
 _open = _bind("catzilla_cache_open", c_int32, c_void_p, POINTER(c_void_p))
+_set_option = _bind("catzilla_cache_set_option", c_int32, c_void_p, c_char_p, c_char_p)
 _destroy = _bind("catzilla_cache_destroy", None, c_void_p)
 _put = _bind("catzilla_cache_put", c_int32, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_uint64)
 _read = _bind("catzilla_cache_read", c_int32, c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(c_size_t))
@@ -192,6 +193,12 @@ def read(handle: Handle, key: bytes) -> tuple[int, bytes]:
     finally:
         if buffer.capacity <= _LARGEST_KEPT_BUFFER:
             _free.buffers.append(buffer)
+
+
+def set_option(handle: Handle, name: bytes, value: bytes) -> int:
+    """OK when the option of the open cache has changed."""
+    status: int = _set_option(handle, name, value)
+    return status
 
 
 def remove(handle: Handle, key: bytes) -> int:

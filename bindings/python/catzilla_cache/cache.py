@@ -76,6 +76,13 @@ class Cache:
         """Removes a key. True when it was there."""
         return _found(_backend.remove(self._live(), _key(key)))
 
+    def set_option(self, name: str, value: object) -> None:
+        """Changes an option of the open cache, if it is one that can (``OptionInfo.live``)."""
+        for encoded in encode({name: value}):
+            status = _backend.set_option(self._live(), *encoded)
+            if status != _status.OK:
+                _fail(status)
+
     def clear(self) -> None:
         """Removes everything. The counters go on."""
         status, _ = _backend.purge(self._live(), _status.PURGE_ALL)

@@ -38,6 +38,7 @@ _BY_STATUS: dict[int, type[CacheError]] = {
     _status.UNKNOWN_OPTION: CacheValueError,
     _status.INVALID_OPTION: CacheValueError,
     _status.OPTION_OUT_OF_RANGE: CacheValueError,
+    _status.OPTION_NOT_LIVE: CacheValueError,
     _status.KEY_TOO_LARGE: CacheKeyError,
     _status.VALUE_TOO_LARGE: CacheValueError,
     _status.UNSUPPORTED: CacheNotAvailableError,

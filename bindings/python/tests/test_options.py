@@ -119,3 +119,20 @@ def test_options_act() -> None:
 def test_a_cache_error_is_what_a_caller_catches() -> None:
     with pytest.raises(CacheError):
         Cache({"nothing": "known"})
+
+
+def test_a_live_option_of_an_open_cache_changes_at_once() -> None:
+    with Cache({"memory.capacity": 10}) as cache:
+        for number in range(10):
+            cache.set(str(number), b"value")
+        cache.set_option("memory.capacity", 3)
+        assert [number for number in range(10) if str(number) in cache] == [7, 8, 9]
+        assert cache.statistics().memory_capacity == 3
+
+
+def test_an_option_that_cannot_change_is_refused_by_name() -> None:
+    with Cache() as cache:
+        with pytest.raises(CacheValueError, match="memory.shards"):
+            cache.set_option("memory.shards", 2)
+        with pytest.raises(CacheValueError, match="memory.capacity"):
+            cache.set_option("memory.capacity", 0)
