@@ -149,6 +149,11 @@ impl<'a> Owned<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.entry.value_ptr(), self.entry.stored_len()) }
     }
 
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        // SAFETY: nobody else has the block.
+        unsafe { (*self.entry.0.as_ptr()).deadline = deadline };
+    }
+
     /// What the allocator takes for it.
     pub(crate) fn size(&self) -> u64 {
         self.heap.size_of(self.entry.0.cast(), self.entry.layout())

@@ -137,10 +137,10 @@ impl Memory {
             Some(block) => Payload::Lz4 { block, original_len: value.len() as u32 },
             None => Payload::Plain(value),
         };
-        let now = self.clock.now();
-        let label = Label { hash: self.hash(key), deadline: self.deadline(now, ttl) };
+        // When it will expire is said when it goes in: compressing and copying may have taken a while.
+        let label = Label { hash: self.hash(key), deadline: FOREVER };
         let entry = Owned::new(&self.heap, label, key, payload).ok_or_else(Error::out_of_memory)?;
-        self.insert(label.hash, key, entry, now)?;
+        self.insert(label.hash, key, entry, ttl)?;
         self.count(Count::Puts, 1);
         if let Some(block) = block {
             self.count(Count::CompressedPuts, 1);
@@ -263,9 +263,11 @@ impl Memory {
     }
 
     /// Puts an entry into its shard. A full cache evicts first, so that there are never too many entries.
-    fn insert(&self, hash: u64, key: &[u8], entry: Owned<'_>, now: Instant) -> Result<()> {
+    fn insert(&self, hash: u64, key: &[u8], mut entry: Owned<'_>, ttl: Ttl) -> Result<()> {
         loop {
             let mut state = self.lock_home(hash);
+            let now = self.clock.now();
+            entry.set_deadline(self.deadline(now, ttl));
             for _ in 0..EXPIRED_PER_PUT {
                 let Some(due) = state.due(now) else { break };
                 self.expire(&mut state, due);
