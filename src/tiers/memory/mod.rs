@@ -267,7 +267,7 @@ impl Memory {
         loop {
             let mut state = self.lock_home(hash);
             let now = self.clock.now();
-            entry.set_deadline(self.deadline(now, ttl));
+            entry.set_deadline(self.deadline(ttl));
             for _ in 0..EXPIRED_PER_PUT {
                 let Some(due) = state.due(now) else { break };
                 self.expire(&mut state, due);
@@ -363,10 +363,10 @@ impl Memory {
         Ok(())
     }
 
-    fn deadline(&self, now: Instant, ttl: Ttl) -> Instant {
+    fn deadline(&self, ttl: Ttl) -> Instant {
         match ttl {
-            Ttl::Default => self.clock.deadline(now, Duration::from_nanos(self.live.ttl_nanos.load(Relaxed))),
-            Ttl::For(lifetime) => self.clock.deadline(now, lifetime),
+            Ttl::Default => self.clock.deadline(Duration::from_nanos(self.live.ttl_nanos.load(Relaxed))),
+            Ttl::For(lifetime) => self.clock.deadline(lifetime),
             Ttl::Forever => FOREVER,
         }
     }
