@@ -1,25 +1,12 @@
 /* The modern cache: open, put, read, remove, contains, purge, and how TTLs in milliseconds behave. */
 #include "suite.h"
 #include "catzilla_cache.h"
+#include "default_cache.h"
 #include "waiting.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int open_cache(void **state)
-{
-    catzilla_cache_t *cache = NULL;
-    catzilla_status_t status = catzilla_cache_open(NULL, &cache);
-    *state = cache;
-    return status != CATZILLA_OK;
-}
-
-static int close_cache(void **state)
-{
-    catzilla_cache_destroy(*state);
-    return 0;
-}
 
 static void put(catzilla_cache_t *cache, const char *key, const char *value)
 {

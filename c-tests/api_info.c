@@ -1,23 +1,10 @@
 /* Version, and the modern statistics with their struct that can grow. */
 #include "suite.h"
 #include "catzilla_cache.h"
+#include "default_cache.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int open_cache(void **state)
-{
-    catzilla_cache_t *cache = NULL;
-    catzilla_status_t status = catzilla_cache_open(NULL, &cache);
-    *state = cache;
-    return status != CATZILLA_OK;
-}
-
-static int close_cache(void **state)
-{
-    catzilla_cache_destroy(*state);
-    return 0;
-}
 
 static catzilla_statistics_t statistics_of(catzilla_cache_t *cache)
 {

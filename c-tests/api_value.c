@@ -1,26 +1,13 @@
 /* Pinned values: acquired once, theirs until released, whatever happens to the entry or to the cache. */
 #include "suite.h"
 #include "catzilla_cache.h"
+#include "default_cache.h"
 #include "proving_value.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int open_cache(void **state)
-{
-    catzilla_cache_t *cache = NULL;
-    catzilla_status_t status = catzilla_cache_open(NULL, &cache);
-    *state = cache;
-    return status != CATZILLA_OK;
-}
-
-static int close_cache(void **state)
-{
-    catzilla_cache_destroy(*state);
-    return 0;
-}
 
 static void put(catzilla_cache_t *cache, uint32_t key, uint32_t seed, uint64_t ttl_ms)
 {
