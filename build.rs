@@ -11,11 +11,12 @@ use std::{env, fs};
 const ABI: u32 = 1;
 
 /// The sections of the header: a file of src/ffi each, and its title.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("status", "Status"),
     ("info", "Version, errors, messages"),
     ("options", "Options"),
     ("cache", "Cache"),
+    ("batch", "Batches"),
     ("value", "Values held in place"),
     ("statistics", "Statistics"),
     ("types", "Classic group: types of the original engine, frozen"),

@@ -83,7 +83,32 @@ static void modern_structs(void)
     OFFSET(catzilla_statistics_t, memory_compression_input_bytes, 152);
     OFFSET(catzilla_statistics_t, memory_compression_output_bytes, 160);
     OFFSET(catzilla_statistics_t, memory_compression_ratio, 168);
-    SIZE(struct catzilla_statistics, 176);
+    OFFSET(catzilla_statistics_t, memory_pressure_shrinks, 176);
+    SIZE(struct catzilla_statistics, 184);
+
+    SIZE(struct catzilla_get, 48);
+    SIZE(catzilla_get_t, 48);
+    OFFSET(catzilla_get_t, key, 0);
+    OFFSET(catzilla_get_t, key_len, 8);
+    OFFSET(catzilla_get_t, buffer, 16);
+    OFFSET(catzilla_get_t, capacity, 24);
+    OFFSET(catzilla_get_t, value_len, 32);
+    OFFSET(catzilla_get_t, status, 40);
+
+    SIZE(struct catzilla_put, 48);
+    SIZE(catzilla_put_t, 48);
+    OFFSET(catzilla_put_t, key, 0);
+    OFFSET(catzilla_put_t, key_len, 8);
+    OFFSET(catzilla_put_t, value, 16);
+    OFFSET(catzilla_put_t, value_len, 24);
+    OFFSET(catzilla_put_t, ttl_ms, 32);
+    OFFSET(catzilla_put_t, status, 40);
+
+    SIZE(struct catzilla_remove, 24);
+    SIZE(catzilla_remove_t, 24);
+    OFFSET(catzilla_remove_t, key, 0);
+    OFFSET(catzilla_remove_t, key_len, 8);
+    OFFSET(catzilla_remove_t, status, 16);
 
     SIZE(struct catzilla_option_info, 48);
     OFFSET(catzilla_option_info_t, name, 0);
@@ -124,7 +149,7 @@ static void numbers(void)
     NUMBER(CATZILLA_LOG_INFO, 3);
     NUMBER(CATZILLA_LOG_DEBUG, 4);
     NUMBER(CATZILLA_CLASSIC_RESULT_LIFETIME, 64);
-    NUMBER(CATZILLA_MAX_KEY_LEN, 16 * 1024 * 1024);
+    NUMBER(CATZILLA_MAX_KEY_LEN, 8 * 1024 * 1024 - 1);
     expect("CATZILLA_TTL_FOREVER is UINT64_MAX", CATZILLA_TTL_FOREVER == UINT64_MAX, 1);
 }
 

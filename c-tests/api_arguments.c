@@ -162,6 +162,51 @@ static void modern_functions_refuse_a_null_cache_and_clear_what_they_would_fill(
     assert_int_equal(removed, 0);
     REFUSES_NULL_STATUS(catzilla_cache_statistics(NULL, &statistics));
     REFUSES_NULL_STATUS(catzilla_cache_set_option(NULL, "memory.capacity", "10"));
+    size_t swept = 99;
+    REFUSES_NULL_STATUS(catzilla_cache_sweep(NULL, &swept));
+    assert_int_equal(swept, 0);
+    REFUSES_NULL_STATUS(catzilla_cache_sweep(NULL, NULL));
+}
+
+/* Also when the batch is empty: the handle is wrong either way. */
+static void batches_refuse_a_null_cache_and_say_so_in_every_item(void **state)
+{
+    (void)state;
+    catzilla_get_t gets[2] = {{"k", 1, NULL, 0, 99, 99}, {"l", 1, NULL, 0, 99, 99}};
+    catzilla_put_t puts[2] = {{"k", 1, "v", 1, 0, 99}, {"l", 1, "v", 1, 0, 99}};
+    catzilla_remove_t removes[2] = {{"k", 1, 99}, {"l", 1, 99}};
+    REFUSES_NULL_STATUS(catzilla_cache_get_many(NULL, gets, 2));
+    REFUSES_NULL_STATUS(catzilla_cache_put_many(NULL, puts, 2));
+    REFUSES_NULL_STATUS(catzilla_cache_remove_many(NULL, removes, 2));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(gets[i].status, CATZILLA_INVALID_ARGUMENT);
+        assert_int_equal(gets[i].value_len, 0);
+        assert_int_equal(puts[i].status, CATZILLA_INVALID_ARGUMENT);
+        assert_int_equal(removes[i].status, CATZILLA_INVALID_ARGUMENT);
+    }
+    REFUSES_NULL_STATUS(catzilla_cache_get_many(NULL, NULL, 0));
+}
+
+static void batches_refuse_null_items_and_impossible_counts(void **state)
+{
+    (void)state;
+    catzilla_get_t get = {"k", 1, NULL, 0, 0, 0};
+    catzilla_put_t put = {"k", 1, "v", 1, 0, 0};
+    catzilla_remove_t remove = {"k", 1, 0};
+    const size_t counts[] = {SIZE_MAX, (size_t)PTRDIFF_MAX, SIZE_MAX / 24};
+    REFUSES_NULL_STATUS(catzilla_cache_get_many(cache, NULL, 1));
+    REFUSES_NULL_STATUS(catzilla_cache_put_many(cache, NULL, 1));
+    REFUSES_NULL_STATUS(catzilla_cache_remove_many(cache, NULL, 1));
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        REFUSES_NULL_STATUS(catzilla_cache_get_many(cache, &get, counts[i]));
+        REFUSES_NULL_STATUS(catzilla_cache_put_many(cache, &put, counts[i]));
+        REFUSES_NULL_STATUS(catzilla_cache_remove_many(cache, &remove, counts[i]));
+    }
+    leave_another_error();
+    assert_int_equal(catzilla_cache_get_many(cache, NULL, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_put_many(cache, NULL, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_remove_many(cache, NULL, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_last_error_code(), CATZILLA_UNKNOWN_OPTION);
 }
 
 static void modern_functions_refuse_null_inputs_and_outputs(void **state)
@@ -257,6 +302,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(options_functions_refuse_null, open_all, close_all),
         cmocka_unit_test_setup_teardown(modern_functions_refuse_a_null_cache_and_clear_what_they_would_fill, open_all, close_all),
         cmocka_unit_test_setup_teardown(modern_functions_refuse_null_inputs_and_outputs, open_all, close_all),
+        cmocka_unit_test_setup_teardown(batches_refuse_a_null_cache_and_say_so_in_every_item, open_all, close_all),
+        cmocka_unit_test_setup_teardown(batches_refuse_null_items_and_impossible_counts, open_all, close_all),
         cmocka_unit_test_setup_teardown(value_functions_answer_null_with_nothing, open_all, close_all),
         cmocka_unit_test_setup_teardown(impossible_lengths_are_refused, open_all, close_all),
         cmocka_unit_test_setup_teardown(a_buffer_said_to_be_endless_is_written_only_as_far_as_the_value_goes, open_all, close_all),

@@ -130,6 +130,44 @@ void failures_are_thrown_with_their_code() {
     CHECK(thrown_by([&] { cache.get(huge); }) == CATZILLA_KEY_TOO_LARGE);
 }
 
+void batches_answer_in_the_order_of_their_keys() {
+    catzilla::cache cache;
+    const std::string large(100000, 'x'), longer(300, 'y');
+    cache.put_many({{"a", "1"}, {"large", large, 1min}, {"longer", longer, catzilla::forever}});
+    const auto found = cache.get_many({"large", "nobody", "a", "longer", "a"});
+    CHECK(found.size() == 5);
+    CHECK(found[0] == large && !found[1] && found[2] == "1" && found[3] == longer && found[4] == "1");
+    CHECK(cache.statistics().hits == 4 && cache.statistics().misses == 1);
+    CHECK(cache.remove_many({"a", "nobody", "large", "a"}) == 2);
+    CHECK(!cache.contains("a") && cache.contains("longer"));
+    CHECK(cache.get_many({}).empty() && cache.remove_many({}) == 0);
+    cache.put_many({});
+}
+
+void a_batch_that_is_refused_in_part_throws_and_stores_the_rest() {
+    catzilla::cache cache{catzilla::options{}.set("memory.max_value_size", "4")};
+    CHECK(thrown_by([&] { cache.put_many({{"a", "1"}, {"b", "12345"}, {"c", "3"}}); }) == CATZILLA_VALUE_TOO_LARGE);
+    CHECK(cache.contains("a") && !cache.contains("b") && cache.contains("c"));
+    CHECK(thrown_by([&] { cache.put_many({{"d", "1", -1ms}}); }) == CATZILLA_INVALID_ARGUMENT);
+    const std::string huge(CATZILLA_MAX_KEY_LEN + 1, 'k');
+    CHECK(thrown_by([&] { cache.get_many({"a", huge}); }) == CATZILLA_KEY_TOO_LARGE);
+    CHECK(thrown_by([&] { cache.remove_many({huge, "a"}); }) == CATZILLA_KEY_TOO_LARGE);
+    CHECK(!cache.contains("a"));
+}
+
+void a_sweep_tells_how_many_went() {
+    catzilla::cache cache{catzilla::options{}.set("memory.sweep_interval", "off")};
+    cache.put("soon", "v", 1ms);
+    cache.put("stays", "v");
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    std::size_t swept = 0;
+    while (swept == 0 && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(5ms);
+        swept = cache.sweep();
+    }
+    CHECK(swept == 1 && cache.sweep() == 0 && cache.contains("stays"));
+}
+
 void purge_and_statistics_tell_numbers() {
     catzilla::options settings;
     settings.set("memory.capacity", "100");
@@ -160,6 +198,9 @@ const std::pair<const char*, std::function<void()>> tests[] = {
     TEST(a_pinned_value_outlives_entry_and_cache),
     TEST(ttls_are_durations),
     TEST(failures_are_thrown_with_their_code),
+    TEST(batches_answer_in_the_order_of_their_keys),
+    TEST(a_batch_that_is_refused_in_part_throws_and_stores_the_rest),
+    TEST(a_sweep_tells_how_many_went),
     TEST(purge_and_statistics_tell_numbers),
     TEST(two_units_of_one_program_may_include_it),
 #undef TEST

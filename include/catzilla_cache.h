@@ -41,12 +41,16 @@
  *     The library is never unloaded.
  * 10. Versions. The number in the library's name (CATZILLA_CACHE_ABI) changes when a program that was linked before could
  *     break. Structs with a struct_size member, and structs that only the library makes, grow at the end.
+ * 11. Threads of the library. A cache starts one of its own when the first entry is stored that can expire, to free what
+ *     nobody asks for any more; destroy ends it, a forked child starts its own, no signal is handled on it. The option
+ *     memory.sweep_interval says how often it comes, and with off that there is none. Nothing relies on it.
  *
  * Symptoms
  *
  *  - Old data after destroy, or a crash while reading it: a classic result does not outlive its cache; use acquire.
  *  - A classic result changes under the eyes of a thread that holds more than 64 of them: hold values with acquire.
  *  - Every figure of the statistics is 0: struct_size was not set to sizeof(catzilla_statistics_t) before the call.
+ *  - Items of a batch hold nonsense: two of them were given one buffer, or parts of one.
  *  - create returns NULL: a capacity of 0; catzilla_last_error_message() says so.
  */
 
@@ -191,7 +195,7 @@ typedef struct catzilla_options catzilla_options_t;
 struct catzilla_option_info {
     /** `tier.option`, as `catzilla_options_set` takes it. */
     const char *name;
-    /** `count`, `size`, `duration`, `switch` or `policy`. */
+    /** `count`, `size`, `duration`, `percent`, `switch` or `policy`. */
     const char *type;
     /** The text that stands for what is used when nobody sets the option. */
     const char *default_value;
@@ -242,7 +246,7 @@ const catzilla_option_info_t *catzilla_option_info(size_t index);
 #define CATZILLA_TTL_FOREVER UINT64_MAX
 
 /** The longest key, in bytes. */
-#define CATZILLA_MAX_KEY_LEN 16777216
+#define CATZILLA_MAX_KEY_LEN 8388607
 
 /** Every entry; takes no selector. */
 #define CATZILLA_PURGE_ALL 0
@@ -287,7 +291,9 @@ catzilla_status_t catzilla_cache_set_option(catzilla_cache_t *cache,
  *
  * `ttl_ms`: lifetime in milliseconds; 0 is the cache's default, `CATZILLA_TTL_FOREVER` and more than 100 years never end.
  * Returns: `CATZILLA_OK`; `CATZILLA_KEY_TOO_LARGE`, `CATZILLA_VALUE_TOO_LARGE` or `CATZILLA_OUT_OF_MEMORY`, and an earlier
- * value of the key stays. Cost: one allocation; compresses outside every lock.
+ * value of the key stays. Cost: one allocation; compresses outside every lock. With `memory.max_bytes`, an entry that takes
+ * more than a quarter of it and would drive others out is not kept until it is stored a second time; the first counts as
+ * an eviction, and an earlier value of the key goes.
  */
 catzilla_status_t catzilla_cache_put(catzilla_cache_t *cache,
                                      const void *key,
@@ -300,8 +306,9 @@ catzilla_status_t catzilla_cache_put(catzilla_cache_t *cache,
  * Copies the value of `key` into `buffer`, and its length into `*value_len`.
  *
  * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` (`*value_len` is 0); `CATZILLA_TRUNCATED` when `capacity` is too small
- * (nothing is copied, `*value_len` is what is needed; it counts as a use, but not yet as a request). `buffer` may be NULL
- * when `capacity` is 0.
+ * (nothing is copied, `*value_len` is what is needed; it counts as a use, but not yet as a request);
+ * `CATZILLA_OUT_OF_MEMORY` when there is none for what the library keeps of a thread, at the thread's first look-up.
+ * `buffer` may be NULL when `capacity` is 0. Cost: no lock, unless writers change the same place again and again.
  */
 catzilla_status_t catzilla_cache_read(catzilla_cache_t *cache,
                                       const void *key,
@@ -337,6 +344,108 @@ catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
                                        size_t selector_len,
                                        uint64_t *removed);
 
+/**
+ * Frees every entry whose lifetime is over, now instead of when it is met or when the cache's own thread comes by (the
+ * option `memory.sweep_interval`). `swept`, unless it is NULL, is told how many entries those were.
+ *
+ * Returns: `CATZILLA_OK`, also when there were none. Cost: follows what has expired, not what is held; one shard at a time
+ * is locked, for some hundred entries each time.
+ */
+catzilla_status_t catzilla_cache_sweep(catzilla_cache_t *cache,
+                                       size_t *swept);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Batches
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** One look-up of `catzilla_cache_get_many`. */
+struct catzilla_get {
+    /** In: the key. */
+    const void *key;
+    /** In: its length. */
+    size_t key_len;
+    /** In: where the value is copied to; no other item's buffer may overlap it. May be NULL when `capacity` is 0. */
+    void *buffer;
+    /** In: how many bytes the buffer takes. */
+    size_t capacity;
+    /** Out: the value's length; 0 when there is none. */
+    size_t value_len;
+    /** Out: what `catzilla_cache_read` returns. */
+    catzilla_status_t status;
+};
+
+/** See `struct catzilla_get`. */
+typedef struct catzilla_get catzilla_get_t;
+
+/** One value of `catzilla_cache_put_many`. */
+struct catzilla_put {
+    /** In: the key. */
+    const void *key;
+    /** In: its length. */
+    size_t key_len;
+    /** In: the value. */
+    const void *value;
+    /** In: its length. */
+    size_t value_len;
+    /** In: the lifetime, as for `catzilla_cache_put`: 0 is the cache's default. */
+    uint64_t ttl_ms;
+    /** Out: what `catzilla_cache_put` returns. */
+    catzilla_status_t status;
+};
+
+/** See `struct catzilla_put`. */
+typedef struct catzilla_put catzilla_put_t;
+
+/** One key of `catzilla_cache_remove_many`. */
+struct catzilla_remove {
+    /** In: the key. */
+    const void *key;
+    /** In: its length. */
+    size_t key_len;
+    /** Out: what `catzilla_cache_remove` returns. */
+    catzilla_status_t status;
+};
+
+/** See `struct catzilla_remove`. */
+typedef struct catzilla_remove catzilla_remove_t;
+
+/**
+ * Copies the values of `count` keys, each into its item's buffer.
+ *
+ * Every item is done, and gets the status and the length that `catzilla_cache_read` would give. Returns: `CATZILLA_OK`,
+ * also when keys were not found or buffers too small; when items failed (a status below 0), the status of the first of
+ * them, whose message is the last error. A call that is refused as a whole gives every item its own status. `items` may be
+ * NULL when `count` is 0. Threads: the items belong to the call until it returns. It is not one moment: what other threads
+ * store meanwhile may be seen by some items and not by others.
+ */
+catzilla_status_t catzilla_cache_get_many(catzilla_cache_t *cache,
+                                          catzilla_get_t *items,
+                                          size_t count);
+
+/**
+ * Stores `count` values in their order, each as `catzilla_cache_put` does.
+ *
+ * Every item is done, and gets the status that `catzilla_cache_put` would give. Returns: `CATZILLA_OK`; when items failed,
+ * the status of the first of them, whose message is the last error; the others are stored. A call that is refused as a
+ * whole gives every item its own status. `items` may be NULL when `count` is 0. Threads: the items belong to the call until
+ * it returns; other threads may see some of the values before others.
+ */
+catzilla_status_t catzilla_cache_put_many(catzilla_cache_t *cache,
+                                          catzilla_put_t *items,
+                                          size_t count);
+
+/**
+ * Removes `count` keys.
+ *
+ * Every item is done, and gets the status that `catzilla_cache_remove` would give. Returns: `CATZILLA_OK`, also when keys
+ * were not there; when items failed, the status of the first of them, whose message is the last error; the others are
+ * removed. A call that is refused as a whole gives every item its own status. `items` may be NULL when `count` is 0.
+ * Threads: the items belong to the call until it returns.
+ */
+catzilla_status_t catzilla_cache_remove_many(catzilla_cache_t *cache,
+                                             catzilla_remove_t *items,
+                                             size_t count);
+
 /* ------------------------------------------------------------------------------------------------------------------
  * Values held in place
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -350,8 +459,9 @@ typedef struct catzilla_value catzilla_value_t;
 /**
  * Holds the value of `key` where it is and stores a handle to it in `*value`.
  *
- * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND`, and `*value` is NULL. Ownership: ended by `catzilla_value_release`, on any
- * thread, also after the cache was destroyed. Cost: no copy, unless the value is compressed.
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` or `CATZILLA_OUT_OF_MEMORY`, and `*value` is NULL. Ownership: ended by
+ * `catzilla_value_release`, on any thread, also after the cache was destroyed. Cost: no copy, unless the value is
+ * compressed; a short lock that is seldom another's.
  */
 catzilla_status_t catzilla_cache_acquire(catzilla_cache_t *cache,
                                          const void *key,
@@ -409,7 +519,10 @@ struct catzilla_statistics {
     uint64_t memory_entries;
     /** How many entries memory may hold; `UINT64_MAX` without a bound. */
     uint64_t memory_capacity;
-    /** Memory of the live entries (keys, values, headers) and of the index, as the allocator rounds it. */
+    /**
+     * Memory of the live entries (keys, values, headers), as the allocator rounds it, and of what finds, orders and
+     * expires them.
+     */
     uint64_t memory_bytes;
     /** Bound on `memory_bytes`; `UINT64_MAX` without one. */
     uint64_t memory_max_bytes;
@@ -431,6 +544,8 @@ struct catzilla_statistics {
     uint64_t memory_compression_output_bytes;
     /** How many times smaller compression made the values it was used on; 1 before the first. */
     double memory_compression_ratio;
+    /** How often `memory.shrink_on_pressure` has given memory back; the entries that went count as evictions. */
+    uint64_t memory_pressure_shrinks;
 };
 
 /** See `struct catzilla_statistics`. */
@@ -498,7 +613,7 @@ struct cache_statistics {
     uint64_t misses;
     /** Entries removed because the cache was full. */
     uint64_t evictions;
-    /** Memory of the live entries and of the index, in bytes as the allocator rounds them. */
+    /** Memory of the live entries, as the allocator rounds it, and of what finds, orders and expires them; in bytes. */
     uint64_t memory_usage;
     /** `hits + misses`. */
     uint64_t total_requests;
@@ -615,8 +730,8 @@ int catzilla_cache_configure(catzilla_cache_t *cache, const cache_config_t *conf
 size_t catzilla_cache_expire_entries(catzilla_cache_t *cache);
 
 /**
- * Memory of the live entries (keys, values, headers) and of the index, in bytes as the allocator rounds them. Falls when
- * entries go.
+ * Memory of the live entries (keys, values, headers), as the allocator rounds it, and of what finds, orders and expires
+ * them; in bytes. Falls when entries go. Cost: takes no lock.
  */
 size_t catzilla_cache_memory_usage(catzilla_cache_t *cache);
 

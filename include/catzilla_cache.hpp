@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace catzilla {
 
@@ -110,6 +111,13 @@ private:
     std::unique_ptr<catzilla_value_t, detail::deleter<catzilla_value_release>> handle_;
 };
 
+/// What `put_many` stores. The views have to live until it returns.
+struct item {
+    std::string_view key;
+    std::string_view bytes;
+    ttl lifetime = default_ttl;
+};
+
 class cache {
 public:
     /// A cache with every option at its default.
@@ -156,6 +164,71 @@ public:
 
     bool contains(std::string_view key) const {
         return detail::succeeded(catzilla_cache_contains(handle_.get(), key.data(), key.size()));
+    }
+
+    /// Copies of many values in one call, in the order of their keys; a miss is an empty optional.
+    std::vector<std::optional<std::string>> get_many(const std::vector<std::string_view>& keys) const {
+        std::vector<std::optional<std::string>> found(keys.size());
+        std::vector<catzilla_get_t> gets;
+        std::vector<std::size_t> asked;
+        gets.reserve(keys.size());
+        asked.reserve(keys.size());
+        for (std::size_t at = 0; at < keys.size(); at++) {
+            // As in `get`.
+            std::string& bytes = found[at].emplace(256, '\0');
+            gets.push_back({keys[at].data(), keys[at].size(), bytes.data(), bytes.size(), 0, CATZILLA_OK});
+            asked.push_back(at);
+        }
+        while (!gets.empty()) {
+            detail::succeeded(catzilla_cache_get_many(handle_.get(), gets.data(), gets.size()));
+            std::size_t again = 0;
+            for (std::size_t i = 0; i < gets.size(); i++) {
+                catzilla_get_t& get = gets[i];
+                std::optional<std::string>& place = found[asked[i]];
+                if (get.status == CATZILLA_NOT_FOUND) {
+                    place.reset();
+                    continue;
+                }
+                place->resize(get.value_len);
+                if (get.status == CATZILLA_OK) continue;
+                get.buffer = place->data();
+                get.capacity = place->size();
+                asked[again] = asked[i];
+                gets[again++] = get;
+            }
+            gets.resize(again);
+        }
+        return found;
+    }
+
+    /// Stores many values in one call, in their order. When some are refused, the others are stored all the same and the
+    /// first refusal is thrown.
+    void put_many(const std::vector<item>& items) {
+        std::vector<catzilla_put_t> puts;
+        puts.reserve(items.size());
+        for (const item& one : items) {
+            puts.push_back({one.key.data(), one.key.size(), one.bytes.data(), one.bytes.size(),
+                detail::milliseconds(one.lifetime), CATZILLA_OK});
+        }
+        detail::succeeded(catzilla_cache_put_many(handle_.get(), puts.data(), puts.size()));
+    }
+
+    /// Removes many keys in one call; returns how many were there.
+    std::size_t remove_many(const std::vector<std::string_view>& keys) {
+        std::vector<catzilla_remove_t> removes;
+        removes.reserve(keys.size());
+        for (std::string_view key : keys) removes.push_back({key.data(), key.size(), CATZILLA_OK});
+        detail::succeeded(catzilla_cache_remove_many(handle_.get(), removes.data(), removes.size()));
+        std::size_t removed = 0;
+        for (const catzilla_remove_t& remove : removes) removed += remove.status == CATZILLA_OK;
+        return removed;
+    }
+
+    /// Frees what has expired, now; returns how many entries went.
+    std::size_t sweep() {
+        std::size_t swept = 0;
+        detail::succeeded(catzilla_cache_sweep(handle_.get(), &swept));
+        return swept;
     }
 
     /// Removes everything; returns how many entries went.

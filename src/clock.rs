@@ -5,11 +5,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A point of monotonic time in nanoseconds. [`FOREVER`] is never reached.
-pub(crate) type Instant = u64;
+/// A point of monotonic time in nanoseconds.
+type Instant = u64;
+
+/// A point of monotonic time in steps of 2^23 ns, about 8.4 ms. [`FOREVER`] is never reached.
+///
+/// Deadlines are kept in ticks, rounded up, so that they fit into [`TICK_BITS`] beside other things in an entry.
+pub(crate) type Tick = u64;
+
+/// How many bits a tick has: 146 years, more than the longest lifetime and any uptime.
+pub(crate) const TICK_BITS: u32 = 39;
 
 /// The deadline of what never expires.
-pub(crate) const FOREVER: Instant = u64::MAX;
+pub(crate) const FOREVER: Tick = (1 << TICK_BITS) - 1;
+
+/// A tick is this power of two in nanoseconds: with the coarse clock's own step an entry outlives its lifetime by less
+/// than 20 ms.
+const TICK_SHIFT: u32 = 23;
 
 /// A lifetime longer than this counts as forever.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -33,6 +45,15 @@ impl Ttl {
             0 => Ttl::Default,
             u64::MAX => Ttl::Forever,
             _ => Ttl::For(Duration::from_millis(millis)),
+        }
+    }
+
+    /// Whether what is stored with it will expire one day; a cache's default always does.
+    pub(crate) fn expires(self) -> bool {
+        match self {
+            Ttl::Default => true,
+            Ttl::For(lifetime) => lifetime <= LONGEST,
+            Ttl::Forever => false,
         }
     }
 
@@ -75,29 +96,48 @@ impl Clock {
         (Clock(Source::Manual(now.clone())), ManualTime(now))
     }
 
-    /// Now, as exact as the coarse clock (the kernel's tick, 1 to 10 ms): a precise reading costs as much as a whole get.
+    /// The tick that has begun, as exact as the coarse clock (the kernel's tick, 1 to 10 ms): a precise reading costs as
+    /// much as a whole get.
     #[inline]
-    pub(crate) fn now(&self) -> Instant {
-        match &self.0 {
-            Source::System => monotonic::read(libc::CLOCK_MONOTONIC_COARSE),
-            Source::Manual(now) => now.load(Ordering::Relaxed),
-        }
+    pub(crate) fn now(&self) -> Tick {
+        self.coarse() >> TICK_SHIFT
     }
 
     /// When something stored now with this lifetime expires.
     ///
     /// Read exactly, while look-ups compare with the coarse clock: that one may lag, by a tick or by more when the kernel
     /// was late, but it is never ahead. So nothing expires early, and everything about a tick late.
-    pub(crate) fn deadline(&self, lifetime: Duration) -> Instant {
+    pub(crate) fn deadline(&self, lifetime: Duration) -> Tick {
         if lifetime > LONGEST {
             return FOREVER;
         }
-        self.exact().saturating_add(lifetime.as_nanos() as u64)
+        let end = self.exact().saturating_add(lifetime.as_nanos() as u64);
+        (end.div_ceil(1 << TICK_SHIFT)).min(FOREVER)
     }
 
-    /// What is left until a deadline; `None` if it never comes.
-    pub(crate) fn remaining(&self, deadline: Instant) -> Option<Duration> {
-        (deadline != FOREVER).then(|| Duration::from_nanos(deadline.saturating_sub(self.exact())))
+    /// When something that is used now expires, if its lifetime is so many ticks.
+    pub(crate) fn deadline_in(&self, lifetime: Tick) -> Tick {
+        (self.exact() >> TICK_SHIFT) + lifetime + 1
+    }
+
+    /// A lifetime in ticks, rounded up.
+    pub(crate) fn ticks(&self, lifetime: Duration) -> Tick {
+        (lifetime.as_nanos().div_ceil(1 << TICK_SHIFT)).min(FOREVER.into()) as Tick
+    }
+
+    /// What is left until a deadline, at least; `None` if it never comes.
+    pub(crate) fn remaining(&self, deadline: Tick) -> Option<Duration> {
+        // The deadline was rounded up from somewhere in the tick before it.
+        let end = deadline.saturating_sub(1) << TICK_SHIFT;
+        (deadline != FOREVER).then(|| Duration::from_nanos(end.saturating_sub(self.exact())))
+    }
+
+    #[inline]
+    fn coarse(&self) -> Instant {
+        match &self.0 {
+            Source::System => monotonic::read(libc::CLOCK_MONOTONIC_COARSE),
+            Source::Manual(now) => now.load(Ordering::Relaxed),
+        }
     }
 
     fn exact(&self) -> Instant {
@@ -153,7 +193,7 @@ mod tests {
     fn the_coarse_clock_is_never_ahead_of_the_exact_one() {
         let clock = Clock::default();
         for _ in 0..if cfg!(miri) { 10 } else { 200_000 } {
-            let coarse = clock.now();
+            let coarse = clock.coarse();
             assert!(coarse <= clock.exact());
         }
     }

@@ -10,13 +10,13 @@ use std::mem::transmute;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// A cache, as a fork sees it.
+/// A cache, or what outlives one, as a fork sees it.
 pub(crate) trait Forks: Send + Sync {
     /// Takes every lock, in a fixed order; dropping the result releases them.
     fn hold(&self) -> Box<dyn Hold + '_>;
 
     /// In the child, after the locks were released.
-    fn after_fork_in_child(&self);
+    fn after_fork_in_child(&self) {}
 }
 
 /// Locks that are held until this is dropped.
@@ -38,6 +38,12 @@ pub(crate) fn open<C: Forks + 'static>(make: impl FnOnce() -> Arc<C>) -> Arc<C> 
     let weak: Weak<C> = Arc::downgrade(&cache);
     caches.push(weak);
     cache
+}
+
+/// Has every fork from now on wait for what outlives a cache that [`open`] has made. The locks of the cache are taken first.
+pub(crate) fn add(part: &Arc<impl Forks + 'static>) {
+    let weak = Arc::downgrade(part);
+    caches().push(weak);
 }
 
 fn install_handlers() {

@@ -33,6 +33,7 @@ mod key;
 mod log;
 mod options;
 mod stats;
+mod sync;
 mod tiers;
 
 pub use cache::{Cache, Purge};
@@ -42,7 +43,7 @@ pub use key::fnv1a;
 pub use log::{set_logger, Level, Sink};
 pub use options::{OptionInfo, Options, TABLE as OPTIONS};
 pub use stats::{MemoryStatistics, Statistics};
-pub use tiers::memory::{Read, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN};
+pub use tiers::memory::{Get, Put, Read, Remove, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN};
 
 /// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.
 #[cfg(all(feature = "jemalloc", not(miri)))]

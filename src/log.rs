@@ -44,6 +44,10 @@ pub(crate) fn warn(message: impl FnOnce() -> String) {
     send(Level::Warn, message);
 }
 
+pub(crate) fn info(message: impl FnOnce() -> String) {
+    send(Level::Info, message);
+}
+
 pub(crate) fn debug(message: impl FnOnce() -> String) {
     send(Level::Debug, message);
 }

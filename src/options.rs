@@ -34,6 +34,12 @@ pub(crate) struct MemoryOptions {
     pub(crate) compression: bool,
     pub(crate) compression_threshold: u64,
     pub(crate) jemalloc: bool,
+    /// How often what has expired is freed without being met; zero: never.
+    pub(crate) sweep_interval: Duration,
+    /// By up to how many percent of itself a lifetime is lengthened at random.
+    pub(crate) ttl_jitter: u64,
+    pub(crate) sliding: bool,
+    pub(crate) shrink_on_pressure: bool,
 }
 
 impl MemoryOptions {
@@ -53,9 +59,10 @@ const DEFAULT_CAPACITY: u64 = 10_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PolicyName {
     Lru,
+    S3Fifo,
 }
 
-const POLICIES: &[(&str, PolicyName)] = &[("lru", PolicyName::Lru)];
+const POLICIES: &[(&str, PolicyName)] = &[("lru", PolicyName::Lru), ("s3fifo", PolicyName::S3Fifo)];
 
 /// A row of the table.
 pub struct OptionInfo {
@@ -78,8 +85,10 @@ enum Kind {
     Count { min: u64, max: u64, word: Option<&'static str> },
     /// Bytes with an optional unit, or the word that means "no bound".
     Size { min: u64, max: u64, word: Option<&'static str> },
-    /// Time with a unit.
-    Duration { min: Duration, max: Duration },
+    /// Time with a unit; where `off` is true also `0` or that word, for no time at all.
+    Duration { min: Duration, max: Duration, off: bool },
+    /// A part of a hundred.
+    Percent { max: u64 },
     /// On or off.
     Switch,
     /// One name of a list.
@@ -138,7 +147,7 @@ pub static TABLE: &[OptionInfo] = &[
     OptionInfo {
         name: "memory.max_bytes",
         default: "none",
-        help: "Bound on what the entries and the index take, as the allocator rounds it.",
+        help: "Bound on bytes: of the entries as the allocator rounds them, and of what finds, orders and expires them.",
         live: true,
         kind: Kind::Size { min: 64 * KIB, max: UNBOUNDED - 1, word: Some("none") },
         set: |options, value| options.memory.max_bytes = value.number(),
@@ -146,7 +155,8 @@ pub static TABLE: &[OptionInfo] = &[
     OptionInfo {
         name: "memory.policy",
         default: "lru",
-        help: "Which entry leaves when the cache is full.",
+        help: "Which entry leaves when the cache is full. lru: the one used longest ago. s3fifo: first those never asked for again; \
+               choose it where much is stored for nothing, as before a web server or a database, or where threads are many.",
         live: false,
         kind: Kind::Policy,
         set: |options, value| options.memory.policy = value.policy(),
@@ -156,7 +166,7 @@ pub static TABLE: &[OptionInfo] = &[
         default: "1h",
         help: "Lifetime in memory of what is stored without one.",
         live: true,
-        kind: Kind::Duration { min: Duration::from_millis(1), max: CENTURY },
+        kind: Kind::Duration { min: Duration::from_millis(1), max: CENTURY, off: false },
         set: |options, value| options.memory.ttl = value.duration(),
     },
     OptionInfo {
@@ -170,7 +180,7 @@ pub static TABLE: &[OptionInfo] = &[
     OptionInfo {
         name: "memory.shards",
         default: "0",
-        help: "Parts that are locked separately; 0: chosen from the capacity. One shard evicts in exact order.",
+        help: "Parts that writers lock separately, each with an order of eviction of its own; 0: chosen from the capacity.",
         live: false,
         kind: Kind::Count { min: 0, max: 256, word: None },
         set: |options, value| options.memory.shards = value.number(),
@@ -199,6 +209,38 @@ pub static TABLE: &[OptionInfo] = &[
         kind: Kind::Switch,
         set: |options, value| options.memory.jemalloc = value.switch(),
     },
+    OptionInfo {
+        name: "memory.sweep_interval",
+        default: "300s",
+        help: "How often a background thread frees what has expired and is never asked for again.",
+        live: true,
+        kind: Kind::Duration { min: Duration::from_millis(1), max: CENTURY, off: true },
+        set: |options, value| options.memory.sweep_interval = value.duration(),
+    },
+    OptionInfo {
+        name: "memory.ttl_jitter",
+        default: "0",
+        help: "Lengthens each lifetime at random by up to this much, so that what is stored together does not expire together.",
+        live: true,
+        kind: Kind::Percent { max: 50 },
+        set: |options, value| options.memory.ttl_jitter = value.number(),
+    },
+    OptionInfo {
+        name: "memory.sliding",
+        default: "off",
+        help: "Each hit gives an entry its whole lifetime anew.",
+        live: false,
+        kind: Kind::Switch,
+        set: |options, value| options.memory.sliding = value.switch(),
+    },
+    OptionInfo {
+        name: "memory.shrink_on_pressure",
+        default: "off",
+        help: "Gives back a tenth of what is held, each second that the system or the process's cgroup is short of memory.",
+        live: true,
+        kind: Kind::Switch,
+        set: |options, value| options.memory.shrink_on_pressure = value.switch(),
+    },
 ];
 
 impl Default for Options {
@@ -214,6 +256,10 @@ impl Default for Options {
                 compression: false,
                 compression_threshold: 0,
                 jemalloc: false,
+                sweep_interval: Duration::ZERO,
+                ttl_jitter: 0,
+                sliding: false,
+                shrink_on_pressure: false,
             },
         };
         for row in TABLE {
@@ -274,12 +320,13 @@ impl OptionInfo {
         Ok(())
     }
 
-    /// What the option's text stands for: `count`, `size`, `duration`, `switch` or `policy`.
+    /// What the option's text stands for: `count`, `size`, `duration`, `percent`, `switch` or `policy`.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::Count { .. } => "count",
             Kind::Size { .. } => "size",
             Kind::Duration { .. } => "duration",
+            Kind::Percent { .. } => "percent",
             Kind::Switch => "switch",
             Kind::Policy => "policy",
         }
@@ -299,7 +346,10 @@ impl Kind {
             Kind::Count { min, max, word } => format!("{min} to {max}{}", or(word)),
             Kind::Size { min, max, word } if max == UNBOUNDED - 1 => format!("{} or more{}", size_text(min), or(word)),
             Kind::Size { min, max, word } => format!("{} to {}{}", size_text(min), size_text(max), or(word)),
-            Kind::Duration { .. } => "1ms to 100 years, with a unit: ms, s, m, h, d".to_owned(),
+            Kind::Duration { off, .. } => {
+                format!("1ms to 100 years, with a unit: ms, s, m, h, d{}", or(off.then_some("off")))
+            }
+            Kind::Percent { max } => format!("0 to {max}, `%` may follow"),
             Kind::Switch => "on or off".to_owned(),
             Kind::Policy => POLICIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
         }
@@ -326,11 +376,18 @@ impl Kind {
                     Parsed::Number(_) | Parsed::TooLarge => bad(Status::OptionOutOfRange, "out of range"),
                 }
             }
-            Kind::Duration { min, max } => match parse_scaled(text, DURATION_UNITS, 0) {
+            Kind::Duration { off: true, .. } if text == "off" || text == "0" => Ok(Value::Duration(Duration::ZERO)),
+            Kind::Duration { min, max, off } => match parse_scaled(text, DURATION_UNITS, 0) {
+                Parsed::Number(0) if off => Ok(Value::Duration(Duration::ZERO)),
                 Parsed::Not => bad(Status::InvalidOption, "not a time with a unit"),
                 Parsed::Number(millis) if (min..=max).contains(&Duration::from_millis(millis)) => {
                     Ok(Value::Duration(Duration::from_millis(millis)))
                 }
+                Parsed::Number(_) | Parsed::TooLarge => bad(Status::OptionOutOfRange, "out of range"),
+            },
+            Kind::Percent { max } => match parse_scaled(text, &[("%", 1)], 1) {
+                Parsed::Not => bad(Status::InvalidOption, "not a whole number of percent"),
+                Parsed::Number(number) if number <= max => Ok(Value::Number(number)),
                 Parsed::Number(_) | Parsed::TooLarge => bad(Status::OptionOutOfRange, "out of range"),
             },
             Kind::Switch => match text {
@@ -430,6 +487,30 @@ mod tests {
         assert_eq!(options.memory.entries(), UNBOUNDED);
         options.set("memory.capacity", "5").unwrap();
         assert_eq!(options.memory.entries(), 5);
+    }
+
+    #[test]
+    fn the_sweeper_is_switched_off_by_0_in_any_unit_and_by_off() {
+        for text in ["0", "0s", "0ms", "off"] {
+            let mut options = Options::new();
+            assert_eq!(options.memory.sweep_interval, Duration::from_secs(300));
+            options.set("memory.sweep_interval", text).unwrap();
+            assert_eq!(options.memory.sweep_interval, Duration::ZERO, "{text}");
+        }
+        assert_eq!(error("memory.sweep_interval", "5").status(), Status::InvalidOption);
+        assert!(error("memory.sweep_interval", "on").message().ends_with("ms, s, m, h, d or `off`"));
+    }
+
+    #[test]
+    fn percents_take_their_sign() {
+        let mut options = Options::new();
+        options.set("memory.ttl_jitter", "10").unwrap();
+        assert_eq!(options.memory.ttl_jitter, 10);
+        options.set("memory.ttl_jitter", "50 %").unwrap();
+        assert_eq!(options.memory.ttl_jitter, 50);
+        assert_eq!(error("memory.ttl_jitter", "51").status(), Status::OptionOutOfRange);
+        assert_eq!(error("memory.ttl_jitter", "-1").status(), Status::InvalidOption);
+        assert_eq!(error("memory.ttl_jitter", "1.5").status(), Status::InvalidOption);
     }
 
     #[test]

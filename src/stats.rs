@@ -1,47 +1,62 @@
 //! Counters that many threads raise at once, and the only place where a ratio is computed.
 
 use crossbeam_utils::CachePadded;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `N` counters, each kept as several stripes so that threads do not fight over one cache line.
 ///
 /// A sum is exact when nobody is counting; while somebody is, each counter lags by what is in flight.
 pub(crate) struct Striped<const N: usize> {
-    stripes: Box<[CachePadded<[AtomicU64; N]>]>,
+    stripes: Box<[CachePadded<[AtomicU64; N]>; STRIPES]>,
 }
 
-/// Arbitrary: as many as threads of a mid-sized machine run at once; two that share one only count more slowly.
-const STRIPES: usize = 16;
+/// Whose stripe it is. Threads are numbered from 0, and no two that live at one time have the same number.
+#[derive(Clone, Copy)]
+pub(crate) struct Stripe(usize);
+
+/// The threads up to this number have a stripe of their own, which they write without a locked instruction.
+const OWN: usize = 48;
+
+/// All others share these. Arbitrary: as many as threads of a large machine run at once, divided by a few.
+const SHARED: usize = 16;
+
+const STRIPES: usize = OWN + SHARED;
+
+impl Stripe {
+    #[inline(always)]
+    pub(crate) fn of_thread(number: usize) -> Self {
+        if number < OWN {
+            Self(number)
+        } else {
+            Self(OWN + number % SHARED)
+        }
+    }
+
+    /// For a thread without a number.
+    pub(crate) const ANY: Self = Self(OWN);
+}
 
 impl<const N: usize> Striped<N> {
     pub(crate) fn new() -> Self {
         let stripe = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
-        Self { stripes: (0..STRIPES).map(|_| stripe()).collect() }
+        Self { stripes: Box::new(std::array::from_fn(|_| stripe())) }
     }
 
-    #[inline]
-    pub(crate) fn add(&self, counter: usize, by: u64) {
-        self.stripes[stripe_of_this_thread()][counter].fetch_add(by, Ordering::Relaxed);
+    /// Adds to a counter of the calling thread's stripe.
+    #[inline(always)]
+    pub(crate) fn add(&self, stripe: Stripe, counter: usize, by: u64) {
+        // A stripe's number is always below; that way the compiler knows, too.
+        let value = &self.stripes[stripe.0 % STRIPES][counter];
+        if stripe.0 < OWN {
+            value.store(value.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+        } else {
+            value.fetch_add(by, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn sum(&self, counter: usize) -> u64 {
         self.stripes.iter().map(|stripe| stripe[counter].load(Ordering::Relaxed)).sum()
     }
-}
-
-/// Threads take stripes in turn.
-#[inline]
-fn stripe_of_this_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static STRIPE: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
-    }
-    STRIPE.with(|stripe| {
-        if stripe.get() == usize::MAX {
-            stripe.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
-        }
-        stripe.get()
-    })
 }
 
 /// Hits among hits and misses; 0 before the first request.
@@ -65,6 +80,8 @@ pub struct Statistics {
     pub puts: u64,
     /// Entries removed by their key or by a purge.
     pub removals: u64,
+    /// How often `memory.shrink_on_pressure` has made the memory tier give memory back.
+    pub pressure_shrinks: u64,
     /// The memory tier's own figures.
     pub memory: MemoryStatistics,
 }
@@ -84,7 +101,7 @@ pub struct MemoryStatistics {
     pub entries: u64,
     /// How many entries it may hold; `u64::MAX` without a bound.
     pub capacity: u64,
-    /// Memory of the live entries (keys, values, headers) and of the index.
+    /// Memory of the live entries (keys, values, headers) and of what finds, orders and expires them.
     pub bytes: u64,
     /// Bound on `bytes`; `u64::MAX` without one.
     pub max_bytes: u64,

@@ -2,8 +2,9 @@
 //! that look at the whole process are in one function so that they do not see each other.
 #![cfg(not(miri))]
 
-use catzilla_cache::{Cache, Options, Purge, Status, Ttl};
+use catzilla_cache::{Cache, Clock, Options, Purge, Status, Ttl};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn open(options: &[(&str, &str)]) -> Arc<Cache> {
     let mut table = Options::new();
@@ -33,7 +34,7 @@ fn usage_is_what_allocator_and_kernel_see_and_falls_when_entries_go() {
     let before = resident();
     let cache = open(&[("memory.capacity", "unlimited"), ("memory.compression", "off")]);
     for i in 0..ENTRIES {
-        cache.put(&key(i), &[i as u8; 100], Ttl::Default).unwrap();
+        cache.put(&key(i), &[i as u8; 100], Ttl::Forever).unwrap();
     }
     let memory = cache.statistics().memory;
     let gained = resident() - before;
@@ -78,6 +79,27 @@ fn overwriting_evicting_and_expiring_are_counted_to_the_byte() {
         cache.purge(Purge::All);
         assert_eq!(cache.memory_usage(), 0);
     }
+}
+
+#[test]
+fn lifetimes_that_are_overwritten_leave_little_behind() {
+    let (clock, time) = Clock::manual();
+    let mut options = Options::new();
+    options.set("memory.capacity", "100").unwrap();
+    let cache = Cache::with_clock(&options, clock).unwrap();
+    let mut most = 0;
+    for i in 0..200_000_u64 {
+        time.advance(Duration::from_millis(10));
+        cache.put(&key(i % 100), b"value", Ttl::For(Duration::from_secs(100_000))).unwrap();
+        most = most.max(cache.memory_usage());
+    }
+    // 100 entries of 96 bytes, 20 buckets, three hints an entry and a few more.
+    assert!(most < 100 * 96 + 20 * 64 + 400 * 8, "{most}");
+    for i in 0..100 {
+        assert!(cache.remove(&key(i)));
+    }
+    let memory = cache.statistics().memory;
+    assert_eq!(memory.bytes, memory.index_bytes);
 }
 
 #[test]

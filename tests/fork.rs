@@ -6,6 +6,7 @@
 
 use catzilla_cache::{Cache, Options, Purge, Ttl};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 const FORKS: usize = 40;
@@ -29,6 +30,8 @@ fn uses_the_cache(cache: &Cache) -> bool {
 fn parent_and_child_go_on_when_other_threads_were_writing() {
     let mut options = Options::new();
     options.set("memory.capacity", "1000").unwrap().set("memory.shards", "3").unwrap();
+    // So that the cache's own thread is in the middle of something too.
+    options.set("memory.sweep_interval", "1ms").unwrap();
     let cache = Cache::open(&options).unwrap();
     let stop = AtomicBool::new(false);
     let written = AtomicU64::new(0);
@@ -70,6 +73,235 @@ fn parent_and_child_go_on_when_other_threads_were_writing() {
         stop.store(true, Ordering::Relaxed);
     });
     assert!(uses_the_cache(&cache));
+}
+
+/// A cache that only a thread of its own empties: nothing else touches it.
+fn empties_itself(cache: &Cache) -> bool {
+    cache.put(b"short", b"", Ttl::For(Duration::from_millis(1))).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(50);
+    while cache.statistics().memory.entries > 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    cache.statistics().memory.entries == 0
+}
+
+#[test]
+fn a_child_sweeps_by_a_thread_of_its_own_and_can_end_the_cache() {
+    let cache = Cache::open(Options::new().set("memory.sweep_interval", "2ms").unwrap()).unwrap();
+    assert!(empties_itself(&cache));
+    for fork in 0..10 {
+        // SAFETY: as above.
+        match unsafe { libc::fork() } {
+            0 => {
+                let well = empties_itself(&cache);
+                drop(cache);
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(i32::from(!well)) }
+            }
+            child => {
+                assert!(child > 0, "fork failed");
+                assert!(empties_itself(&cache));
+                assert_eq!(wait(child), Some(0), "child {fork} did not come back well");
+            }
+        }
+    }
+}
+
+/// In the child: threads of its own write and read side by side, what is replaced is freed although somebody might be reading
+/// it, and nothing is held for threads that did not come along.
+fn threads_use_the_cache(cache: &Cache) -> bool {
+    let (start, end) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for i in 0..2_000_u32 {
+                let key = (i % 50).to_le_bytes();
+                let _ = cache.acquire(&key).map(|found| found.map(|value| assert_eq!(*value, key)));
+            }
+            start.wait();
+            // Still there, so it might be reading.
+            end.wait();
+        });
+        for i in 0..2_000_u32 {
+            let key = (i % 50).to_le_bytes();
+            if cache.put(&key, &key, Ttl::Default).is_err() {
+                return false;
+            }
+        }
+        start.wait();
+        cache.purge(Purge::All);
+        let memory = cache.statistics().memory;
+        end.wait();
+        (memory.entries, memory.lent_bytes) == (0, 0)
+    })
+}
+
+/// One thread each that reads, makes the index grow, and clears.
+#[test]
+fn a_child_of_readers_growing_and_clearing_uses_every_cache() {
+    let open = |options: &[(&str, &str)]| {
+        let mut all = Options::new();
+        for (name, text) in options {
+            all.set(name, text).unwrap();
+        }
+        Cache::open(&all).unwrap()
+    };
+    let caches = [
+        open(&[("memory.capacity", "unlimited"), ("memory.shards", "1")]),
+        open(&[("memory.capacity", "unlimited"), ("memory.policy", "s3fifo"), ("memory.jemalloc", "off")]),
+        open(&[("memory.max_bytes", "1MiB"), ("memory.policy", "s3fifo"), ("memory.shards", "2")]),
+        open(&[("memory.capacity", "100000"), ("memory.sliding", "on")]),
+    ];
+    let stop = AtomicBool::new(false);
+    let rounds: [AtomicU64; 3] = Default::default();
+    std::thread::scope(|scope| {
+        let (caches, stop, rounds) = (&caches, &stop, &rounds);
+        let each = |which: usize, work: fn(&Cache, u32)| {
+            scope.spawn(move || {
+                for number in 0_u32.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    caches.iter().for_each(|cache| work(cache, number));
+                    rounds[which].fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        };
+        // A child's values are four bytes long, and its own; these are not.
+        each(0, |cache, number| {
+            for i in 0..100 {
+                let _ = cache.acquire(&(number + i).to_le_bytes()).unwrap();
+            }
+        });
+        each(1, |cache, number| {
+            for i in 0..100 {
+                cache.put(&(number * 100 + i).to_le_bytes(), b"a value", Ttl::Default).unwrap();
+            }
+        });
+        each(2, |cache, number| {
+            if number % 2 == 0 {
+                cache.purge(Purge::All);
+            } else {
+                // Between one shard and several.
+                let _ = cache.set_option("memory.capacity", if number % 4 == 1 { "100000" } else { "1000" });
+            }
+        });
+        for fork in 0..FORKS {
+            let before = rounds.each_ref().map(|round| round.load(Ordering::Relaxed));
+            // SAFETY: the child only uses the caches and threads of its own, and leaves without running anything else.
+            match unsafe { libc::fork() } {
+                0 => {
+                    let well = caches.iter().all(|cache| {
+                        cache.purge(Purge::All);
+                        uses_the_cache(cache) && threads_use_the_cache(cache)
+                    });
+                    // SAFETY: ends the child at once.
+                    unsafe { libc::_exit(i32::from(!well)) }
+                }
+                child => {
+                    assert!(child > 0, "fork failed");
+                    let end = wait(child);
+                    stop.store(end != Some(0), Ordering::Relaxed);
+                    assert_eq!(end, Some(0), "child {fork} did not come back well");
+                }
+            }
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while rounds.iter().zip(before).any(|(round, before)| round.load(Ordering::Relaxed) == before) {
+                assert!(Instant::now() < deadline, "the parent's threads are stuck");
+                std::thread::yield_now();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(caches.iter().all(|cache| {
+        cache.purge(Purge::All);
+        threads_use_the_cache(cache)
+    }));
+}
+
+/// Values outlive their cache, and are counted under locks that do too.
+#[test]
+fn a_child_gives_up_values_of_a_cache_that_is_gone_while_the_parent_does() {
+    const KEYS: u16 = 200;
+    let mut options = Options::new();
+    options.set("memory.sweep_interval", "off").unwrap();
+    let cache = Cache::open(&options).unwrap();
+    for i in 0..KEYS {
+        cache.put(&i.to_le_bytes(), b"value", Ttl::Forever).unwrap();
+    }
+    let acquire = |i: u16| cache.acquire(&i.to_le_bytes()).unwrap().unwrap();
+    let mut mine: Vec<_> = (0..KEYS).map(acquire).collect();
+    let stop = AtomicBool::new(false);
+    let mut theirs: Vec<Vec<_>> = (0..3).map(|_| (0..KEYS).cycle().take(400_000).map(acquire).collect()).collect();
+    drop(cache);
+    std::thread::scope(|scope| {
+        let stop = &stop;
+        for values in theirs.drain(..) {
+            scope.spawn(move || {
+                for value in values {
+                    drop(value);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        for fork in 0..FORKS {
+            // SAFETY: the child only gives its values up, which it may, and leaves without running anything else.
+            match unsafe { libc::fork() } {
+                0 => {
+                    mine.clear();
+                    // SAFETY: ends the child at once.
+                    unsafe { libc::_exit(0) }
+                }
+                child => {
+                    assert!(child > 0, "fork failed");
+                    let end = wait(child);
+                    stop.store(end != Some(0), Ordering::Relaxed);
+                    assert_eq!(end, Some(0), "child {fork} did not come back well");
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(mine.iter().all(|value| **value == *b"value"));
+}
+
+/// What waits to be freed when a process forks goes on waiting: to look whether a value keeps it takes a lock that the fork
+/// holds.
+#[test]
+fn a_fork_leaves_alone_what_waits_to_be_freed() {
+    let mut options = Options::new();
+    options.set("memory.shards", "1").unwrap().set("memory.sweep_interval", "off").unwrap();
+    let cache = Cache::open(&options).unwrap();
+    for i in 0..300_u32 {
+        cache.put(&i.to_le_bytes(), b"value", Ttl::Forever).unwrap();
+    }
+    let kept = cache.acquire(&0_u32.to_le_bytes()).unwrap().unwrap();
+    // Another thread that has looked something up, so that it might be reading still.
+    let (has_read, end) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(cache.contains(&0_u32.to_le_bytes()));
+            has_read.wait();
+            end.wait();
+        });
+        has_read.wait();
+        // SAFETY: without it the test would wait for ever where it should fail; the signal's default is to end the process.
+        unsafe { libc::alarm(120) };
+        for i in 0..300_u32 {
+            assert!(cache.remove(&i.to_le_bytes()));
+            // SAFETY: the child leaves at once.
+            match unsafe { libc::fork() } {
+                // SAFETY: ends the child at once.
+                0 => unsafe { libc::_exit(0) },
+                child => assert!(child > 0 && wait(child) == Some(0), "{i}"),
+            }
+        }
+        // SAFETY: takes the alarm back.
+        unsafe { libc::alarm(0) };
+        end.wait();
+    });
+    assert_eq!(*kept, *b"value");
 }
 
 /// The child's exit code; `None` if it crashed or did not end within a minute.

@@ -26,7 +26,7 @@ fn a_change_has_its_effect_at_once() {
     assert_eq!(cache.statistics().memory.entries, 10);
     cache.set_option("memory.ttl", "2s").unwrap();
     cache.put(b"short", b"", Ttl::Default).unwrap();
-    time.advance(Duration::from_secs(2));
+    time.advance(Duration::from_millis(2_020));
     assert!(!cache.contains(b"short"));
     cache.set_option("memory.max_value_size", "10").unwrap();
     assert_eq!(cache.put(b"long", &[0; 11], Ttl::Default).unwrap_err().status(), Status::ValueTooLarge);

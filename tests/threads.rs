@@ -308,3 +308,30 @@ fn a_cache_that_shrinks_and_grows_beside_all_calls_keeps_its_books() {
     let memory = cache.statistics().memory;
     assert_eq!((memory.entries, memory.bytes, memory.lent_bytes), (0, 0, 0));
 }
+
+/// The last value of an entry and the cache's own hold on it end at the same moment, in either order: the block is freed once,
+/// and not read after that.
+#[test]
+fn a_value_ends_while_the_cache_gives_its_entry_up() {
+    for round in 0..if cfg!(miri) { 12 } else { 3_000 } {
+        let mut options = Options::new();
+        options.set("memory.jemalloc", "off").unwrap();
+        let cache = Cache::open(&options).unwrap();
+        cache.put(b"key", &[7; 100], Ttl::Forever).unwrap();
+        let value = cache.acquire(b"key").unwrap().unwrap();
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let start = &start;
+            scope.spawn(move || {
+                start.wait();
+                assert_eq!(*value, [7; 100]);
+            });
+            start.wait();
+            match round % 3 {
+                0 => drop(cache),
+                1 => assert!(cache.remove(b"key") && cache.statistics().memory.lent_bytes < 1_000),
+                _ => assert!(cache.purge(Purge::All) == 1 && cache.statistics().memory.lent_bytes < 1_000),
+            }
+        });
+    }
+}

@@ -1,16 +1,20 @@
 //! One get, one put: what a cache does with its tiers. Memory is the only tier so far, so it is the whole stack.
 
+use super::sweeper::Sweeper;
 use crate::clock::{Clock, Ttl};
 use crate::error::Result;
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
-use crate::tiers::memory::{Lent, Memory, Read, Value};
+use crate::tiers::memory::{Get, Lent, Memory, Put, Read, Remove, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A cache. Shared by reference among any number of threads; see the crate's documentation for an example.
 pub struct Cache {
-    memory: Memory,
+    // Before the tier, so that the thread is gone when the tier goes.
+    sweeper: Sweeper,
+    /// Shared with the cache's own thread, which does not keep the cache open.
+    memory: Arc<Memory>,
     /// What the cache was opened with and has been told since: live changes start from here.
     options: Mutex<Options>,
 }
@@ -41,9 +45,11 @@ impl Cache {
     /// As [`Cache::open`].
     pub fn with_clock(options: &Options, clock: Clock) -> Result<Arc<Self>> {
         let cache = crate::fork::open(|| {
-            let memory = Memory::open(&options.memory, clock);
-            Arc::new(Self { memory, options: Mutex::new(options.clone()) })
+            let memory = Arc::new(Memory::open(&options.memory, clock));
+            let sweeper = Sweeper::new(memory.clone(), &options.memory);
+            Arc::new(Self { sweeper, memory, options: Mutex::new(options.clone()) })
         });
+        crate::fork::add(cache.memory.heap());
         if options.memory.jemalloc && !cache.memory.has_arena() {
             crate::log::warn(|| "no jemalloc arena could be had; the cache uses the system's allocator".into());
         }
@@ -60,14 +66,17 @@ impl Cache {
     ///
     /// The key or the value is too large, or there is no memory; an earlier value of the key stays.
     pub fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
-        self.memory.put(key, value, ttl)
+        self.memory.put(key, value, ttl)?;
+        self.sweeper.stored(ttl);
+        Ok(())
     }
 
     /// Copies a value into `buffer`. `None` is a miss.
     ///
     /// # Errors
     ///
-    /// Only a value that was damaged in memory.
+    /// A thread's first look-up finds no memory for what the library keeps of a thread, or the value was damaged in memory.
+    #[inline(always)]
     pub fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
         self.memory.read(key, buffer)
     }
@@ -76,12 +85,13 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// There is no memory to decompress it into.
+    /// There is no memory to hold it, or to decompress it into.
     pub fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
         self.memory.acquire(key)
     }
 
     /// The classic look-up, see [`Memory::lend`].
+    #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
         self.memory.lend(key)
     }
@@ -94,6 +104,22 @@ impl Cache {
     /// Whether a key is there. Neither a request nor a use of the entry.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.memory.contains(key)
+    }
+
+    /// Looks many keys up, each as [`Cache::read`] does; every item says how it went.
+    pub fn get_many(&self, gets: &mut [Get<'_>]) {
+        self.memory.read_many(gets);
+    }
+
+    /// Stores many values, each as [`Cache::put`] does and in their order; every item says how it went.
+    pub fn put_many(&self, puts: &mut [Put<'_>]) {
+        self.memory.put_many(puts);
+        self.sweeper.stored_many(puts.iter().filter(|put| put.outcome.is_ok()).map(|put| put.ttl));
+    }
+
+    /// Removes many keys, each as [`Cache::remove`] does; every item says whether it was there.
+    pub fn remove_many(&self, removes: &mut [Remove<'_>]) {
+        self.memory.remove_many(removes);
     }
 
     /// Removes many entries at once. Says how many.
@@ -120,48 +146,57 @@ impl Cache {
 
     /// Changes live options: `change` gets the present ones.
     pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut options)?;
-        self.memory.configure(&options.memory);
+        let has_work = {
+            let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut options)?;
+            self.memory.configure(&options.memory);
+            self.sweeper.configure(&options.memory)
+        };
+        if has_work {
+            self.sweeper.start();
+        }
         Ok(())
     }
 
-    /// Memory of the live entries and of the index, in bytes as the allocator rounds them.
+    /// Memory of the live entries, as the allocator rounds it, and of what finds, orders and expires them; in bytes.
     pub fn memory_usage(&self) -> u64 {
         self.memory.bytes()
     }
 
     /// What the cache has done so far and holds now. Looks into every shard and asks the allocator.
     pub fn statistics(&self) -> Statistics {
-        of_stack(self.memory.statistics())
+        self.with_tiers(self.memory.statistics())
     }
 
     /// The same without what only a look into every shard and the allocator can tell; takes no lock.
     pub(crate) fn figures(&self) -> Statistics {
-        of_stack(self.memory.figures())
+        self.with_tiers(self.memory.figures())
     }
-}
 
-/// The figures of a cache whose only tier is memory.
-fn of_stack(memory: MemoryStatistics) -> Statistics {
-    Statistics {
-        hits: memory.hits,
-        misses: memory.misses,
-        hit_ratio: hit_ratio(memory.hits, memory.misses),
-        puts: memory.puts,
-        removals: memory.removals,
-        memory,
+    /// The figures of a cache whose only tier is memory.
+    fn with_tiers(&self, memory: MemoryStatistics) -> Statistics {
+        Statistics {
+            hits: memory.hits,
+            misses: memory.misses,
+            hit_ratio: hit_ratio(memory.hits, memory.misses),
+            puts: memory.puts,
+            removals: memory.removals,
+            pressure_shrinks: self.sweeper.pressure_shrinks(),
+            memory,
+        }
     }
 }
 
 impl Forks for Cache {
     fn hold(&self) -> Box<dyn Hold + '_> {
         let options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
-        Box::new((self.memory.hold(), options))
+        let sweeper = self.sweeper.hold();
+        Box::new((self.memory.hold(), sweeper, options))
     }
 
     fn after_fork_in_child(&self) {
         self.memory.after_fork_in_child();
+        self.sweeper.after_fork_in_child();
     }
 }
 

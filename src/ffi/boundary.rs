@@ -243,6 +243,22 @@ pub(super) fn bytes<'a>(pointer: *const c_void, len: usize, name: &'static str) 
     Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), len) })
 }
 
+/// The items of a batch, which may be NULL when there are none.
+#[inline]
+pub(super) fn items<'a, T>(pointer: *mut T, count: usize) -> Result<&'a mut [T]> {
+    if count == 0 {
+        return Ok(&mut []);
+    }
+    if pointer.is_null() {
+        return Err(null("items"));
+    }
+    if count > isize::MAX as usize / size_of::<T>() {
+        return Err(Error::invalid_argument(format!("there cannot be {count} `items`")));
+    }
+    // SAFETY: not NULL, so by the caller's promise that many items, which nobody else uses during the call.
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
+}
+
 /// A buffer that may be NULL when it has no capacity.
 #[inline]
 pub(super) fn buffer<'a>(pointer: *mut c_void, capacity: usize) -> Result<&'a mut [u8]> {

@@ -20,7 +20,7 @@ pub type catzilla_cache_t = catzilla_cache;
 /// A lifetime without end, for `ttl_ms`.
 pub const CATZILLA_TTL_FOREVER: u64 = u64::MAX;
 /// The longest key, in bytes.
-pub const CATZILLA_MAX_KEY_LEN: usize = 16777216;
+pub const CATZILLA_MAX_KEY_LEN: usize = 8388607;
 
 const _: () = assert!(CATZILLA_MAX_KEY_LEN == crate::MAX_KEY_LEN);
 
@@ -95,7 +95,9 @@ pub unsafe extern "C" fn catzilla_cache_set_option(
 ///
 /// `ttl_ms`: lifetime in milliseconds; 0 is the cache's default, `CATZILLA_TTL_FOREVER` and more than 100 years never end.
 /// Returns: `CATZILLA_OK`; `CATZILLA_KEY_TOO_LARGE`, `CATZILLA_VALUE_TOO_LARGE` or `CATZILLA_OUT_OF_MEMORY`, and an earlier
-/// value of the key stays. Cost: one allocation; compresses outside every lock.
+/// value of the key stays. Cost: one allocation; compresses outside every lock. With `memory.max_bytes`, an entry that takes
+/// more than a quarter of it and would drive others out is not kept until it is stored a second time; the first counts as
+/// an eviction, and an earlier value of the key goes.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_put(
     cache: *mut catzilla_cache_t,
@@ -117,8 +119,9 @@ pub unsafe extern "C" fn catzilla_cache_put(
 /// Copies the value of `key` into `buffer`, and its length into `*value_len`.
 ///
 /// Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` (`*value_len` is 0); `CATZILLA_TRUNCATED` when `capacity` is too small
-/// (nothing is copied, `*value_len` is what is needed; it counts as a use, but not yet as a request). `buffer` may be NULL
-/// when `capacity` is 0.
+/// (nothing is copied, `*value_len` is what is needed; it counts as a use, but not yet as a request);
+/// `CATZILLA_OUT_OF_MEMORY` when there is none for what the library keeps of a thread, at the thread's first look-up.
+/// `buffer` may be NULL when `capacity` is 0. Cost: no lock, unless writers change the same place again and again.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_read(
     cache: *mut catzilla_cache_t,
@@ -204,6 +207,27 @@ pub unsafe extern "C" fn catzilla_cache_purge(
         let count = cache.purge(what);
         if let Some(removed) = removed {
             *removed = count;
+        }
+        Ok(Status::Ok)
+    })
+}
+
+/// Frees every entry whose lifetime is over, now instead of when it is met or when the cache's own thread comes by (the
+/// option `memory.sweep_interval`). `swept`, unless it is NULL, is told how many entries those were.
+///
+/// Returns: `CATZILLA_OK`, also when there were none. Cost: follows what has expired, not what is held; one shard at a time
+/// is locked, for some hundred entries each time.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_cache_sweep(cache: *mut catzilla_cache_t, swept: *mut usize) -> catzilla_status_t {
+    boundary(|| {
+        // SAFETY: NULL or a number that may be written.
+        let mut swept = unsafe { swept.as_mut() };
+        if let Some(swept) = &mut swept {
+            **swept = 0;
+        }
+        let count = handle(cache)?.sweep();
+        if let Some(swept) = swept {
+            *swept = count as usize;
         }
         Ok(Status::Ok)
     })

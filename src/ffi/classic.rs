@@ -169,8 +169,8 @@ pub unsafe extern "C" fn catzilla_cache_expire_entries(cache: *mut catzilla_cach
     boundary(|| Ok(handle(cache)?.sweep() as usize))
 }
 
-/// Memory of the live entries (keys, values, headers) and of the index, in bytes as the allocator rounds them. Falls when
-/// entries go.
+/// Memory of the live entries (keys, values, headers), as the allocator rounds it, and of what finds, orders and expires
+/// them; in bytes. Falls when entries go. Cost: takes no lock.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_memory_usage(cache: *mut catzilla_cache_t) -> usize {
     boundary(|| Ok(handle(cache)?.memory_usage() as usize))

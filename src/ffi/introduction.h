@@ -41,11 +41,15 @@
  *     The library is never unloaded.
  * 10. Versions. The number in the library's name (CATZILLA_CACHE_ABI) changes when a program that was linked before could
  *     break. Structs with a struct_size member, and structs that only the library makes, grow at the end.
+ * 11. Threads of the library. A cache starts one of its own when the first entry is stored that can expire, to free what
+ *     nobody asks for any more; destroy ends it, a forked child starts its own, no signal is handled on it. The option
+ *     memory.sweep_interval says how often it comes, and with off that there is none. Nothing relies on it.
  *
  * Symptoms
  *
  *  - Old data after destroy, or a crash while reading it: a classic result does not outlive its cache; use acquire.
  *  - A classic result changes under the eyes of a thread that holds more than 64 of them: hold values with acquire.
  *  - Every figure of the statistics is 0: struct_size was not set to sizeof(catzilla_statistics_t) before the call.
+ *  - Items of a batch hold nonsense: two of them were given one buffer, or parts of one.
  *  - create returns NULL: a capacity of 0; catzilla_last_error_message() says so.
  */

@@ -8,6 +8,7 @@
 //! destroyed.
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 
+pub mod batch;
 mod boundary;
 pub mod cache;
 pub mod classic;

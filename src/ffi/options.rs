@@ -21,7 +21,7 @@ pub type catzilla_options_t = catzilla_options;
 pub struct catzilla_option_info {
     /// `tier.option`, as `catzilla_options_set` takes it.
     pub name: *const c_char,
-    /// `count`, `size`, `duration`, `switch` or `policy`.
+    /// `count`, `size`, `duration`, `percent`, `switch` or `policy`.
     pub r#type: *const c_char,
     /// The text that stands for what is used when nobody sets the option.
     pub default_value: *const c_char,

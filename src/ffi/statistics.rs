@@ -33,7 +33,8 @@ pub struct catzilla_statistics {
     pub memory_entries: u64,
     /// How many entries memory may hold; `UINT64_MAX` without a bound.
     pub memory_capacity: u64,
-    /// Memory of the live entries (keys, values, headers) and of the index, as the allocator rounds it.
+    /// Memory of the live entries (keys, values, headers), as the allocator rounds it, and of what finds, orders and
+    /// expires them.
     pub memory_bytes: u64,
     /// Bound on `memory_bytes`; `UINT64_MAX` without one.
     pub memory_max_bytes: u64,
@@ -55,6 +56,8 @@ pub struct catzilla_statistics {
     pub memory_compression_output_bytes: u64,
     /// How many times smaller compression made the values it was used on; 1 before the first.
     pub memory_compression_ratio: f64,
+    /// How often `memory.shrink_on_pressure` has given memory back; the entries that went count as evictions.
+    pub memory_pressure_shrinks: u64,
 }
 
 /// See `struct catzilla_statistics`.
@@ -115,5 +118,6 @@ fn figures(statistics: &crate::Statistics, struct_size: usize) -> catzilla_stati
         memory_compression_input_bytes: memory.compression_input_bytes,
         memory_compression_output_bytes: memory.compression_output_bytes,
         memory_compression_ratio: memory.compression_ratio(),
+        memory_pressure_shrinks: statistics.pressure_shrinks,
     }
 }

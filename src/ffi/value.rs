@@ -17,8 +17,9 @@ pub type catzilla_value_t = catzilla_value;
 
 /// Holds the value of `key` where it is and stores a handle to it in `*value`.
 ///
-/// Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND`, and `*value` is NULL. Ownership: ended by `catzilla_value_release`, on any
-/// thread, also after the cache was destroyed. Cost: no copy, unless the value is compressed.
+/// Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` or `CATZILLA_OUT_OF_MEMORY`, and `*value` is NULL. Ownership: ended by
+/// `catzilla_value_release`, on any thread, also after the cache was destroyed. Cost: no copy, unless the value is
+/// compressed; a short lock that is seldom another's.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_acquire(
     cache: *mut catzilla_cache_t,

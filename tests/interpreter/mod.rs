@@ -5,9 +5,13 @@
 //! time; one shard and a clock moved by hand, so that there is one right answer to everything.
 #![allow(unsafe_code)]
 
+use catzilla_cache::ffi::batch::{
+    catzilla_cache_get_many, catzilla_cache_put_many, catzilla_cache_remove_many, catzilla_get_t, catzilla_put_t,
+    catzilla_remove_t,
+};
 use catzilla_cache::ffi::cache::{
     catzilla_cache_contains, catzilla_cache_purge, catzilla_cache_put, catzilla_cache_read, catzilla_cache_remove,
-    catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PREFIX,
+    catzilla_cache_sweep, catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PREFIX,
 };
 use catzilla_cache::ffi::classic::{
     catzilla_cache_clear, catzilla_cache_configure, catzilla_cache_delete, catzilla_cache_destroy,
@@ -57,7 +61,25 @@ struct Model {
 struct Expected {
     key: usize,
     value: Vec<u8>,
+    /// In ticks, rounded up; `u64::MAX` never comes.
     deadline: u64,
+}
+
+/// The cache counts time in ticks of 2^23 nanoseconds, and its manual clock starts with this many nanoseconds.
+const TICK: u64 = 1 << 23;
+const START: u64 = 1_234_567_891;
+
+/// The tick that has begun at a time in milliseconds.
+fn tick(millis: u64) -> u64 {
+    (START + millis * 1_000_000) / TICK
+}
+
+/// The first tick at which what was stored for `ttl` milliseconds is expired.
+fn deadline(now: u64, ttl: u64) -> u64 {
+    match ttl {
+        u64::MAX => u64::MAX,
+        _ => (START + (now + ttl) * 1_000_000).div_ceil(TICK),
+    }
 }
 
 impl Model {
@@ -68,7 +90,7 @@ impl Model {
     /// The entry if it is there and alive. A dead one that was met is gone.
     fn meet(&mut self, key: usize) -> Option<usize> {
         let at = self.position(key)?;
-        if self.entries[at].deadline <= self.now {
+        if self.entries[at].deadline <= tick(self.now) {
             self.entries.remove(at);
             self.expirations += 1;
             return None;
@@ -99,7 +121,7 @@ impl Model {
             self.entries.remove(0);
             self.evictions += 1;
         }
-        self.entries.push(Expected { key, value, deadline: self.now.saturating_add(ttl) });
+        self.entries.push(Expected { key, value, deadline: deadline(self.now, ttl) });
     }
 
     fn remove(&mut self, key: usize) -> bool {
@@ -115,7 +137,7 @@ impl Model {
 
     /// Drops all that are dead. A put sweeps up to four of them, which is all there can be: the capacity is at most four.
     fn expire(&mut self) {
-        let now = self.now;
+        let now = tick(self.now);
         let before = self.entries.len();
         self.entries.retain(|entry| entry.deadline > now);
         self.expirations += (before - self.entries.len()) as u64;
@@ -165,6 +187,8 @@ impl Run {
         set(&mut options, "memory.max_value_size", &MAX_VALUE.to_string());
         set(&mut options, "memory.compression", if compression { "on" } else { "off" });
         set(&mut options, "memory.compression_threshold", "64");
+        // A thread of the cache's own would take out by real time what the model does not expect.
+        set(&mut options, "memory.sweep_interval", "off");
         let (clock, time) = Clock::manual();
         let cache = into_handle(Cache::with_clock(&options, clock).expect("nothing to refuse"));
         let model = Model { capacity, ..Model::default() };
@@ -174,7 +198,7 @@ impl Run {
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 20 {
+        match operation % 23 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -184,11 +208,14 @@ impl Run {
             11 => self.delete(key, stream.next() % 2 == 0),
             12 => self.exists(key),
             13 => self.advance(stream.next()),
-            14 => self.expire(),
+            14 => self.expire(stream.next() % 2 == 0),
             15 => self.resize(1 + stream.next() % 4, stream.next() % 2 == 0),
             16 => self.clear(stream.next() % 2 == 0),
             17 => self.purge_prefix(key),
             18 => self.refused(key),
+            19 => self.get_many(key, stream),
+            20 => self.put_many(key, stream),
+            21 => self.remove_many(key, stream),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
@@ -253,6 +280,11 @@ impl Run {
         let out = buffer.as_mut_ptr().cast();
         // SAFETY: a live cache, as many bytes as are told, and a buffer of that capacity.
         let answer = unsafe { catzilla_cache_read(self.cache, bytes, key_len, out, buffer.len(), &mut len) };
+        self.check_read(key, &buffer, answer, len);
+    }
+
+    /// Holds a read against the model. The buffer was full of 0xAA.
+    fn check_read(&mut self, key: usize, buffer: &[u8], answer: i32, len: usize) {
         match self.model.request(key) {
             None => assert_eq!((answer, len), (CATZILLA_NOT_FOUND, 0)),
             Some(value) if value.len() > buffer.len() => {
@@ -314,7 +346,8 @@ impl Run {
         let (exists, contains) = unsafe {
             (catzilla_cache_exists(self.cache, KEYS[key].as_ptr()), catzilla_cache_contains(self.cache, bytes, len))
         };
-        let expected = self.model.position(key).is_some_and(|at| self.model.entries[at].deadline > self.model.now);
+        let expected =
+            self.model.position(key).is_some_and(|at| self.model.entries[at].deadline > tick(self.model.now));
         assert_eq!(exists, expected);
         assert_eq!(contains == CATZILLA_OK, expected);
     }
@@ -325,12 +358,77 @@ impl Run {
         self.model.now += millis;
     }
 
-    fn expire(&mut self) {
+    fn expire(&mut self, classic: bool) {
         let before = self.model.expirations;
         self.model.expire();
-        // SAFETY: a live cache.
-        let expired = unsafe { catzilla_cache_expire_entries(self.cache) };
+        let mut expired = usize::MAX;
+        // SAFETY: a live cache, and a number that may be written.
+        unsafe {
+            match classic {
+                true => expired = catzilla_cache_expire_entries(self.cache),
+                false => assert_eq!(catzilla_cache_sweep(self.cache, &mut expired), CATZILLA_OK),
+            }
+        }
         assert_eq!(expired as u64, self.model.expirations - before);
+    }
+
+    /// The keys of a batch: a few, from `key` on and as the stream says, sometimes one twice.
+    fn several(key: usize, stream: &mut Stream<'_>) -> Vec<usize> {
+        let count = stream.next() % 5;
+        (0..count).map(|_| (key + stream.next()) % KEYS.len()).collect()
+    }
+
+    fn get_many(&mut self, key: usize, stream: &mut Stream<'_>) {
+        let keys = Self::several(key, stream);
+        let mut buffers: Vec<Vec<u8>> = keys.iter().map(|_| vec![0xAA; stream.next() % 3 * MAX_VALUE / 2]).collect();
+        let item = |(key, buffer): (&usize, &mut Vec<u8>)| {
+            let ((key, key_len), capacity) = (bytes(*key), buffer.len());
+            let buffer = buffer.as_mut_ptr().cast();
+            catzilla_get_t { key, key_len, buffer, capacity, value_len: usize::MAX, status: -1 }
+        };
+        let mut items: Vec<catzilla_get_t> = keys.iter().zip(&mut buffers).map(item).collect();
+        // SAFETY: a live cache and as many items as are told, with as many bytes as each tells.
+        assert_eq!(unsafe { catzilla_cache_get_many(self.cache, items.as_mut_ptr(), items.len()) }, CATZILLA_OK);
+        for ((item, buffer), key) in items.iter().zip(&buffers).zip(keys) {
+            self.check_read(key, buffer, item.status, item.value_len);
+        }
+    }
+
+    fn put_many(&mut self, key: usize, stream: &mut Stream<'_>) {
+        let keys = Self::several(key, stream);
+        let values: Vec<Vec<u8>> = keys.iter().map(|_| self.next_value(stream.next())).collect();
+        let item = |(key, value): (&usize, &Vec<u8>)| {
+            let (key, key_len) = bytes(*key);
+            catzilla_put_t {
+                key,
+                key_len,
+                value: value.as_ptr().cast(),
+                value_len: value.len(),
+                ttl_ms: if value.len() % 2 == 0 { 1_500 } else { 0 },
+                status: -1,
+            }
+        };
+        let mut items: Vec<catzilla_put_t> = keys.iter().zip(&values).map(item).collect();
+        // SAFETY: as for `get_many`.
+        assert_eq!(unsafe { catzilla_cache_put_many(self.cache, items.as_mut_ptr(), items.len()) }, CATZILLA_OK);
+        for ((item, value), key) in items.iter().zip(values).zip(keys) {
+            assert_eq!(item.status, CATZILLA_OK);
+            self.model.store(key, value, if item.ttl_ms == 0 { DEFAULT_TTL } else { item.ttl_ms });
+        }
+    }
+
+    fn remove_many(&mut self, key: usize, stream: &mut Stream<'_>) {
+        let keys = Self::several(key, stream);
+        let item = |key: &usize| {
+            let (key, key_len) = bytes(*key);
+            catzilla_remove_t { key, key_len, status: -1 }
+        };
+        let mut items: Vec<catzilla_remove_t> = keys.iter().map(item).collect();
+        // SAFETY: as for `get_many`.
+        assert_eq!(unsafe { catzilla_cache_remove_many(self.cache, items.as_mut_ptr(), items.len()) }, CATZILLA_OK);
+        for (item, key) in items.iter().zip(keys) {
+            assert_eq!(item.status == CATZILLA_OK, self.model.remove(key));
+        }
     }
 
     fn resize(&mut self, capacity: usize, by_configure: bool) {
@@ -375,7 +473,7 @@ impl Run {
         // SAFETY: a live cache, as many bytes as are told.
         let answer = unsafe { catzilla_cache_purge(self.cache, CATZILLA_PURGE_PREFIX, bytes, len, &mut removed) };
         let prefix = KEYS[key].to_bytes();
-        let now = self.model.now;
+        let now = tick(self.model.now);
         let mut expected = 0;
         let mut expired = 0;
         self.model.entries.retain(|entry| {
@@ -431,7 +529,7 @@ impl Run {
         assert_eq!(figures.capacity, model.capacity as u64);
         assert_eq!(figures.memory_usage, usage as u64);
         let keys: usize = model.entries.iter().map(|entry| KEYS[entry.key].count_bytes()).sum();
-        assert!(usage >= keys + 64 * model.entries.len());
+        assert!(usage >= keys + 28 * model.entries.len());
         let mut statistics =
             catzilla_statistics_t { struct_size: size_of::<catzilla_statistics_t>(), ..Default::default() };
         // SAFETY: a live cache and a struct of that size.

@@ -23,6 +23,10 @@ NAME = "ctypes"
 _FIRST_BUFFER = 4096
 _LARGEST_KEPT_BUFFER = 1024 * 1024
 
+# Both arbitrary: room for most values at the first attempt, and a bound on the memory that a batch takes for that.
+_FIRST_BATCH_BUFFER = 1024
+_KEYS_AT_ONCE = 1024
+
 
 class CStatistics(ctypes.Structure):
     """``catzilla_statistics_t``."""
@@ -50,7 +54,40 @@ class CStatistics(ctypes.Structure):
         ("memory_compression_input_bytes", c_uint64),
         ("memory_compression_output_bytes", c_uint64),
         ("memory_compression_ratio", c_double),
+        ("memory_pressure_shrinks", c_uint64),
     ]
+
+
+class CGet(ctypes.Structure):
+    """``catzilla_get_t``."""
+
+    _fields_ = [
+        ("key", c_char_p),
+        ("key_len", c_size_t),
+        ("buffer", c_void_p),
+        ("capacity", c_size_t),
+        ("value_len", c_size_t),
+        ("status", c_int32),
+    ]
+
+
+class CPut(ctypes.Structure):
+    """``catzilla_put_t``."""
+
+    _fields_ = [
+        ("key", c_char_p),
+        ("key_len", c_size_t),
+        ("value", c_char_p),
+        ("value_len", c_size_t),
+        ("ttl_ms", c_uint64),
+        ("status", c_int32),
+    ]
+
+
+class CRemove(ctypes.Structure):
+    """``catzilla_remove_t``."""
+
+    _fields_ = [("key", c_char_p), ("key_len", c_size_t), ("status", c_int32)]
 
 
 class COptionInfo(ctypes.Structure):
@@ -101,6 +138,10 @@ _read = _bind("catzilla_cache_read", c_int32, c_void_p, c_char_p, c_size_t, c_vo
 _remove = _bind("catzilla_cache_remove", c_int32, c_void_p, c_char_p, c_size_t)
 _contains = _bind("catzilla_cache_contains", c_int32, c_void_p, c_char_p, c_size_t)
 _purge = _bind("catzilla_cache_purge", c_int32, c_void_p, c_int32, c_char_p, c_size_t, POINTER(c_uint64))
+_get_many = _bind("catzilla_cache_get_many", c_int32, c_void_p, POINTER(CGet), c_size_t)
+_put_many = _bind("catzilla_cache_put_many", c_int32, c_void_p, POINTER(CPut), c_size_t)
+_remove_many = _bind("catzilla_cache_remove_many", c_int32, c_void_p, POINTER(CRemove), c_size_t)
+_sweep = _bind("catzilla_cache_sweep", c_int32, c_void_p, POINTER(c_size_t))
 _statistics = _bind("catzilla_cache_statistics", c_int32, c_void_p, POINTER(CStatistics))
 
 
@@ -218,6 +259,60 @@ def purge(handle: Handle, what: int, selector: bytes = b"") -> tuple[int, int]:
     removed = c_uint64()
     status: int = _purge(handle, what, selector, len(selector), byref(removed))
     return status, removed.value
+
+
+def get_many(handle: Handle, keys: list[bytes]) -> tuple[int, list[tuple[int, bytes]]]:
+    """Status of the call, and for each key its own status and value; the bytes mean something only when that is OK."""
+    answers: list[tuple[int, bytes]] = [(_status.OK, b"")] * len(keys)
+    first_failure = _status.OK
+    # Which keys are left to ask for, and how long their values are as far as is known.
+    left = [(at, _FIRST_BATCH_BUFFER) for at in range(len(keys))]
+    while left:
+        asked, left = left, []
+        for begin in range(0, len(asked), _KEYS_AT_ONCE):
+            chunk = asked[begin : begin + _KEYS_AT_ONCE]
+            memory = ctypes.create_string_buffer(sum(capacity for _, capacity in chunk))
+            items = (CGet * len(chunk))()
+            place = ctypes.addressof(memory)
+            for item, (at, capacity) in zip(items, chunk):
+                item.key, item.key_len, item.buffer, item.capacity = keys[at], len(keys[at]), place, capacity
+                place += capacity
+            status: int = _get_many(handle, items, len(chunk))
+            first_failure = first_failure or status
+            view, place = memoryview(memory), 0
+            for item, (at, capacity) in zip(items, chunk):
+                if item.status == _status.TRUNCATED:
+                    left.append((at, max(item.value_len, 2 * capacity)))
+                else:
+                    length = item.value_len if item.status == _status.OK else 0
+                    answers[at] = (item.status, view[place : place + length].tobytes())
+                place += capacity
+    return first_failure, answers
+
+
+def put_many(handle: Handle, values: list[tuple[bytes, bytes]], ttl_ms: int) -> tuple[int, list[int]]:
+    """Stores copies of values under their keys. Status of the call, which is the first failure's, and of each item."""
+    items = (CPut * len(values))()
+    for item, (key, value) in zip(items, values):
+        item.key, item.key_len, item.value, item.value_len, item.ttl_ms = key, len(key), value, len(value), ttl_ms
+    status: int = _put_many(handle, items, len(values))
+    return status, [item.status for item in items]
+
+
+def remove_many(handle: Handle, keys: list[bytes]) -> tuple[int, list[int]]:
+    """Removes keys. Status of the call, which is the first failure's, and of each key."""
+    items = (CRemove * len(keys))()
+    for item, key in zip(items, keys):
+        item.key, item.key_len = key, len(key)
+    status: int = _remove_many(handle, items, len(keys))
+    return status, [item.status for item in items]
+
+
+def sweep(handle: Handle) -> tuple[int, int]:
+    """Frees what has expired. Status, and how many entries those were."""
+    swept = c_size_t()
+    status: int = _sweep(handle, byref(swept))
+    return status, swept.value
 
 
 def statistics(handle: Handle) -> tuple[int, dict[str, Union[int, float]]]:

@@ -7,7 +7,7 @@ a fork on both sides of it.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Mapping, NoReturn, Optional, TypeVar, Union, overload
+from typing import Iterable, Mapping, NoReturn, Optional, TypeVar, Union, overload
 
 from catzilla_cache import _ctypes_backend as _backend
 from catzilla_cache import _status
@@ -75,6 +75,39 @@ class Cache:
     def delete(self, key: Key) -> bool:
         """Removes a key. True when it was there."""
         return _found(_backend.remove(self._live(), _key(key)))
+
+    def get_many(self, keys: Iterable[Key]) -> dict[Key, bytes]:
+        """The values of those keys that are there, in one call of the library."""
+        asked = list(keys)
+        status, answers = _backend.get_many(self._live(), [_key(key) for key in asked])
+        if status != _status.OK:
+            _fail(status)
+        return {key: value for key, (found, value) in zip(asked, answers) if found == _status.OK}
+
+    def set_many(self, values: Mapping[Key, BytesLike], ttl: Optional[float] = None) -> None:
+        """Stores many values in one call of the library, all for ``ttl`` seconds (as in ``set``).
+
+        When the library refuses some, the others are stored all the same, and the error is that of the first. Keys,
+        values and TTLs of a wrong type are refused before anything is stored.
+        """
+        pairs = [(_key(key), _value(value)) for key, value in values.items()]
+        status, _ = _backend.put_many(self._live(), pairs, _ttl_ms(ttl))
+        if status != _status.OK:
+            _fail(status)
+
+    def delete_many(self, keys: Iterable[Key]) -> int:
+        """Removes many keys in one call of the library. How many were there."""
+        status, statuses = _backend.remove_many(self._live(), [_key(key) for key in keys])
+        if status != _status.OK:
+            _fail(status)
+        return statuses.count(_status.OK)
+
+    def sweep(self) -> int:
+        """Frees what has expired, now instead of when the cache's own thread comes by. How many entries those were."""
+        status, swept = _backend.sweep(self._live())
+        if status != _status.OK:
+            _fail(status)
+        return swept
 
     def set_option(self, name: str, value: object) -> None:
         """Changes an option of the open cache, if it is one that can (``OptionInfo.live``)."""

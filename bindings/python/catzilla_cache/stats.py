@@ -36,3 +36,4 @@ class Statistics:
     memory_compression_input_bytes: int
     memory_compression_output_bytes: int
     memory_compression_ratio: float
+    memory_pressure_shrinks: int

@@ -15,9 +15,12 @@ from catzilla_cache.stats import Statistics
 from frozen_structs import LAYOUTS
 
 #: C name -> class, for the structs whose layout the header alone decides.
-GROWING = {
+MODERN = {
     "struct catzilla_statistics": backend.CStatistics,
     "struct catzilla_option_info": backend.COptionInfo,
+    "struct catzilla_get": backend.CGet,
+    "struct catzilla_put": backend.CPut,
+    "struct catzilla_remove": backend.CRemove,
 }
 
 
@@ -30,6 +33,13 @@ def test_the_frozen_structs_have_the_promised_size_order_and_offsets(name: str) 
     structure, size, offsets = LAYOUTS[name]
     assert layout(structure) == (size, offsets)
     assert list(layout(structure)[1]) == list(offsets)
+
+
+def test_the_items_of_batches_have_the_promised_size_and_offsets() -> None:
+    # They stand side by side in the caller's array, so they can never grow.
+    assert layout(backend.CGet) == (48, dict(key=0, key_len=8, buffer=16, capacity=24, value_len=32, status=40))
+    assert layout(backend.CPut) == (48, dict(key=0, key_len=8, value=16, value_len=24, ttl_ms=32, status=40))
+    assert layout(backend.CRemove) == (24, dict(key=0, key_len=8, status=16))
 
 
 def evaluate_in_c(repository: Path, compiler: str, folder: Path, expressions: list[str]) -> list[int]:
@@ -45,16 +55,16 @@ def evaluate_in_c(repository: Path, compiler: str, folder: Path, expressions: li
     return [int(line) for line in printed.split()]
 
 
-@pytest.mark.parametrize("name", [*LAYOUTS, *GROWING])
+@pytest.mark.parametrize("name", [*LAYOUTS, *MODERN])
 def test_ctypes_and_the_c_compiler_agree_on_a_struct(name: str, repository: Path, c_compiler: str, tmp_path: Path) -> None:
-    structure = GROWING[name] if name in GROWING else LAYOUTS[name][0]
+    structure = MODERN[name] if name in MODERN else LAYOUTS[name][0]
     size, offsets = layout(structure)
     expressions = [f"sizeof({name})", *(f"offsetof({name}, {member})" for member in offsets)]
     assert evaluate_in_c(repository, c_compiler, tmp_path, expressions) == [size, *offsets.values()]
 
 
 def test_typedefs_and_tags_name_the_same_structs(repository: Path, c_compiler: str, tmp_path: Path) -> None:
-    pairs = [(name, name.replace("struct ", "") + "_t") for name in (*LAYOUTS, *GROWING)]
+    pairs = [(name, name.replace("struct ", "") + "_t") for name in (*LAYOUTS, *MODERN)]
     expressions = [f"sizeof({tag}) == sizeof({alias}) && (({tag} *)0 == ({alias} *)0)" for tag, alias in pairs]
     assert evaluate_in_c(repository, c_compiler, tmp_path, expressions) == [1] * len(pairs)
 

@@ -112,15 +112,27 @@ def test_a_library_that_is_another_is_refused_with_its_name(checkout: Path, tmp_
         assert str(library) in message and words in message
 
 
-def test_importing_starts_no_thread() -> None:
+def test_importing_and_opening_start_no_thread_and_closing_ends_the_one_that_a_lifetime_started() -> None:
     printed = output_of(
         """
-        import os
-        before = len(os.listdir("/proc/self/task"))
+        import math, os, time
+
+        def threads():
+            return len(os.listdir("/proc/self/task"))
+
+        before = threads()
         import catzilla_cache
         cache = catzilla_cache.Cache()
+        cache.set("key", b"value", ttl=math.inf)
+        opened = threads()
         cache["key"] = b"value"
-        print(before, len(os.listdir("/proc/self/task")))
+        stored = threads()
+        cache.close()
+        # The kernel may list a thread for a moment after it was waited for.
+        deadline = time.monotonic() + 60
+        while threads() > before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        print(before, opened, stored, threads())
         """
     )
-    assert printed.split() == ["1", "1"]
+    assert printed.split() == ["1", "1", "2", "1"]

@@ -1,79 +1,81 @@
-//! One entry is one block: header, key, value. This file lays it out, makes it, and frees it; nothing else knows where
-//! the bytes are.
+//! One entry is one block. This file lays it out, makes it, and says when it may be freed; nothing else knows where the
+//! bytes are.
 //!
 //! ```text
-//!  0               8               16              24              32              48              64
-//!  +---------------+---------------+-------+-------+-------+-+-+---+---------------+---------------+------+--+-------+
-//!  | hash          | deadline      | key n | val n | refs  |f| |bkt| recency links | expiry links  | key  |  | value |
-//!  +---------------+---------------+-------+-------+-------+-+-+---+---------------+---------------+------+--+-------+
-//!                                                           f: flags   bkt: slot of the wheel        pad to 16 ^
+//!  0                 8         12        16
+//!  +-----------------+---------+---------+---------+------+-----------+---------------------+--------------------+
+//!  | deadline, flags | value   | mark    | key     | pad  | value     | links               | lifetime, filed    |
+//!  | and key length  | length  |         |         |      |           | 6 bytes + 6 bytes   | only when sliding  |
+//!  +-----------------+---------+---------+---------+------+-----------+---------------------+--------------------+
+//!     64 bits: 39 / 2 / 23                          to 16 ^             written under the shard's lock
 //! ```
 //!
-//! The value is aligned to 16 bytes, as malloc would align it. Key, value, hash and deadline never change once the
-//! entry is in a shard, so a reader that may look at an entry at all may read them without a lock. The links belong to
-//! the shard's lists and are only touched under its lock.
+//! What a get reads stands in front: a header of 16 bytes, the key, and the value, aligned to 16 bytes as malloc would align
+//! it. What only writers need stands behind, where it costs neither alignment nor a line of the reader's cache: two links
+//! of 48 bits for the policy's lists. There is no hash (it is computed from the key again when an entry leaves), no count
+//! of owners (see `pin`), and nothing for the wheel (see `expiry`).
 //!
-//! # Who frees an entry
-//!
-//! `refs` counts owners: the cache itself is one (while the entry is in a shard, and after that while it is in the list
-//! of retired entries), each [`Pinned`] is another. The last one to let go frees the block.
+//! Key, value and lengths never change once the entry is in a shard. The deadline changes by whole words, the mark
+//! belongs to the policy and is written by hits.
 #![allow(unsafe_code)]
 
-use super::arena::Heap;
-use super::list::Links;
-use crate::clock::{Instant, FOREVER};
+use super::arena::{Heap, Magazine, ADDRESS_BITS};
+use super::Lent;
+use crate::clock::{Tick, FOREVER, TICK_BITS};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::alloc::Layout;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::ptr::{with_exposed_provenance_mut, NonNull};
 use std::sync::Arc;
 
-/// The longest key, in bytes. Arbitrary: far above any sensible key, far below where lengths in the header would end.
-pub const MAX_KEY_LEN: usize = 16 << 20;
+const KEY_BITS: u32 = 23;
+
+/// The longest key, in bytes. Arbitrary: far above any sensible key; 23 bits are what the header has left.
+pub const MAX_KEY_LEN: usize = (1 << KEY_BITS) - 1;
 
 /// The value is an LZ4 block after its original length in four bytes.
-const LZ4: u8 = 1;
+const LZ4: u64 = 1 << KEY_BITS;
+/// A hit gives the entry its lifetime anew.
+const SLIDING: u64 = 1 << (KEY_BITS + 1);
+const DEADLINE_SHIFT: u32 = KEY_BITS + 2;
+const FLAGS_AND_KEY: u64 = (1 << DEADLINE_SHIFT) - 1;
+const _: () = assert!(DEADLINE_SHIFT + TICK_BITS == u64::BITS);
+
 /// How many bytes stand before an LZ4 block.
 const LZ4_PREFIX: usize = 4;
 
 const VALUE_ALIGN: usize = 16;
 
+/// Bytes of one link.
+const LINK: usize = (ADDRESS_BITS / 8) as usize;
+const LINKS: usize = 2 * LINK;
+/// Bytes of the lifetime and of the deadline that the wheel knows.
+const LIFETIME: usize = 4 + 4;
+
 #[repr(C, align(16))]
 pub(crate) struct Header {
-    hash: u64,
-    deadline: Instant,
-    key_len: u32,
+    label: AtomicU64,
     value_len: u32,
-    refs: AtomicU32,
-    flags: u8,
-    /// Which list of the wheel the entry is in; the wheel's business.
-    pub(super) wheel_slot: AtomicU16,
-    pub(super) recency: Links,
-    pub(super) expiry: Links,
+    /// The policy's note about the use of the entry. Written by hits, also while the entry is being evicted.
+    mark: AtomicU32,
 }
 
 const HEADER: usize = size_of::<Header>();
-const _: () = assert!(HEADER == 64);
+const _: () = assert!(HEADER == 16);
 
 /// Where the value begins for a key of that length.
 const fn value_offset(key_len: usize) -> usize {
     (HEADER + key_len).next_multiple_of(VALUE_ALIGN)
 }
 
-fn layout(key_len: usize, value_len: usize) -> Option<Layout> {
-    let size = value_offset(key_len).checked_add(value_len)?;
+fn layout(key_len: usize, value_len: usize, sliding: bool) -> Option<Layout> {
+    let behind = if sliding { LINKS + LIFETIME } else { LINKS };
+    let size = value_offset(key_len).checked_add(value_len)?.checked_add(behind)?;
     Layout::from_size_align(size, VALUE_ALIGN).ok()
-}
-
-/// What an entry says about its value.
-#[derive(Clone, Copy)]
-pub(crate) struct Label {
-    pub(crate) hash: u64,
-    pub(crate) deadline: Instant,
 }
 
 /// How the value is given.
 #[derive(Clone, Copy)]
-pub(crate) enum Payload<'a> {
+pub(super) enum Payload<'a> {
     Plain(&'a [u8]),
     /// A block, and how long the value is without compression.
     Lz4 {
@@ -91,16 +93,29 @@ impl Payload<'_> {
     }
 }
 
+/// The block that an entry with that key and value takes; `None` when lengths add up to more than there can be.
+pub(super) fn layout_of(key: &[u8], payload: Payload<'_>, sliding: bool) -> Option<Layout> {
+    layout(key.len(), payload.stored_len(), sliding)
+}
+
 /// An entry that is not in a shard yet, or not any more: there is one owner, and dropping it frees the block.
-pub(crate) struct Owned<'a> {
+pub(super) struct Owned<'a> {
     entry: EntryRef,
     heap: &'a Heap,
 }
 
 impl<'a> Owned<'a> {
-    /// `None` when there is no memory, or lengths add up to more than there can be.
-    pub(crate) fn new(heap: &'a Heap, label: Label, key: &[u8], payload: Payload<'_>) -> Option<Self> {
-        let owned = Self::uninit(heap, label, key.len(), payload.stored_len())?;
+    /// An entry that never expires until [`Owned::set_deadline`] says otherwise. `None` when there is no memory, or lengths
+    /// add up to more than there can be.
+    #[inline]
+    pub(super) fn new(
+        heap: &'a Heap,
+        magazine: &mut Magazine,
+        key: &[u8],
+        payload: Payload<'_>,
+        sliding: bool,
+    ) -> Option<Self> {
+        let owned = Self::uninit(heap, magazine, key.len(), payload.stored_len(), sliding)?;
         let entry = owned.entry;
         // SAFETY: the block was made for these lengths, nobody else has it, and it overlaps neither key nor value.
         unsafe {
@@ -108,7 +123,7 @@ impl<'a> Owned<'a> {
             match payload {
                 Payload::Plain(value) => entry.value_ptr().copy_from_nonoverlapping(value.as_ptr(), value.len()),
                 Payload::Lz4 { block, original_len } => {
-                    (*entry.0.as_ptr()).flags |= LZ4;
+                    entry.header().label.fetch_or(LZ4, Relaxed);
                     entry.value_ptr().cast::<u32>().write(original_len);
                     entry.value_ptr().add(LZ4_PREFIX).copy_from_nonoverlapping(block.as_ptr(), block.len());
                 }
@@ -118,119 +133,215 @@ impl<'a> Owned<'a> {
     }
 
     /// A value without a key, all zeros, to decompress into.
-    pub(crate) fn zeroed(heap: &'a Heap, label: Label, value_len: usize) -> Option<Self> {
-        let owned = Self::uninit(heap, label, 0, value_len)?;
+    pub(super) fn zeroed(heap: &'a Heap, value_len: usize) -> Option<Self> {
+        let owned = Self::uninit(heap, &mut Magazine::none(), 0, value_len, false)?;
         // SAFETY: the block was made for this length and nobody else has it.
         unsafe { owned.entry.value_ptr().write_bytes(0, value_len) };
         Some(owned)
     }
 
-    fn uninit(heap: &'a Heap, label: Label, key_len: usize, value_len: usize) -> Option<Self> {
+    #[inline]
+    fn uninit(
+        heap: &'a Heap,
+        magazine: &mut Magazine,
+        key_len: usize,
+        value_len: usize,
+        sliding: bool,
+    ) -> Option<Self> {
+        if key_len > MAX_KEY_LEN {
+            return None;
+        }
+        let flags = if sliding { SLIDING } else { 0 };
         let header = Header {
-            hash: label.hash,
-            deadline: label.deadline,
-            key_len: u32::try_from(key_len).ok()?,
+            label: AtomicU64::new(FOREVER << DEADLINE_SHIFT | flags | key_len as u64),
             value_len: u32::try_from(value_len).ok()?,
-            refs: AtomicU32::new(1),
-            flags: 0,
-            wheel_slot: AtomicU16::new(0),
-            recency: Links::default(),
-            expiry: Links::default(),
+            mark: AtomicU32::new(0),
         };
-        let block = heap.allocate(layout(key_len, value_len)?)?.cast::<Header>();
+        let block = heap.allocate(layout(key_len, value_len, sliding)?, magazine)?.cast::<Header>();
         // SAFETY: the block is large enough and aligned for a header, and nobody else has it.
         unsafe { block.write(header) };
-        Some(Self { entry: EntryRef(block), heap })
+        // Links hold it as a number.
+        block.as_ptr().expose_provenance();
+        let owned = Self { entry: EntryRef(block), heap };
+        // SAFETY: the bytes behind the value belong to the block, and nobody else has it.
+        unsafe { owned.entry.behind().write_bytes(0, if sliding { LINKS + LIFETIME } else { LINKS }) };
+        Some(owned)
     }
 
     /// The value's bytes, to be filled in.
-    pub(crate) fn value_mut(&mut self) -> &mut [u8] {
+    pub(super) fn value_mut(&mut self) -> &mut [u8] {
         // SAFETY: every way to make an `Owned` has initialised the value's bytes, and nobody else has the block.
         unsafe { std::slice::from_raw_parts_mut(self.entry.value_ptr(), self.entry.stored_len()) }
     }
 
-    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
-        // SAFETY: nobody else has the block.
-        unsafe { (*self.entry.0.as_ptr()).deadline = deadline };
+    /// When it expires; `lifetime` says from when on, for an entry whose hits extend it.
+    #[inline]
+    pub(super) fn set_deadline(&mut self, deadline: Tick, lifetime: Tick) {
+        let entry = self.entry;
+        let flags_and_key = entry.label() & FLAGS_AND_KEY;
+        entry.header().label.store(flags_and_key | deadline << DEADLINE_SHIFT, Relaxed);
+        if entry.is_sliding() {
+            // SAFETY: a sliding entry has these bytes, and nobody else has the block.
+            unsafe { entry.behind().add(LINKS).cast::<u32>().write_unaligned(lifetime.min(u32::MAX.into()) as u32) };
+            entry.set_filed(deadline);
+        }
     }
 
     /// What the allocator takes for it.
-    pub(crate) fn size(&self) -> u64 {
-        self.heap.size_of(self.entry.0.cast(), self.entry.layout())
+    #[inline]
+    pub(super) fn size(&self) -> u64 {
+        self.entry.size(self.heap)
     }
 
     /// Hands the entry to a shard or to the list of retired entries, which now own it.
-    pub(crate) fn into_shared(self) -> EntryRef {
+    #[inline]
+    pub(super) fn into_shared(self) -> EntryRef {
         let entry = self.entry;
         std::mem::forget(self);
         entry
+    }
+
+    /// Puts it under a lease, and says where its value is. `None` for one that is compressed.
+    pub(super) fn lend_in(&self, lease: &AtomicPtr<Header>) -> Option<Lent> {
+        let value = self.entry.value().ok()?;
+        lease.store(self.entry.as_ptr(), Release);
+        Some(Lent { data: value.as_ptr(), len: value.len() })
+    }
+
+    /// Makes it a value that lives on its own.
+    pub(super) fn into_value(self, heap: &Arc<Heap>) -> Pinned {
+        heap.detach(self.size());
+        Pinned { heap: Arc::clone(heap), entry: self.into_shared(), of_cache: false }
     }
 }
 
 impl Drop for Owned<'_> {
     fn drop(&mut self) {
         // SAFETY: nobody else has the block: it was never shared.
-        unsafe { self.heap.free(self.entry.0.cast(), self.entry.layout()) };
+        unsafe { self.entry.free(self.heap, &mut Magazine::none()) };
     }
 }
 
 /// A pointer to an entry that is known to be alive.
 ///
-/// Whoever holds one also holds what keeps it alive: the lock of the shard that the entry is in, or a reference of its
-/// own. That is why reading through it is safe; making one out of nothing is not possible outside this file.
+/// Whoever holds one also holds what keeps it alive: the lock of the shard that the entry is in, an announcement or a lease
+/// (see `reclaim`), or a pin. That is why reading through it is safe; making one out of nothing is not possible outside
+/// this file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EntryRef(NonNull<Header>);
+pub(super) struct EntryRef(NonNull<Header>);
 
 // SAFETY: what is reached through it without a lock is immutable or atomic.
 unsafe impl Send for EntryRef {}
 
 impl EntryRef {
-    pub(super) fn header(&self) -> &Header {
+    #[inline(always)]
+    fn header(&self) -> &Header {
         // SAFETY: an `EntryRef` is only held where the entry is alive (see the type), and nothing ever makes a unique
         // reference to the header of a shared entry.
         unsafe { self.0.as_ref() }
     }
 
-    /// The block's address: what leases and the list of retired entries compare.
+    /// The block's address: what slots, leases and the list of retired entries hold.
+    #[inline(always)]
     pub(super) fn as_ptr(self) -> *mut Header {
         self.0.as_ptr()
     }
 
-    /// The inverse of [`EntryRef::as_ptr`], for links that were stored as pointers.
+    /// The inverse of [`EntryRef::as_ptr`].
     ///
     /// # Safety
     ///
-    /// `pointer` came from [`EntryRef::as_ptr`] of an entry that the caller keeps alive.
+    /// `pointer` came from [`EntryRef::as_ptr`] of an entry that something keeps alive for as long as the result is used.
+    #[inline(always)]
     pub(super) unsafe fn from_ptr(pointer: *mut Header) -> Option<Self> {
         NonNull::new(pointer).map(Self)
     }
 
-    pub(crate) fn hash(&self) -> u64 {
-        self.header().hash
+    #[inline(always)]
+    fn label(&self) -> u64 {
+        self.header().label.load(Relaxed)
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
-        self.header().deadline
+    #[inline(always)]
+    pub(super) fn deadline(&self) -> Tick {
+        self.label() >> DEADLINE_SHIFT
     }
 
-    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+    pub(super) fn is_expired(&self, now: Tick) -> bool {
         now >= self.deadline()
     }
 
-    pub(crate) fn expires(&self) -> bool {
+    #[inline(always)]
+    pub(super) fn expires(&self) -> bool {
         self.deadline() != FOREVER
     }
 
-    pub(crate) fn key(&self) -> &[u8] {
+    #[inline(always)]
+    pub(super) fn is_sliding(&self) -> bool {
+        self.label() & SLIDING != 0
+    }
+
+    /// How long a sliding entry lives after a hit, in ticks; `None` for one that never expires, or that hits do not extend.
+    #[inline(always)]
+    pub(super) fn sliding_lifetime(&self) -> Option<Tick> {
+        let label = self.label();
+        if label & SLIDING == 0 || label >> DEADLINE_SHIFT == FOREVER {
+            return None;
+        }
+        // SAFETY: a sliding entry has these bytes; they were written before it was shared and never change.
+        Some(unsafe { self.behind().add(LINKS).cast::<u32>().read_unaligned() }.into())
+    }
+
+    /// Puts the deadline off; never brings it nearer. The wheel finds out when the one that it knows has come.
+    pub(super) fn put_off(&self, deadline: Tick) {
+        let later = |label: u64| {
+            let is_later = label >> DEADLINE_SHIFT < deadline.min(FOREVER);
+            is_later.then_some(label & FLAGS_AND_KEY | deadline.min(FOREVER - 1) << DEADLINE_SHIFT)
+        };
+        let _ = self.header().label.fetch_update(Relaxed, Relaxed, later);
+    }
+
+    /// The deadline that the wheel knows for this entry, in 32 bits. Under the shard's lock.
+    pub(super) fn filed(&self) -> u32 {
+        if self.is_sliding() {
+            // SAFETY: a sliding entry has these bytes, written under the shard's lock, which the caller holds.
+            unsafe { self.behind().add(LINKS + 4).cast::<u32>().read_unaligned() }
+        } else {
+            self.deadline() as u32
+        }
+    }
+
+    /// Tells the entry which of its deadlines the wheel knows. Under the shard's lock.
+    pub(super) fn set_filed(&self, deadline: Tick) {
+        if self.is_sliding() {
+            // SAFETY: as in `filed`.
+            unsafe { self.behind().add(LINKS + 4).cast::<u32>().write_unaligned(deadline as u32) };
+        }
+    }
+
+    /// The policy's note.
+    #[inline(always)]
+    pub(super) fn mark(&self) -> u32 {
+        self.header().mark.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn set_mark(&self, mark: u32) {
+        self.header().mark.store(mark, Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn key(&self) -> &[u8] {
         // SAFETY: the key's bytes were written before the entry was shared and never change.
-        unsafe { std::slice::from_raw_parts(self.key_ptr(), self.header().key_len as usize) }
+        unsafe { std::slice::from_raw_parts(self.key_ptr(), self.key_len()) }
     }
 
     /// The value if it is stored as it is, else what it takes to decompress it.
-    pub(crate) fn value(&self) -> Result<&[u8], Compressed<'_>> {
+    #[inline(always)]
+    pub(super) fn value(&self) -> Result<&[u8], Compressed<'_>> {
         // SAFETY: the value's bytes were written before the entry was shared and never change.
         let stored = unsafe { std::slice::from_raw_parts(self.value_ptr(), self.stored_len()) };
-        if self.header().flags & LZ4 == 0 {
+        if self.label() & LZ4 == 0 {
             return Ok(stored);
         }
         let (length, block) = stored.split_at(LZ4_PREFIX);
@@ -238,101 +349,168 @@ impl EntryRef {
         Err(Compressed { block, original_len })
     }
 
-    /// Adds an owner; the entry stays alive until it is dropped, whatever happens to the cache.
-    pub(crate) fn pin(self, heap: &Arc<Heap>) -> Pinned {
-        // Relaxed: whoever pins already holds the entry, so the count cannot reach zero meanwhile.
-        self.header().refs.fetch_add(1, Ordering::Relaxed);
-        Pinned { entry: self, heap: Arc::clone(heap) }
-    }
-
-    /// From now on the entry counts as lent out: it is no longer in a shard.
-    pub(super) fn lend(self, heap: &Heap) {
-        heap.lend(self.0.cast(), self.layout());
+    /// A value that keeps the entry alive, whatever happens to the cache. `None` when there is no memory to say so.
+    pub(super) fn pin(self, heap: &Arc<Heap>) -> Option<Pinned> {
+        heap.pins.add(self).then(|| Pinned { heap: Arc::clone(heap), entry: self, of_cache: true })
     }
 
     /// What the allocator takes for it.
+    #[inline]
     pub(super) fn size(&self, heap: &Heap) -> u64 {
         heap.size_of(self.0.cast(), self.layout())
     }
 
-    /// Gives up one owner's share; the last one frees the block.
+    /// Whether the block is so large that a magazine does not keep it, and freeing it may take a while.
+    pub(super) fn is_large(&self) -> bool {
+        self.layout().size() > LARGE
+    }
+
+    /// Gives the block back.
     ///
     /// # Safety
     ///
-    /// The caller owns a share of the entry, which lives in `heap` and counts as lent out, and gives it up by this call.
-    pub(super) unsafe fn release(self, heap: &Heap) {
-        if self.header().refs.fetch_sub(1, Ordering::Release) == 1 {
-            // Everything that other owners did with the entry comes before its end. A load, not a fence: ThreadSanitizer
-            // does not understand fences.
-            self.header().refs.load(Ordering::Acquire);
-            let layout = self.layout();
-            heap.unlend(self.0.cast(), layout);
-            // SAFETY: that was the last owner, and readers without ownership are excluded before the cache gives up its
-            // share (see `reclaim`).
-            unsafe { heap.free(self.0.cast(), layout) };
-        }
+    /// The caller owns the entry alone: it is in no shard, and nothing keeps it alive any more.
+    #[inline]
+    pub(super) unsafe fn free(self, heap: &Heap, magazine: &mut Magazine) {
+        // SAFETY: the caller's promise, and the layout is the one it was made with.
+        unsafe { heap.free(self.0.cast(), self.layout(), magazine) };
     }
 
+    #[inline(always)]
+    fn key_len(&self) -> usize {
+        self.label() as usize & MAX_KEY_LEN
+    }
+
+    #[inline(always)]
     fn stored_len(&self) -> usize {
         self.header().value_len as usize
     }
 
+    #[inline]
     fn layout(&self) -> Layout {
-        let (key_len, value_len) = (self.header().key_len as usize, self.stored_len());
+        let behind = if self.is_sliding() { LINKS + LIFETIME } else { LINKS };
         // SAFETY: `layout` accepted these lengths when the entry was made.
-        unsafe { Layout::from_size_align_unchecked(value_offset(key_len) + value_len, VALUE_ALIGN) }
+        unsafe {
+            let size = value_offset(self.key_len()) + self.stored_len() + behind;
+            Layout::from_size_align_unchecked(size, VALUE_ALIGN)
+        }
     }
 
+    #[inline(always)]
     fn key_ptr(&self) -> *mut u8 {
         // SAFETY: the key follows the header in the same block.
         unsafe { self.0.as_ptr().cast::<u8>().add(HEADER) }
     }
 
+    #[inline(always)]
     fn value_ptr(&self) -> *mut u8 {
         // SAFETY: the value follows the key in the same block.
-        unsafe { self.0.as_ptr().cast::<u8>().add(value_offset(self.header().key_len as usize)) }
+        unsafe { self.0.as_ptr().cast::<u8>().add(value_offset(self.key_len())) }
+    }
+
+    #[inline(always)]
+    fn behind(&self) -> *mut u8 {
+        // SAFETY: the links follow the value in the same block.
+        unsafe { self.value_ptr().add(self.stored_len()) }
+    }
+
+    /// What stands in one of the two links, 48 bits. Under the shard's lock.
+    #[inline]
+    pub(super) fn link(&self, which: Link) -> u64 {
+        let mut bytes = [0; 8];
+        // SAFETY: both links are in the block, and only touched under the shard's lock, which the caller holds.
+        unsafe { self.behind().add(which as usize * LINK).copy_to_nonoverlapping(bytes.as_mut_ptr(), LINK) };
+        u64::from_le_bytes(bytes)
+    }
+
+    #[inline]
+    pub(super) fn set_link(&self, which: Link, value: u64) {
+        debug_assert!(value >> ADDRESS_BITS == 0);
+        let bytes = value.to_le_bytes();
+        // SAFETY: as in `link`.
+        unsafe { self.behind().add(which as usize * LINK).copy_from_nonoverlapping(bytes.as_ptr(), LINK) };
+    }
+
+    /// The entry that [`EntryRef::address`] was asked for.
+    ///
+    /// # Safety
+    ///
+    /// `address` came from [`EntryRef::address`] of an entry that something keeps alive for as long as the result is used.
+    #[inline]
+    pub(super) unsafe fn from_address(address: u64) -> Option<Self> {
+        NonNull::new(with_exposed_provenance_mut(address as usize)).map(Self)
+    }
+
+    /// As a number for a link: a multiple of 16 below 2^48.
+    #[inline]
+    pub(super) fn address(self) -> u64 {
+        self.0.as_ptr().addr() as u64
+    }
+
+    /// Asks the processor for what a writer will look at.
+    #[inline]
+    pub(super) fn prefetch(self) {
+        prefetch(self.0.as_ptr());
     }
 }
 
-/// A value in its compressed form.
-pub(crate) struct Compressed<'a> {
-    pub(crate) block: &'a [u8],
-    pub(crate) original_len: usize,
+/// Blocks above this are not kept in a magazine: jemalloc's own bound for what a thread cache takes.
+const LARGE: usize = 32 << 10;
+
+/// The policy's two links.
+#[derive(Clone, Copy)]
+pub(super) enum Link {
+    Newer = 0,
+    Older = 1,
 }
 
-/// A share of an entry: its bytes stay where they are until this is dropped, on any thread, even after the cache is gone.
-pub(crate) struct Pinned {
+/// Asks the processor to fetch a line that will be read soon. Any address will do; nothing is read from it yet.
+#[inline(always)]
+pub(super) fn prefetch<T>(pointer: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint that never faults.
+    unsafe {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        _mm_prefetch(pointer.cast::<i8>(), _MM_HINT_T0);
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = pointer;
+}
+
+/// A value in its compressed form.
+pub(super) struct Compressed<'a> {
+    pub(super) block: &'a [u8],
+    pub(super) original_len: usize,
+}
+
+/// A value that keeps an entry alive: its bytes stay where they are until this is dropped, on any thread, even after the
+/// cache is gone.
+pub(super) struct Pinned {
     entry: EntryRef,
     heap: Arc<Heap>,
+    /// Whether it is one of the cache's entries; else it is a block of its own.
+    of_cache: bool,
 }
 
-// SAFETY: all it gives is shared access to immutable bytes, and the count of owners is atomic.
+// SAFETY: all it gives is shared access to immutable bytes.
 unsafe impl Send for Pinned {}
 // SAFETY: as above.
 unsafe impl Sync for Pinned {}
 
 impl Pinned {
-    /// Makes an entry that was never in a shard a value of its own.
-    pub(crate) fn from_owned(owned: Owned<'_>, heap: &Arc<Heap>) -> Self {
-        let entry = owned.into_shared();
-        entry.lend(heap);
-        Self { entry, heap: Arc::clone(heap) }
-    }
-
-    pub(crate) fn entry(&self) -> EntryRef {
-        self.entry
-    }
-
     /// The value; of a compressed entry, which has no plain bytes to show, nothing.
-    pub(crate) fn plain(&self) -> &[u8] {
+    pub(super) fn plain(&self) -> &[u8] {
         self.entry.value().unwrap_or_default()
     }
 }
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // SAFETY: this is a share of its own. If it is the last one, the cache has given up its share, which it only
-        // does with entries that it has lent out.
-        unsafe { self.entry.release(&self.heap) }
+        if self.of_cache && !self.heap.pins.remove(self.entry) {
+            return;
+        }
+        self.heap.end_detached(self.entry.size(&self.heap));
+        // SAFETY: this was the last value of an entry that the cache has given up, or the only owner of the block.
+        unsafe { self.entry.free(&self.heap, &mut Magazine::none()) };
     }
 }

@@ -1,120 +1,213 @@
-//! Who is due: a hierarchical timing wheel (Varghese and Lauck, SOSP 1987), one a shard.
+//! Who expires when: a hierarchical timing wheel of hints (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", SOSP
+//! 1987, scheme 7).
 //!
-//! Filing, taking out and finding what is due cost the same however many entries there are. Level 0 has 64 slots of one
-//! tick each, every level above 64 slots of all of the level below; when time reaches the beginning of a slot above, its
-//! entries are filed again further down. Five levels reach 208 days; what is due later waits in the farthest slot and is
-//! filed again from there.
+//! A hint is 8 bytes: where an entry's key stands in the index, and the low 32 bits of its deadline. Nothing in the entry
+//! points back to it, so an entry that is overwritten or removed leaves its hint behind, and whoever takes the hint out finds
+//! no entry that has this deadline. Filing costs O(1); a hint is moved at most once a level. Hints that have lost their
+//! entry are weeded out when they are more than the others (see [`Wheel::weed`]).
 //!
-//! The wheel only finds entries early enough to free their memory. That an expired entry is never returned does not
-//! depend on it: every look-up compares the entry's own deadline.
+//! Belongs to one shard and is only touched under its lock. Decides nothing: the shard looks at the entry.
 
-use super::entry::EntryRef;
-use super::list::{ByExpiry, List};
-use crate::clock::Instant;
-use std::sync::atomic::Ordering::Relaxed;
+use crate::clock::Tick;
+use std::collections::VecDeque;
 
-/// A tick is 2^24 ns, 16.8 ms: finer than the 20 ms within which a lifetime must end.
-const TICK_BITS: u32 = 24;
 const LEVEL_BITS: u32 = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
-const LEVELS: usize = 5;
-/// The list after the slots: what was found to be due and has not been taken yet.
-const DUE: usize = LEVELS * SLOTS;
+/// Six levels of 64 slots: 18 years. Longer deadlines wait in the last slot and are filed again.
+const LEVELS: usize = 6;
+
+/// Where to look for an entry, and what its deadline is if it is the one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Hint {
+    pub(super) place: u32,
+    /// The low bits of the deadline.
+    pub(super) deadline: u32,
+}
+
+/// What one hint takes.
+pub(super) const HINT: u64 = size_of::<Hint>() as u64;
 
 pub(super) struct Wheel {
-    /// Level by level, `SLOTS` lists each, and the list of what is due; made when the first entry is filed.
-    lists: Vec<List<ByExpiry>>,
-    /// A bit for each slot of a level that may not be empty.
+    /// Level by level; made when the first hint is filed.
+    slots: Vec<Slot>,
+    /// A bit for each slot of a level that is not empty.
     occupied: [u64; LEVELS],
-    /// All ticks before this one have been dealt with.
-    tick: u64,
-    /// Nothing in this tick's slot is due earlier: until then there is no need to look at it again.
-    quiet_until: Instant,
+    due: Slot,
+    /// All ticks up to this one have been dealt with: their hints are in `due`.
+    tick: Tick,
+    len: usize,
+    /// The slot that is weeded next.
+    weeded: usize,
+}
+
+/// Hints in no order, in pieces of at most [`PIECE`]: no piece is ever copied because others have come.
+#[derive(Default)]
+struct Slot {
+    pieces: VecDeque<Vec<Hint>>,
+}
+
+/// 512 bytes: small beside what it holds, large beside what it costs to get.
+const PIECE: usize = 64;
+/// What a slot's first piece begins with.
+const FIRST_PIECE: usize = 4;
+
+impl Slot {
+    /// False when there is no memory.
+    #[must_use]
+    fn push(&mut self, hint: Hint) -> bool {
+        match self.pieces.back_mut() {
+            Some(piece) if piece.len() < PIECE => {
+                let more = piece.len().min(PIECE - piece.len());
+                if piece.len() == piece.capacity() && piece.try_reserve_exact(more).is_err() {
+                    return false;
+                }
+                piece.push(hint);
+            }
+            last => {
+                let (mut piece, len) = (Vec::new(), if last.is_some() { PIECE } else { FIRST_PIECE });
+                if piece.try_reserve_exact(len).is_err() || self.pieces.try_reserve(1).is_err() {
+                    return false;
+                }
+                piece.push(hint);
+                self.pieces.push_back(piece);
+            }
+        }
+        true
+    }
+
+    fn pop(&mut self) -> Option<Hint> {
+        let piece = self.pieces.back_mut()?;
+        let hint = piece.pop();
+        if piece.is_empty() {
+            self.pieces.pop_back();
+        }
+        hint
+    }
+
+    /// Takes over all hints of another slot. Says how many were lost for want of memory.
+    fn append(&mut self, mut other: Slot) -> usize {
+        if self.pieces.is_empty() {
+            *self = other;
+        } else if self.pieces.try_reserve(other.pieces.len()).is_ok() {
+            self.pieces.append(&mut other.pieces);
+        } else {
+            return other.pieces.iter().map(Vec::len).sum();
+        }
+        0
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
 }
 
 impl Wheel {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { lists: Vec::new(), occupied: [0; LEVELS], tick: now >> TICK_BITS, quiet_until: 0 }
+    pub(super) fn new(now: Tick) -> Self {
+        Self { slots: Vec::new(), occupied: [0; LEVELS], due: Slot::default(), tick: now, len: 0, weeded: 0 }
     }
 
-    /// Files an entry that expires and is not in the wheel.
-    pub(super) fn insert(&mut self, entry: EntryRef) {
-        if self.lists.is_empty() {
-            self.lists.resize_with(DUE + 1, List::new);
+    /// How many hints there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What the hints take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.len as u64 * HINT
+    }
+
+    /// How far the wheel has been turned: the clock has been read at this tick or later.
+    pub(super) fn tick(&self) -> Tick {
+        self.tick
+    }
+
+    /// Forgets all hints.
+    pub(super) fn clear(&mut self) {
+        if self.len > 0 {
+            *self = Self::new(self.tick);
         }
-        let (level, slot) = self.place(entry.deadline());
-        self.file(entry, level * SLOTS + slot);
+    }
+
+    /// Files a hint for an entry with that deadline. Without memory for it the entry is freed when a look-up meets it or when
+    /// it is evicted.
+    #[inline]
+    pub(super) fn insert(&mut self, place: u32, deadline: Tick) {
+        self.len += usize::from(self.file(Hint { place, deadline: deadline as u32 }, deadline));
+    }
+
+    /// False when there is no memory.
+    #[must_use]
+    fn file(&mut self, hint: Hint, deadline: Tick) -> bool {
+        if deadline <= self.tick {
+            return self.due.push(hint);
+        }
+        if self.slots.is_empty() {
+            if self.slots.try_reserve_exact(LEVELS * SLOTS).is_err() {
+                return false;
+            }
+            self.slots.resize_with(LEVELS * SLOTS, Slot::default);
+        }
+        let farthest = self.tick + (1 << (LEVEL_BITS * LEVELS as u32)) - 1;
+        let deadline = deadline.min(farthest);
+        let ahead = deadline - self.tick;
+        let level = (ahead.ilog2() / LEVEL_BITS) as usize;
+        let slot = (deadline >> (LEVEL_BITS * level as u32)) as usize % SLOTS;
         self.occupied[level] |= 1 << slot;
-        self.quiet_until = self.quiet_until.min(entry.deadline());
+        self.slots[level * SLOTS + slot].push(hint)
     }
 
-    fn file(&mut self, entry: EntryRef, list: usize) {
-        entry.header().wheel_slot.store(list as u16, Relaxed);
-        self.lists[list].push_first(entry);
-    }
-
-    /// Takes an entry out that is in the wheel.
-    pub(super) fn remove(&mut self, entry: EntryRef) {
-        let list = usize::from(entry.header().wheel_slot.load(Relaxed));
-        self.lists[list].remove(entry);
-        if list != DUE && self.lists[list].is_empty() {
-            self.occupied[list / SLOTS] &= !(1 << (list % SLOTS));
+    /// Whether [`Wheel::pop`] has anything at `now`; cheap when it has not.
+    #[inline]
+    pub(super) fn is_due(&mut self, now: Tick) -> bool {
+        if self.tick < now {
+            self.advance(now);
         }
+        !self.due.is_empty()
     }
 
-    /// An entry whose deadline has passed, still in the wheel, or `None` when there is none left at `now`. Each call
-    /// takes up where the last one stopped.
-    pub(super) fn due(&mut self, now: Instant) -> Option<EntryRef> {
-        let target = now >> TICK_BITS;
-        if self.lists.is_empty() {
-            self.tick = self.tick.max(target);
+    /// A hint whose deadline is not after `now`.
+    pub(super) fn pop(&mut self, now: Tick) -> Option<Hint> {
+        if !self.is_due(now) {
             return None;
         }
-        loop {
-            self.collect_due(now);
-            if let Some(entry) = self.lists[DUE].last() {
-                return Some(entry);
-            }
-            if self.tick >= target {
-                return None;
-            }
-            self.tick = self.next_stop().min(target);
-            self.quiet_until = 0;
+        self.len -= 1;
+        self.due.pop()
+    }
+
+    /// Moves all hints of the ticks up to `now` to those that are due.
+    fn advance(&mut self, now: Tick) {
+        while self.tick < now {
+            let Some(lowest) = self.occupied.iter().position(|slots| *slots != 0) else {
+                self.tick = now;
+                return;
+            };
+            self.tick = self.next_stop(lowest).min(now);
             self.cascade();
-        }
-    }
-
-    /// Moves what is due of this tick's slot to the list of what is due.
-    ///
-    /// A tick is longer than a step of the clock, so the slot may be looked at a few times; each time brings something,
-    /// or `quiet_until` puts the next time off.
-    fn collect_due(&mut self, now: Instant) {
-        let slot = self.tick as usize % SLOTS;
-        if self.occupied[0] & (1 << slot) == 0 || now < self.quiet_until {
-            return;
-        }
-        self.quiet_until = Instant::MAX;
-        let mut next = self.lists[slot].first();
-        while let Some(entry) = next {
-            next = self.lists[slot].next(entry);
-            if entry.is_expired(now) {
-                self.remove(entry);
-                self.file(entry, DUE);
-            } else {
-                self.quiet_until = self.quiet_until.min(entry.deadline());
+            let slot = self.tick as usize % SLOTS;
+            if self.occupied[0] & (1 << slot) != 0 {
+                let due = self.take(slot);
+                self.len -= self.due.append(due);
             }
         }
     }
 
-    /// The next tick at which there can be something to do: the next one if level 0 holds anything, else the next slot
-    /// boundary of the lowest level that does.
-    fn next_stop(&self) -> u64 {
-        let lowest = self.occupied.iter().position(|slots| *slots != 0);
-        let bits = LEVEL_BITS * lowest.unwrap_or(LEVELS - 1) as u32;
-        ((self.tick >> bits) + 1) << bits
+    /// The next tick at which there is something to do, when `lowest` is the lowest level that holds anything.
+    fn next_stop(&self, lowest: usize) -> Tick {
+        let bits = LEVEL_BITS * lowest as u32;
+        let here = self.tick >> bits;
+        // The occupied slots of the level, seen from the one after this: which comes next?
+        let ahead = self.occupied[lowest].rotate_right(((here + 1) % SLOTS as u64) as u32).trailing_zeros();
+        // Entries of upper levels come down at the level's own boundary, and may be due before that slot.
+        let boundary = ((self.tick >> (bits + LEVEL_BITS)) + 1) << (bits + LEVEL_BITS);
+        ((here + 1 + u64::from(ahead)) << bits).min(boundary)
     }
 
-    /// Files the entries of the upper slots that begin at this tick again, the highest first.
+    fn take(&mut self, slot: usize) -> Slot {
+        self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+        std::mem::take(&mut self.slots[slot])
+    }
+
+    /// Files the hints of the upper slots that begin at this tick again, the highest first.
     fn cascade(&mut self) {
         for level in (1..LEVELS).rev() {
             let bits = LEVEL_BITS * level as u32;
@@ -125,109 +218,123 @@ impl Wheel {
             if self.occupied[level] & (1 << slot) == 0 {
                 continue;
             }
-            let list = level * SLOTS + slot;
-            let mut entries = std::mem::replace(&mut self.lists[list], List::new());
-            self.occupied[level] &= !(1 << slot);
-            while let Some(entry) = entries.last() {
-                entries.remove(entry);
-                self.insert(entry);
+            let mut hints = self.take(level * SLOTS + slot);
+            while let Some(hint) = hints.pop() {
+                self.len -= usize::from(!self.file(hint, self.deadline_of(hint)));
             }
         }
     }
 
-    /// Level and slot for a deadline, seen from the current tick.
-    fn place(&self, deadline: Instant) -> (usize, usize) {
-        let farthest = self.tick + (1 << (LEVEL_BITS * LEVELS as u32)) - 1;
-        let tick = (deadline >> TICK_BITS).clamp(self.tick, farthest);
-        let ahead = tick - self.tick;
-        let level = (1..LEVELS).rev().find(|level| ahead >> (LEVEL_BITS * *level as u32) != 0).unwrap_or(0);
-        (level, (tick >> (LEVEL_BITS * level as u32)) as usize % SLOTS)
+    /// The whole deadline of a hint that comes down a level: the first one from here on that has these low bits, since none
+    /// is 2^32 ticks ahead any more. One that lies beyond the last level is taken for an earlier one; the shard then files
+    /// it again.
+    fn deadline_of(&self, hint: Hint) -> Tick {
+        self.tick + u64::from(hint.deadline.wrapping_sub(self.tick as u32))
+    }
+
+    /// Takes out some of the hints that `is_alive` denies, from one slot after the other. Called when there are far more hints
+    /// than entries, so that the entries that were overwritten do not fill the memory with hints.
+    pub(super) fn weed(&mut self, most: usize, is_alive: impl Fn(Hint) -> bool) {
+        let mut looked = 0;
+        for _ in 0..self.slots.len() {
+            if looked >= most {
+                return;
+            }
+            let number = self.weeded;
+            let slot = &mut self.slots[number];
+            // A piece at a time, the oldest of the slot, which goes to its end.
+            if let Some(mut piece) = slot.pieces.pop_front() {
+                let before = piece.len();
+                looked += before;
+                piece.retain(|hint| is_alive(*hint));
+                self.len -= before - piece.len();
+                for hint in piece {
+                    self.len -= usize::from(!slot.push(hint));
+                }
+            }
+            if slot.is_empty() {
+                self.occupied[number / SLOTS] &= !(1 << (number % SLOTS));
+            }
+            // Mostly there is one slot that has nearly all; it is visited as often as any.
+            self.weeded = (number + 1) % self.slots.len();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::arena::Heap;
-    use super::super::entry::{Label, Owned, Payload};
     use super::*;
-    use std::sync::Arc;
+    use std::collections::BTreeMap;
 
-    const TICK: u64 = 1 << TICK_BITS;
+    struct Random(u64);
 
-    /// Drives a wheel over `deadlines` in steps of `step` and checks that each entry comes out in the first step at or
-    /// after its deadline.
-    fn runs_true(deadlines: &[u64], start: u64, step: u64) {
-        let heap = Arc::new(Heap::new(false));
-        let mut wheel = Wheel::new(start);
-        let mut waiting: Vec<_> = deadlines
-            .iter()
-            .map(|deadline| {
-                let label = Label { hash: 0, deadline: start + deadline };
-                let entry = Owned::new(&heap, label, b"", Payload::Plain(b"")).unwrap().into_shared();
-                wheel.insert(entry);
-                entry.lend(&heap);
-                entry
-            })
-            .collect();
-        let mut now = start;
-        while !waiting.is_empty() {
-            while let Some(entry) = wheel.due(now) {
-                assert!(entry.deadline() <= now && (entry.deadline() + step > now || now == start));
-                wheel.remove(entry);
-                waiting.retain(|other| *other != entry);
-                drop(entry.pin(&heap));
-                release(entry, &heap);
+    impl Random {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 8) % bound
+        }
+
+        /// Of any magnitude, and often next to where a level ends.
+        fn step(&mut self, magnitudes: u64) -> u64 {
+            let magnitude = self.below(magnitudes);
+            match self.below(3) {
+                0 => (1 << magnitude) + self.below(3) - 1,
+                _ => self.below(1 << magnitude),
             }
-            assert!(waiting.iter().all(|entry| entry.deadline() > now));
-            now += step;
         }
     }
 
-    #[allow(unsafe_code)]
-    fn release(entry: EntryRef, heap: &Heap) {
-        // SAFETY: the test owns the entry, has lent it, and does not use it again.
-        unsafe { entry.release(heap) }
-    }
-
+    /// Filing, taking out and weeding in any order and in steps of any size, beside a list: what is due comes out at once, and
+    /// nothing early but what lies beyond the last level.
     #[test]
-    fn every_entry_comes_out_when_it_is_due_and_not_before() {
-        // Under Miri every step costs a thousand times as much.
-        let count = if cfg!(miri) { 20 } else { 200 };
-        let near: Vec<u64> = (0..count).map(|i| i * TICK / 3).collect();
-        runs_true(&near, 987_654_321, TICK / 2);
-        if cfg!(miri) {
-            return;
+    fn hints_come_out_when_they_are_due() {
+        let rounds = if cfg!(miri) { 150 } else { 20_000 };
+        for seed in 1..if cfg!(miri) { 2 } else { 6 } {
+            let mut random = Random(seed * 0x9E37_79B9);
+            let mut now = random.step(38);
+            let mut wheel = Wheel::new(now);
+            // Deadlines, and when they were filed, by place; each hint has a place of its own.
+            let mut filed: BTreeMap<u32, (Tick, Tick)> = BTreeMap::new();
+            for place in 0..rounds {
+                match random.below(8) {
+                    0..=3 => {
+                        let deadline = now + random.step(39);
+                        wheel.insert(place, deadline);
+                        filed.insert(place, (deadline, wheel.tick));
+                    }
+                    4..=5 => now += random.step(if place % 50 == 0 { 37 } else { 12 }),
+                    // To where a level ends.
+                    6 => now = (now | ((1 << (LEVEL_BITS as u64 * random.below(5))) - 1)) + random.below(2),
+                    _ => {
+                        // Whose hint has an odd place is gone.
+                        wheel.weed(64, |hint| hint.place % 2 == 0);
+                    }
+                }
+                while let Some(hint) = wheel.pop(now) {
+                    let Some((deadline, at)) = filed.get(&hint.place).copied() else { panic!("{hint:?} twice") };
+                    assert_eq!(hint.deadline, deadline as u32);
+                    if deadline > now {
+                        assert!(deadline - at >= 1 << 36, "{hint:?} for {deadline} at {now}");
+                        wheel.insert(hint.place, deadline);
+                        filed.insert(hint.place, (deadline, wheel.tick));
+                    } else {
+                        filed.remove(&hint.place);
+                    }
+                }
+                if filed.len() % 16 == 0 {
+                    let late = filed.iter().find(|(place, (deadline, _))| *place % 2 == 0 && *deadline <= now);
+                    assert_eq!(late, None, "at {now}");
+                }
+                assert!(wheel.len() <= filed.len());
+            }
+            // All of them gone, odd and even; a piece of each slot at a time.
+            for _ in 0..rounds {
+                wheel.weed(usize::MAX, |_| false);
+            }
+            assert_eq!((wheel.len(), wheel.bytes()), (0, 0));
+            assert_eq!(wheel.occupied, [0; LEVELS]);
         }
-        let levels: Vec<u64> = (0..60).map(|i| 3_u64.pow(i % 18) * TICK + u64::from(i)).collect();
-        runs_true(&levels, 63 * TICK + 5, 1_000 * TICK);
-    }
-
-    /// A wheel that has just found nothing to do in this tick must still notice what is filed there afterwards.
-    #[test]
-    fn what_is_filed_into_a_quiet_tick_comes_out_in_time() {
-        let heap = Arc::new(Heap::new(false));
-        let file = |wheel: &mut Wheel, deadline| {
-            let entry = Owned::new(&heap, Label { hash: 0, deadline }, b"", Payload::Plain(b"")).unwrap().into_shared();
-            wheel.insert(entry);
-            entry.lend(&heap);
-            entry
-        };
-        let mut wheel = Wheel::new(0);
-        let late = file(&mut wheel, 10_000_000);
-        assert!(wheel.due(1_000_000).is_none());
-        let early = file(&mut wheel, 2_000_000);
-        assert!(wheel.due(2_000_000) == Some(early));
-        wheel.remove(early);
-        assert!(wheel.due(9_999_999).is_none());
-        assert!(wheel.due(10_000_000) == Some(late));
-        wheel.remove(late);
-        release(early, &heap);
-        release(late, &heap);
-    }
-
-    #[test]
-    fn long_gaps_and_deadlines_beyond_the_last_level_are_no_special_case() {
-        let year = 365 * 24 * 3600 * 1_000_000_000;
-        runs_true(&[1, TICK, year / 12, year, 3 * year], 17 * TICK, year / 24);
     }
 }

@@ -3,191 +3,861 @@
 //! ```text
 //!  byte 0                7          8                                                         64
 //!       +----------------+----------+---------------------------------------------------------+
-//!       | 7 tags         | overflow | 7 entries                                               |
+//!       | 7 tags         | overflow | 7 slots: 16 more bits of the hash, 48 bits of address   |
 //!       +----------------+----------+---------------------------------------------------------+
 //! ```
 //!
 //! A tag is 8 bits of the hash, 0 where there is no entry. An entry that finds its bucket full goes into the next one
 //! with room, and every bucket it passed counts it in `overflow`; a look-up goes on only while that count is not 0. A
-//! count that has reached 255 stays there until the index grows: a longer look-up, never a wrong one.
+//! count that has reached 255 stays there until the table is replaced: a longer look-up, never a wrong one.
 //!
-//! Belongs to one shard and is only touched under its lock. Memory comes from the cache's heap, and goes back to it by
-//! [`Index::clear`].
+//! Readers need no lock: they look through [`Published`], which says where the buckets are. Writers change one word at a
+//! time, under the shard's lock, and in such an order that a reader finds every key that was there all the while:
+//!
+//! - A new entry's slot is written after its tag, and the overflow counts on the way to it before both: who has found it
+//!   once, even by a tag that stood there before, finds it again.
+//! - A key that is stored again gets its new entry by one write to the slot.
+//! - An entry never moves within a table. When the index grows, a larger table is published beside the old one, and each
+//!   later write moves a few buckets over: an entry is put into the new table before it is taken out of the old one, and
+//!   readers look into the old one first.
+//! - A slot of a table is emptied before the entry may be freed, also in a table that is no longer in use. So a reader that
+//!   has announced an entry and still finds it in the slot may use it.
+//!
+//! Memory comes from the cache's heap, and goes back to it through the shard's list of what is retired.
 #![allow(unsafe_code)]
 
-use super::arena::Heap;
-use super::entry::EntryRef;
+use super::arena::{Heap, Magazine, ADDRESS_BITS};
+use super::entry::{prefetch, EntryRef, Header};
+use super::hazard;
+use super::reclaim::Reader;
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::alloc::Layout;
-use std::ptr::NonNull;
+use std::ptr::{null_mut, NonNull};
 
 const SLOTS: usize = 7;
-const SATURATED: u8 = u8::MAX;
+const SATURATED: u64 = 255;
+const OVERFLOW_SHIFT: u32 = 56;
 
 #[repr(C, align(64))]
-struct Bucket {
-    tags: [u8; SLOTS],
-    overflow: u8,
-    entries: [Option<EntryRef>; SLOTS],
+pub(super) struct Bucket {
+    /// Seven tags, and in the highest byte the overflow count.
+    meta: AtomicU64,
+    slots: [AtomicPtr<Header>; SLOTS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-pub(super) struct Index {
-    buckets: NonNull<Bucket>,
-    count: usize,
-    len: usize,
+/// A number of buckets and where they are, in one word: the address is a multiple of 64 below 2^48, and the bits that
+/// it leaves hold the number, of which only some values are possible (see [`Size`]).
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Table(*mut Bucket);
+
+// SAFETY: a name for buckets, which are made of atomics.
+unsafe impl Send for Table {}
+
+/// A number of buckets: 32 steps to each doubling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Size(u16);
+
+const STEPS: usize = 32;
+
+impl Size {
+    #[inline(always)]
+    fn buckets(self) -> usize {
+        ((STEPS + usize::from(self.0) % STEPS) << (usize::from(self.0) / STEPS)) / STEPS
+    }
+
+    /// The smallest one that is not below `buckets`.
+    fn at_least(buckets: usize) -> Self {
+        let doublings = buckets.max(1).ilog2() as u16;
+        let mut size = Self(doublings * STEPS as u16);
+        while size.buckets() < buckets {
+            size.0 += 1;
+        }
+        size
+    }
 }
 
-// SAFETY: the buckets belong to the index alone, and the entries in them may be sent.
-unsafe impl Send for Index {}
+impl Table {
+    const NONE: Self = Self(null_mut());
+
+    fn new(buckets: NonNull<Bucket>, size: Size) -> Self {
+        Self(buckets.as_ptr().map_addr(|address| address | usize::from(size.0) << ADDRESS_BITS))
+    }
+
+    #[inline(always)]
+    fn is_none(self) -> bool {
+        self.0.is_null()
+    }
+
+    #[inline(always)]
+    fn size(self) -> Size {
+        Size((self.0.addr() >> ADDRESS_BITS) as u16)
+    }
+
+    #[inline(always)]
+    fn base(self) -> *mut Bucket {
+        self.0.map_addr(|address| address & ((1 << ADDRESS_BITS) - 1))
+    }
+
+    #[inline(always)]
+    fn home(self, hash: Hash) -> usize {
+        // 32 bits spread over the buckets.
+        ((u64::from(hash.place()) * self.size().buckets() as u64) >> 32) as usize
+    }
+
+    /// The bucket that an entry goes to when this one is full.
+    #[inline(always)]
+    fn after(self, number: usize) -> usize {
+        if number + 1 == self.size().buckets() {
+            0
+        } else {
+            number + 1
+        }
+    }
+
+    /// The bucket of that number.
+    ///
+    /// # Safety
+    ///
+    /// The table is alive for `'a`, and has so many buckets.
+    #[inline(always)]
+    unsafe fn bucket<'a>(self, number: usize) -> &'a Bucket {
+        // SAFETY: the caller's promise.
+        unsafe { &*self.base().add(number) }
+    }
+
+    fn layout(self) -> Layout {
+        // The table was made with this layout.
+        layout(self.size()).unwrap_or(Layout::new::<Bucket>())
+    }
+}
+
+fn layout(size: Size) -> Option<Layout> {
+    Layout::array::<Bucket>(size.buckets()).ok()
+}
+
+/// What the parts of the engine take from a key's 64-bit hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hash(pub(super) u64);
+
+impl Hash {
+    /// Says which bucket.
+    #[inline(always)]
+    pub(super) fn place(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Says which of the buckets' tags. Of the place's bits, the ones that have least say in it.
+    #[inline(always)]
+    fn tag(self) -> u8 {
+        tag(self.place())
+    }
+
+    /// More of the hash, where it stands in a slot.
+    #[inline(always)]
+    fn slot_tag(self) -> usize {
+        ((self.0 >> 32) as u16 as usize) << ADDRESS_BITS
+    }
+
+    /// Says which shard: 16 bits.
+    #[inline(always)]
+    pub(super) fn shard(self) -> usize {
+        (self.0 >> 48) as usize
+    }
+}
+
+#[inline(always)]
+fn tag(place: u32) -> u8 {
+    (place as u8).max(1)
+}
+
+/// The lowest bit of each byte that holds `tag`, among the seven tags. Now and then a byte above one that does is reported
+/// too, which the slot's own tag then refutes.
+#[inline(always)]
+fn matches(meta: u64, tag: u8) -> u64 {
+    const LOW: u64 = 0x0001_0101_0101_0101;
+    const HIGH: u64 = 0x0080_8080_8080_8080;
+    let differing = meta ^ u64::from(tag).wrapping_mul(LOW);
+    differing.wrapping_sub(LOW) & !differing & HIGH
+}
+
+/// Each slot that [`matches`] reported.
+#[inline(always)]
+fn slots_of(mut matches: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = (matches != 0).then_some((matches.trailing_zeros() >> 3) as usize);
+        matches &= matches.wrapping_sub(1);
+        slot
+    })
+}
+
+#[inline(always)]
+fn slot_word(entry: EntryRef, hash: Hash) -> *mut Header {
+    entry.as_ptr().map_addr(|address| address | hash.slot_tag())
+}
+
+/// The entry in a slot.
+///
+/// # Safety
+///
+/// The slot is not empty, and something keeps the entry alive for as long as the result is used.
+#[inline(always)]
+unsafe fn entry_in(word: *mut Header) -> EntryRef {
+    // SAFETY: the caller's promise. A slot that is not empty holds an entry's address, which is not 0.
+    unsafe { EntryRef::from_ptr(word.map_addr(|address| address & ADDRESS)).unwrap_unchecked() }
+}
+
+const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+
+/// Whether two keys are the same. Lengths of most keys are compared in two overlapping halves, without a call.
+#[inline(always)]
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    fn halves<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+        a.first_chunk::<N>() == b.first_chunk::<N>() && a.last_chunk::<N>() == b.last_chunk::<N>()
+    }
+    a.len() == b.len()
+        && match a.len() {
+            16..=32 => halves::<16>(a, b),
+            8..=15 => halves::<8>(a, b),
+            _ => a == b,
+        }
+}
+
+/// What readers know of a shard's index. Written under the shard's lock.
+pub(super) struct Published {
+    current: AtomicPtr<Bucket>,
+    /// The table that `current` is replacing, while entries are still being moved over.
+    previous: AtomicPtr<Bucket>,
+}
+
+/// How a search without a lock ended.
+pub(super) enum Search {
+    /// The entry, which the reader announces.
+    Found(EntryRef),
+    /// There was a moment at which the key was not there.
+    Absent,
+    /// Writers were too busy. Search again under the lock.
+    Disturbed,
+}
+
+/// So often a search begins again when a table was replaced under it, or a slot when its entry was. In models seldom, so
+/// that searches under the lock come sooner.
+const RETRIES: usize = if cfg!(shuttle) { 2 } else { 16 };
+
+impl Published {
+    pub(super) const fn new() -> Self {
+        Self { current: AtomicPtr::new(null_mut()), previous: AtomicPtr::new(null_mut()) }
+    }
+
+    #[inline(always)]
+    fn current(&self) -> Table {
+        Table(self.current.load(Ordering::Acquire))
+    }
+
+    #[inline(always)]
+    fn previous(&self) -> Table {
+        Table(self.previous.load(Ordering::Acquire))
+    }
+
+    /// Whether the index is growing, so that every search has two tables to look into.
+    #[inline(always)]
+    pub(super) fn is_growing(&self) -> bool {
+        !self.previous.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Asks the processor for the bucket that a search will begin with.
+    #[inline(always)]
+    pub(super) fn prefetch_bucket(&self, hash: Hash) {
+        let table = self.current();
+        prefetch(table.base().wrapping_add(table.home(hash)));
+    }
+
+    /// Asks the processor for the first lines of the entry that a search will probably find.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, reader: &Reader, hash: Hash, lines: usize) {
+        let table = self.current();
+        if table.is_none() || !reader.announce_table(0, table.base().cast(), || self.current() == table) {
+            return;
+        }
+        // SAFETY: the table is announced and was in use after that, and `home` is one of its buckets.
+        let bucket = unsafe { table.bucket(table.home(hash)) };
+        for slot in slots_of(matches(bucket.meta.load(Ordering::Acquire), hash.tag())) {
+            let word = bucket.slots[slot].load(Ordering::Relaxed);
+            if word.addr() & !ADDRESS == hash.slot_tag() {
+                let entry = word.map_addr(|address| address & ADDRESS).cast::<u8>();
+                for line in 0..lines {
+                    prefetch(entry.wrapping_add(64 * line));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Finds the entry with that key, and announces it in `hazard`, which is one of the reader's slots.
+    ///
+    /// Tries what nearly always suffices: one table, the first slot of the key's home bucket that has its tag, nobody in the
+    /// way.
+    #[inline(always)]
+    pub(super) fn search(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Search {
+        let current = self.current();
+        // With acquire order: what was moved out of a table that has just gone has to be seen in this one.
+        let is_plain = || self.current() == current && self.previous().is_none();
+        if !current.is_none() && reader.announce_table(0, current.base().cast(), is_plain) {
+            // SAFETY: the table is announced and was in use after that; `home` is one of its buckets.
+            let bucket = unsafe { current.bucket(current.home(hash)) };
+            let meta = bucket.meta.load(Ordering::Acquire);
+            match slots_of(matches(meta, hash.tag())).next() {
+                Some(slot) => {
+                    if let Slot::Found(entry) = bucket.try_slot(slot, hazard, hash, key) {
+                        return Search::Found(entry);
+                    }
+                }
+                // Entries may have been moved to a newer table before they were met in this one.
+                None if meta >> OVERFLOW_SHIFT == 0 && self.current() == current => return Search::Absent,
+                None => {}
+            }
+        }
+        self.search_thoroughly(reader, hazard, hash, key)
+    }
+
+    /// The same whatever is in the way.
+    #[inline(never)]
+    fn search_thoroughly(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Search {
+        for _ in 0..RETRIES {
+            let current = self.current();
+            if !reader.announce_table(0, current.base().cast(), || self.current() == current) {
+                continue;
+            }
+            // Read after `current`, and published before it: a table that `current` is replacing is not missed.
+            let previous = self.previous();
+            if !previous.is_none() {
+                match self.search_previous(reader, hazard, current, previous, hash, key) {
+                    Some(Search::Absent) => {}
+                    Some(end) => return end,
+                    None => continue,
+                }
+            }
+            let end = if current.is_none() {
+                Search::Absent
+            } else {
+                // SAFETY: the table is announced and was in use after that.
+                unsafe { search_table(current, hazard, hash, key) }
+            };
+            // Entries may have been moved to a newer table before they were met in this one.
+            if matches!(end, Search::Absent) && self.current() != current {
+                continue;
+            }
+            return end;
+        }
+        Search::Disturbed
+    }
+
+    /// The same in the table that is being replaced. `None`: it was replaced meanwhile; begin again.
+    #[cold]
+    fn search_previous(
+        &self,
+        reader: &Reader,
+        hazard: &AtomicPtr<Header>,
+        current: Table,
+        previous: Table,
+        hash: Hash,
+        key: &[u8],
+    ) -> Option<Search> {
+        let in_use = || self.previous() == previous && self.current() == current;
+        if !reader.announce_table(1, previous.base().cast(), in_use) {
+            return None;
+        }
+        // SAFETY: the table is announced and was in use after that.
+        Some(unsafe { search_table(previous, hazard, hash, key) })
+    }
+}
+
+/// # Safety
+///
+/// The caller has announced the table, and it was in use after that.
+unsafe fn search_table(table: Table, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Search {
+    let buckets = table.size().buckets();
+    let mut number = table.home(hash);
+    for _ in 0..buckets {
+        // SAFETY: the caller's promise; `number` stays below the number of buckets.
+        let bucket = unsafe { table.bucket(number) };
+        let meta = bucket.meta.load(Ordering::Acquire);
+        for slot in slots_of(matches(meta, hash.tag())) {
+            let mut tried = bucket.try_slot(slot, hazard, hash, key);
+            for _ in 0..RETRIES {
+                if !matches!(tried, Slot::Changed) {
+                    break;
+                }
+                tried = bucket.try_slot(slot, hazard, hash, key);
+            }
+            match tried {
+                Slot::Found(entry) => return Search::Found(entry),
+                Slot::Other => {}
+                Slot::Changed => return Search::Disturbed,
+            }
+        }
+        if meta >> OVERFLOW_SHIFT == 0 {
+            break;
+        }
+        number = table.after(number);
+    }
+    Search::Absent
+}
+
+/// The writer's side. Belongs to one shard and is only touched under its lock.
+pub(super) struct Index {
+    current: Table,
+    previous: Table,
+    /// Buckets of `previous` below this have been moved over.
+    moved: usize,
+    len: usize,
+}
 
 /// Where an entry was found; good until the index is changed.
 #[derive(Clone, Copy)]
 pub(super) struct Position {
+    table: Table,
     bucket: usize,
     slot: usize,
 }
 
+/// A table that is no longer in use, but perhaps still being read.
+pub(super) struct OldTable(Table);
+
+impl OldTable {
+    /// What readers announce.
+    pub(super) fn address(&self) -> usize {
+        self.0.base().addr()
+    }
+
+    pub(super) fn size(&self, heap: &Heap) -> u64 {
+        self.0.size_in(heap)
+    }
+
+    /// # Safety
+    ///
+    /// Nobody announces the table, and nobody can find it any more.
+    pub(super) unsafe fn free(self, heap: &Heap) {
+        if let Some(base) = NonNull::new(self.0.base()) {
+            // SAFETY: it came from this heap with this layout; nobody uses it any more, as the caller promises.
+            unsafe { heap.free(base.cast(), self.0.layout(), &mut Magazine::none()) };
+        }
+    }
+
+    /// Takes all entries out, a few at a time, so that `each` can be called for them. For a table that writers no longer
+    /// know, while readers may still be in it.
+    pub(super) fn drain(&self, from: &mut usize, most: usize, mut each: impl FnMut(EntryRef)) -> bool {
+        let buckets = if self.0.is_none() { 0 } else { self.0.size().buckets() };
+        let end = buckets.min(*from + most.div_ceil(SLOTS));
+        for number in *from..end {
+            // SAFETY: the table is alive until `free`, and has so many buckets.
+            let bucket = unsafe { self.0.bucket(number) };
+            for slot in 0..SLOTS {
+                if let Some(entry) = bucket.take(slot) {
+                    each(entry);
+                }
+            }
+        }
+        *from = end;
+        end < buckets
+    }
+}
+
+impl Table {
+    fn size_in(self, heap: &Heap) -> u64 {
+        NonNull::new(self.base()).map_or(0, |base| heap.size_of(base.cast(), self.layout()))
+    }
+}
+
+/// What a reader finds in a slot whose tag is the right one.
+enum Slot {
+    Found(EntryRef),
+    /// Another key, or nothing any more.
+    Other,
+    /// Another entry than a moment ago.
+    Changed,
+}
+
+impl Bucket {
+    /// Announces the entry in a slot, if it can be the one, and then looks whether it is.
+    #[inline(always)]
+    fn try_slot(&self, slot: usize, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Slot {
+        let slot = &self.slots[slot];
+        let word = slot.load(Ordering::Acquire);
+        if word.is_null() || word.addr() & !ADDRESS != hash.slot_tag() {
+            return Slot::Other;
+        }
+        let entry = word.map_addr(|address| address & ADDRESS);
+        if hazard::announce(hazard, entry, || slot.load(Ordering::Acquire)) != word {
+            return Slot::Changed;
+        }
+        // SAFETY: it is announced, and was in the slot after that (see `reclaim`).
+        let entry = unsafe { entry_in(word) };
+        if equal(entry.key(), key) {
+            Slot::Found(entry)
+        } else {
+            Slot::Other
+        }
+    }
+
+    fn meta(&self) -> u64 {
+        // Only written under the lock, which the caller holds.
+        self.meta.load(Ordering::Relaxed)
+    }
+
+    fn set_tag(&self, slot: usize, tag: u8) {
+        let shift = 8 * slot as u32;
+        self.meta.store(self.meta() & !(0xFF << shift) | u64::from(tag) << shift, Ordering::Release);
+    }
+
+    /// One entry more, or less, that had to go on to another bucket.
+    fn count_overflow(&self, more: bool) {
+        let meta = self.meta();
+        if meta >> OVERFLOW_SHIFT != SATURATED {
+            let one = 1 << OVERFLOW_SHIFT;
+            self.meta.store(if more { meta + one } else { meta - one }, Ordering::Release);
+        }
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        slots_of(matches(self.meta(), 0)).find(|slot| self.slots[*slot].load(Ordering::Relaxed).is_null())
+    }
+
+    fn entry(&self, slot: usize) -> Option<EntryRef> {
+        let word = self.slots[slot].load(Ordering::Relaxed);
+        // SAFETY: the caller holds the shard's lock, and while a slot names an entry it is not freed.
+        (!word.is_null()).then(|| unsafe { entry_in(word) })
+    }
+
+    /// Empties a slot.
+    fn take(&self, slot: usize) -> Option<EntryRef> {
+        let entry = self.entry(slot)?;
+        self.set_tag(slot, 0);
+        self.slots[slot].store(null_mut(), Ordering::Release);
+        Some(entry)
+    }
+}
+
+/// Beyond seven eighths, look-ups that have to go on to further buckets become common.
+fn most_entries(size: Size) -> usize {
+    let slots = size.buckets() * SLOTS;
+    slots - slots / 8
+}
+
+/// How full an index of a cache that knows its capacity is made, in hundredths: a compromise of bytes an entry (13) and of
+/// buckets that send a search on to the next one. At 70 these are one in twenty, at 76 one in three.
+const FILL: usize = 70;
+
+/// Buckets that are moved to the new table with each write. Two would be enough to be done before that one is full; the
+/// tables of models are small, and should stay two for a while.
+const MOVED_PER_WRITE: usize = if cfg!(shuttle) { 1 } else { 4 };
+
 impl Index {
     pub(super) const fn new() -> Self {
-        Self { buckets: NonNull::dangling(), count: 0, len: 0 }
+        Self { current: Table::NONE, previous: Table::NONE, moved: 0, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// The entry with that hash and key.
-    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<(Position, EntryRef)> {
-        self.search(hash, |entry| entry.hash() == hash && entry.key() == key)
+    /// What the tables take.
+    pub(super) fn bytes(&self, heap: &Heap) -> u64 {
+        self.current.size_in(heap) + self.previous.size_in(heap)
     }
 
-    /// Where an entry that is known to be in the index stands.
-    fn position_of(&self, entry: EntryRef) -> Option<Position> {
-        self.search(entry.hash(), |other| other == entry).map(|(position, _)| position)
+    /// The entry with that key.
+    #[inline]
+    pub(super) fn find(&self, hash: Hash, key: &[u8]) -> Option<(Position, EntryRef)> {
+        let is_it = |word: *mut Header| {
+            // SAFETY: the caller holds the shard's lock; while a slot names an entry it is not freed.
+            word.addr() & !ADDRESS == hash.slot_tag() && equal(unsafe { entry_in(word) }.key(), key)
+        };
+        self.search(hash.place(), is_it)
     }
 
-    fn search(&self, hash: u64, is_it: impl Fn(EntryRef) -> bool) -> Option<(Position, EntryRef)> {
-        let tag = tag(hash);
-        for bucket in self.probe(hash) {
-            let contents = &self.buckets()[bucket];
-            for slot in 0..SLOTS {
-                if contents.tags[slot] == tag {
-                    if let Some(entry) = contents.entries[slot].filter(|entry| is_it(*entry)) {
-                        return Some((Position { bucket, slot }, entry));
-                    }
-                }
-            }
-            if contents.overflow == 0 {
-                return None;
+    /// Every entry that a hint of the wheel may have meant: `is_it` says which.
+    pub(super) fn find_hinted(&self, place: u32, is_it: impl Fn(EntryRef) -> bool) -> Option<EntryRef> {
+        // SAFETY: as in `find`.
+        self.search(place, |word| is_it(unsafe { entry_in(word) })).map(|(_, entry)| entry)
+    }
+
+    #[inline(always)]
+    fn search(&self, place: u32, is_it: impl Fn(*mut Header) -> bool) -> Option<(Position, EntryRef)> {
+        let found = search_locked(self.current, place, &is_it);
+        if found.is_some() || self.previous.is_none() {
+            return found;
+        }
+        search_locked(self.previous, place, &is_it)
+    }
+
+    /// How large a table the next insert asks for, if it does. `expected`: so many entries the shard will hold when it is
+    /// full, if that is known.
+    #[inline]
+    fn wanted(&self, expected: impl Fn() -> Option<usize>) -> Option<Size> {
+        let now = if self.current.is_none() { 0 } else { self.current.size().buckets() };
+        if now > 0 && self.len < most_entries(self.current.size()) {
+            return None;
+        }
+        let grown = now + now.div_ceil(2).max(2);
+        let enough = expected().map(|expected| (expected * 100).div_ceil(FILL * SLOTS));
+        Some(match enough {
+            // The last step: exactly what will be needed, unless what is here already is almost that.
+            Some(enough) if enough > now + now / 8 && enough <= 2 * grown => Size::at_least(enough),
+            _ => Size::at_least(grown),
+        })
+    }
+
+    /// Makes sure that the next [`Index::insert`] finds room, and moves a little of what has to be moved. False when there is
+    /// no memory and no room.
+    pub(super) fn reserve(
+        &mut self,
+        expected: impl Fn() -> Option<usize>,
+        published: &Published,
+        heap: &Heap,
+        hash_of: impl Fn(&[u8]) -> Hash,
+        retire: &mut dyn FnMut(OldTable),
+    ) -> bool {
+        self.advance(MOVED_PER_WRITE, published, &hash_of, retire);
+        let Some(size) = self.wanted(expected) else { return true };
+        // What the last growth has left, which is nothing unless it has been cut short.
+        self.advance(usize::MAX, published, &hash_of, retire);
+        self.replace_table(size, published, heap)
+            || (!self.current.is_none() && self.len < self.current.size().buckets() * SLOTS)
+    }
+
+    /// Begins to move everything into a table of that size.
+    fn replace_table(&mut self, size: Size, published: &Published, heap: &Heap) -> bool {
+        debug_assert!(self.previous.is_none());
+        let Some(layout) = layout(size) else { return false };
+        let Some(buckets) = heap.allocate(layout, &mut Magazine::none()) else { return false };
+        // SAFETY: the block is that large, and all zeros is a bucket without entries.
+        unsafe { buckets.write_bytes(0, layout.size()) };
+        let table = Table::new(buckets.cast(), size);
+        self.previous = self.current;
+        self.current = table;
+        self.moved = 0;
+        published.previous.store(self.previous.0, Ordering::Release);
+        published.current.store(table.0, Ordering::Release);
+        true
+    }
+
+    /// Moves some buckets to the new table, if there is one.
+    #[inline]
+    pub(super) fn advance(
+        &mut self,
+        most: usize,
+        published: &Published,
+        hash_of: &impl Fn(&[u8]) -> Hash,
+        retire: &mut dyn FnMut(OldTable),
+    ) {
+        if !self.previous.is_none() {
+            self.move_buckets(most, published, hash_of, retire);
+        }
+    }
+
+    fn move_buckets(
+        &mut self,
+        most: usize,
+        published: &Published,
+        hash_of: &impl Fn(&[u8]) -> Hash,
+        retire: &mut dyn FnMut(OldTable),
+    ) {
+        let previous = self.previous;
+        let buckets = previous.size().buckets();
+        let end = buckets.min(self.moved.saturating_add(most));
+        for number in self.moved..end {
+            // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+            let bucket = unsafe { previous.bucket(number) };
+            let entries: [_; SLOTS] = std::array::from_fn(|slot| bucket.entry(slot));
+            entries.iter().flatten().for_each(|entry| entry.prefetch());
+            for (slot, entry) in entries.into_iter().enumerate() {
+                let Some(entry) = entry else { continue };
+                let hash = hash_of(entry.key());
+                self.place(entry, hash);
+                bucket.take(slot);
+                // A search for it passes these buckets no more; they may count it as long as the table lives, but a later
+                // one then goes on for nothing.
+                self.uncount(previous, hash.place(), number);
             }
         }
-        None
-    }
-
-    /// Makes sure that the next [`Index::insert`] finds room. False when there is no memory.
-    pub(super) fn reserve(&mut self, heap: &Heap) -> bool {
-        let slots = self.count * SLOTS;
-        // Beyond seven eighths, look-ups that have to go on to further buckets become common. Arbitrary within a few parts
-        // in a hundred.
-        if self.len < slots - slots / 8 {
-            return true;
+        self.moved = end;
+        if end == buckets {
+            published.previous.store(null_mut(), Ordering::Release);
+            self.previous = Table::NONE;
+            retire(OldTable(previous));
         }
-        self.resize((self.count + self.count / 2 + 1).max(2), heap) || self.len < slots
     }
 
     /// Adds an entry whose key is not in the index. [`Index::reserve`] has been called since the last one.
-    pub(super) fn insert(&mut self, entry: EntryRef) {
-        let hash = entry.hash();
-        for bucket in self.probe(hash) {
-            let contents = &mut self.buckets_mut()[bucket];
-            if let Some(slot) = contents.entries.iter().position(Option::is_none) {
-                contents.tags[slot] = tag(hash);
-                contents.entries[slot] = Some(entry);
-                self.len += 1;
+    pub(super) fn insert(&mut self, entry: EntryRef, hash: Hash) {
+        self.place(entry, hash);
+        self.len += 1;
+    }
+
+    fn place(&self, entry: EntryRef, hash: Hash) {
+        let table = self.current;
+        let mut number = table.home(hash);
+        for _ in 0..table.size().buckets() {
+            // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+            let bucket = unsafe { table.bucket(number) };
+            if let Some(slot) = bucket.free_slot() {
+                bucket.set_tag(slot, hash.tag());
+                bucket.slots[slot].store(slot_word(entry, hash), Ordering::Release);
                 return;
             }
-            contents.overflow = contents.overflow.saturating_add(1);
+            bucket.count_overflow(true);
+            number = table.after(number);
         }
         unreachable!("`reserve` left no room");
     }
 
     /// Puts `entry` where another one with the same key and hash stands.
-    pub(super) fn replace(&mut self, position: Position, entry: EntryRef) {
-        self.buckets_mut()[position.bucket].entries[position.slot] = Some(entry);
+    pub(super) fn replace(&mut self, position: Position, entry: EntryRef, hash: Hash) {
+        // SAFETY: the caller holds the shard's lock, and has found the position under it.
+        let bucket = unsafe { position.table.bucket(position.bucket) };
+        bucket.slots[position.slot].store(slot_word(entry, hash), Ordering::Release);
     }
 
     /// Takes an entry out that is in the index.
-    pub(super) fn remove(&mut self, entry: EntryRef) {
-        let Some(position) = self.position_of(entry) else {
+    #[inline]
+    pub(super) fn remove(&mut self, entry: EntryRef, hash: Hash) {
+        let word = slot_word(entry, hash);
+        let Some((position, _)) = self.search(hash.place(), |other| other == word) else {
             debug_assert!(false, "the entry is not in the index");
             return;
         };
-        let contents = &mut self.buckets_mut()[position.bucket];
-        contents.tags[position.slot] = 0;
-        contents.entries[position.slot] = None;
+        // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+        unsafe { position.table.bucket(position.bucket) }.take(position.slot);
+        self.uncount(position.table, hash.place(), position.bucket);
         self.len -= 1;
-        for bucket in self.probe(entry.hash()).take_while(|bucket| *bucket != position.bucket) {
-            let overflow = &mut self.buckets_mut()[bucket].overflow;
-            if *overflow != SATURATED {
-                *overflow -= 1;
-            }
+    }
+
+    /// Takes an entry that stood in bucket `number` out of the counts on the way to it.
+    fn uncount(&self, table: Table, place: u32, number: usize) {
+        let mut passed = table.home(Hash(place.into()));
+        while passed != number {
+            // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+            unsafe { table.bucket(passed) }.count_overflow(false);
+            passed = table.after(passed);
         }
     }
 
     /// All entries, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = EntryRef> + '_ {
-        self.buckets().iter().flat_map(|bucket| bucket.entries.iter().flatten().copied())
+        [self.current, self.previous].into_iter().flat_map(|table| {
+            let buckets = if table.is_none() { 0 } else { table.size().buckets() };
+            (0..buckets).flat_map(move |number| {
+                // SAFETY: as everywhere here.
+                let bucket = unsafe { table.bucket(number) };
+                (0..SLOTS).filter_map(|slot| bucket.entry(slot))
+            })
+        })
     }
 
-    /// Forgets all entries and gives the buckets back.
-    pub(super) fn clear(&mut self, heap: &Heap) {
-        if let Some(layout) = layout(self.count).filter(|_| self.count > 0) {
-            heap.remove_index(self.buckets.cast(), layout);
-            // SAFETY: `resize` got the buckets from this heap with this layout; nothing points into them any more.
-            unsafe { heap.free(self.buckets.cast(), layout) };
-        }
+    /// Forgets all entries at once. They are still in the tables that are returned, for readers that are in there.
+    pub(super) fn clear(&mut self, published: &Published) -> [OldTable; 2] {
+        let tables = [OldTable(self.current), OldTable(self.previous)];
+        // A reader that sees one of them only finds what was there until now.
+        published.current.store(null_mut(), Ordering::Release);
+        published.previous.store(null_mut(), Ordering::Release);
         *self = Self::new();
+        tables
     }
 
-    fn resize(&mut self, count: usize, heap: &Heap) -> bool {
-        let Some(layout) = layout(count) else { return false };
-        let Some(buckets) = heap.allocate(layout) else { return false };
-        heap.add_index(buckets, layout);
-        // SAFETY: the block is that large, and all zeros is a bucket without entries.
-        unsafe { buckets.write_bytes(0, count * size_of::<Bucket>()) };
-        let mut larger = Self { buckets: buckets.cast(), count, len: 0 };
-        for entry in self.iter() {
-            larger.insert(entry);
+    /// Begins to move into a smaller table, after many entries have gone for good.
+    pub(super) fn shrink(&mut self, published: &Published, heap: &Heap) {
+        let wanted = Size::at_least((self.len * 100).div_ceil(FILL * SLOTS).max(1));
+        let worth = !self.current.is_none() && wanted.buckets() * 2 <= self.current.size().buckets();
+        if worth && self.previous.is_none() {
+            self.replace_table(wanted, published, heap);
         }
-        self.clear(heap);
-        *self = larger;
-        true
-    }
-
-    /// The buckets in which an entry with that hash may be, nearest first.
-    fn probe(&self, hash: u64) -> impl Iterator<Item = usize> {
-        // The top bits choose the shard and the lowest are the tag; 32 in between are spread over the buckets.
-        let home = (((hash >> 8) & u64::from(u32::MAX)) * self.count as u64) >> 32;
-        let (home, count) = (home as usize, self.count);
-        (home..count).chain(0..home)
-    }
-
-    fn buckets(&self) -> &[Bucket] {
-        // SAFETY: `buckets` points to `count` buckets, or dangles when `count` is 0.
-        unsafe { std::slice::from_raw_parts(self.buckets.as_ptr(), self.count) }
-    }
-
-    fn buckets_mut(&mut self) -> &mut [Bucket] {
-        // SAFETY: as above, and `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.buckets.as_ptr(), self.count) }
     }
 }
 
-fn layout(count: usize) -> Option<Layout> {
-    Layout::array::<Bucket>(count).ok()
+/// Searches a table under the lock of its shard.
+#[inline(always)]
+fn search_locked(table: Table, place: u32, is_it: &impl Fn(*mut Header) -> bool) -> Option<(Position, EntryRef)> {
+    if table.is_none() {
+        return None;
+    }
+    let mut number = table.home(Hash(place.into()));
+    for _ in 0..table.size().buckets() {
+        // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+        let bucket = unsafe { table.bucket(number) };
+        let meta = bucket.meta();
+        for slot in slots_of(matches(meta, tag(place))) {
+            let word = bucket.slots[slot].load(Ordering::Relaxed);
+            if !word.is_null() && is_it(word) {
+                // SAFETY: as above; while a slot names an entry it is not freed.
+                return Some((Position { table, bucket: number, slot }, unsafe { entry_in(word) }));
+            }
+        }
+        if meta >> OVERFLOW_SHIFT == 0 {
+            break;
+        }
+        number = table.after(number);
+    }
+    None
 }
 
-fn tag(hash: u64) -> u8 {
-    (hash as u8).max(1)
+#[cfg(test)]
+impl Index {
+    /// How many buckets send a search on to the next one.
+    fn overflowed(&self) -> usize {
+        let buckets = (0..self.current.size().buckets()).map(|number| {
+            // SAFETY: nobody else uses the index of a test.
+            unsafe { self.current.bucket(number) }
+        });
+        buckets.filter(|bucket| bucket.meta() >> OVERFLOW_SHIFT != 0).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::{Owned, Payload};
+    use super::super::reclaim;
+    use super::*;
+    use std::collections::VecDeque;
+
+    fn hash_of(key: &[u8]) -> Hash {
+        let number = u64::from_le_bytes(key.try_into().unwrap());
+        Hash((number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xD6E8_FEB8_6659_FD93))
+    }
+
+    /// Entries come and go in a table that is three quarters full, and the counts on the way to them follow.
+    #[test]
+    fn overflow_counts_do_not_drift() {
+        let heap = Heap::new(false);
+        let (mut index, published) = (Index::new(), Published::new());
+        let mut tables = Vec::new();
+        let mut present = VecDeque::new();
+        const ENTRIES: usize = 1024;
+        let rounds = if cfg!(miri) { 200 } else { 100_000 };
+        for number in 0..rounds as u64 {
+            let key = number.to_le_bytes();
+            if present.len() == ENTRIES {
+                let (entry, hash): (EntryRef, Hash) = present.pop_front().unwrap();
+                index.remove(entry, hash);
+                reclaim::give_up(entry, &heap);
+            }
+            assert!(index.reserve(|| Some(ENTRIES), &published, &heap, hash_of, &mut |table| tables.push(table)));
+            let entry =
+                Owned::new(&heap, &mut Magazine::none(), &key, Payload::Plain(b""), false).unwrap().into_shared();
+            index.insert(entry, hash_of(&key));
+            present.push_back((entry, hash_of(&key)));
+        }
+        // A quarter would be far more than chance makes of it.
+        assert!(index.overflowed() * 4 < index.current.size().buckets());
+        for (entry, hash) in present.drain(..) {
+            index.remove(entry, hash);
+            reclaim::give_up(entry, &heap);
+        }
+        assert_eq!((index.overflowed(), index.len()), (0, 0));
+        for table in index.clear(&published).into_iter().chain(tables) {
+            // SAFETY: nobody else has known the index.
+            unsafe { table.free(&heap) };
+        }
+    }
 }

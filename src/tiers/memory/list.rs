@@ -1,100 +1,120 @@
-//! A doubly linked list through the entries themselves: nothing is allocated to file an entry, and it leaves from the
-//! middle in constant time. Recency and the expiry wheel use it; every list belongs to one shard and is only touched
-//! under its lock.
+//! A doubly linked list through entries: nothing is allocated for it, and an entry is taken out without being searched for.
+//!
+//! The links are 48 bits wide; the lowest four bits of one, which an address has no use for, say which list it is.
+//! Belongs to a policy and is touched under its shard's lock only.
 #![allow(unsafe_code)]
 
-use super::entry::{EntryRef, Header};
-use std::marker::PhantomData;
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use super::entry::{EntryRef, Link};
 
-/// An entry's two neighbours in a list. Atomic only so that the header stays readable by threads without the lock; all
-/// accesses are relaxed and cost what plain ones cost.
-#[derive(Default)]
-pub(super) struct Links {
-    previous: AtomicPtr<Header>,
-    next: AtomicPtr<Header>,
+const TAG: u64 = 0xF;
+
+/// A list from the oldest entry to the newest.
+pub(super) struct List {
+    newest: Option<EntryRef>,
+    oldest: Option<EntryRef>,
+    len: usize,
+    /// Below 16; what [`tag`] says of the entries in it.
+    tag: u64,
 }
 
-/// Which of its links an entry is chained by.
-pub(super) trait Chain {
-    fn links(header: &Header) -> &Links;
+/// Which list an entry is in.
+#[inline]
+pub(super) fn tag(entry: EntryRef) -> u64 {
+    entry.link(Link::Newer) & TAG
 }
 
-pub(super) struct ByRecency;
-pub(super) struct ByExpiry;
-
-impl Chain for ByRecency {
-    fn links(header: &Header) -> &Links {
-        &header.recency
-    }
-}
-
-impl Chain for ByExpiry {
-    fn links(header: &Header) -> &Links {
-        &header.expiry
-    }
-}
-
-/// Entries in an order, the first one put there last.
-pub(super) struct List<C> {
-    first: Option<EntryRef>,
-    last: Option<EntryRef>,
-    chain: PhantomData<C>,
-}
-
-impl<C: Chain> List<C> {
-    pub(super) const fn new() -> Self {
-        Self { first: None, last: None, chain: PhantomData }
+impl List {
+    pub(super) const fn new(tag: u64) -> Self {
+        assert!(tag <= TAG);
+        Self { newest: None, oldest: None, len: 0, tag }
     }
 
-    pub(super) fn last(&self) -> Option<EntryRef> {
-        self.last
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
-    pub(super) fn first(&self) -> Option<EntryRef> {
-        self.first
+    pub(super) fn oldest(&self) -> Option<EntryRef> {
+        self.oldest
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    /// The neighbour towards the last.
-    pub(super) fn next(&self, entry: EntryRef) -> Option<EntryRef> {
-        // SAFETY: links are only ever set to entries of this list, which the shard keeps alive while they are in it.
-        unsafe { EntryRef::from_ptr(C::links(entry.header()).next.load(Relaxed)) }
-    }
-
-    fn previous(&self, entry: EntryRef) -> Option<EntryRef> {
-        // SAFETY: as in `next`.
-        unsafe { EntryRef::from_ptr(C::links(entry.header()).previous.load(Relaxed)) }
-    }
-
-    /// Puts an entry that is in no list of this kind at the front.
-    pub(super) fn push_first(&mut self, entry: EntryRef) {
-        set(&C::links(entry.header()).previous, None);
-        set(&C::links(entry.header()).next, self.first);
-        match self.first {
-            Some(first) => set(&C::links(first.header()).previous, Some(entry)),
-            None => self.last = Some(entry),
+    /// The next newer one than `entry`, which is in the list.
+    pub(super) fn newer(&self, entry: EntryRef) -> Option<EntryRef> {
+        if self.newest == Some(entry) {
+            return None;
         }
-        self.first = Some(entry);
+        // SAFETY: a link of an entry in a list names another entry of that list, which its shard keeps alive.
+        unsafe { EntryRef::from_address(entry.link(Link::Newer) & !TAG) }
     }
 
-    /// Takes an entry out. It must be in this very list.
+    /// The next older one. The oldest entry's own link is not to be relied on: it may name one that has gone.
+    fn older(&self, entry: EntryRef) -> Option<EntryRef> {
+        if self.oldest == Some(entry) {
+            return None;
+        }
+        // SAFETY: as above.
+        unsafe { EntryRef::from_address(entry.link(Link::Older)) }
+    }
+
+    fn set_newer(&self, entry: EntryRef, newer: Option<EntryRef>) {
+        entry.set_link(Link::Newer, newer.map_or(0, EntryRef::address) | self.tag);
+    }
+
+    fn set_older(entry: EntryRef, older: Option<EntryRef>) {
+        entry.set_link(Link::Older, older.map_or(0, EntryRef::address));
+    }
+
+    /// Takes in an entry that is in no list.
+    pub(super) fn push(&mut self, entry: EntryRef) {
+        Self::set_older(entry, self.newest);
+        self.set_newer(entry, None);
+        match self.newest {
+            Some(newest) => self.set_newer(newest, Some(entry)),
+            None => self.oldest = Some(entry),
+        }
+        self.newest = Some(entry);
+        self.len += 1;
+    }
+
+    /// Takes the oldest out. Touches no other entry.
+    pub(super) fn pop(&mut self) -> Option<EntryRef> {
+        let oldest = self.oldest?;
+        self.oldest = self.newer(oldest);
+        if self.oldest.is_none() {
+            self.newest = None;
+        }
+        self.len -= 1;
+        Some(oldest)
+    }
+
+    /// Takes out an entry that is in this list.
     pub(super) fn remove(&mut self, entry: EntryRef) {
-        let (previous, next) = (self.previous(entry), self.next(entry));
-        match previous {
-            Some(previous) => set(&C::links(previous.header()).next, next),
-            None => self.first = next,
+        if self.oldest == Some(entry) {
+            self.pop();
+            return;
         }
-        match next {
-            Some(next) => set(&C::links(next.header()).previous, previous),
-            None => self.last = previous,
+        let (newer, older) = (self.newer(entry), self.older(entry));
+        match newer {
+            Some(newer) => Self::set_older(newer, older),
+            None => self.newest = older,
+        }
+        if let Some(older) = older {
+            self.set_newer(older, newer);
+        }
+        self.len -= 1;
+    }
+
+    /// Puts `new`, which is in no list, where `old` stands.
+    pub(super) fn replace(&mut self, old: EntryRef, new: EntryRef) {
+        let (newer, older) = (self.newer(old), self.older(old));
+        self.set_newer(new, newer);
+        Self::set_older(new, older);
+        match newer {
+            Some(newer) => Self::set_older(newer, Some(new)),
+            None => self.newest = Some(new),
+        }
+        match older {
+            Some(older) => self.set_newer(older, Some(new)),
+            None => self.oldest = Some(new),
         }
     }
-}
-
-fn set(link: &AtomicPtr<Header>, to: Option<EntryRef>) {
-    link.store(to.map_or(std::ptr::null_mut(), EntryRef::as_ptr), Relaxed);
 }

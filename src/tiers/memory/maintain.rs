@@ -1,13 +1,16 @@
 //! What is done to a memory tier as a whole: sweeping, purging, changing its bounds, telling its figures, forking.
 
-use super::{home, lease, shards_for, Count, Memory};
+use super::arena::Heap;
+use super::budget::Budget;
+use super::{barrier, record, shards_for, Count, Layout, Memory, Shard};
 use crate::fork::Hold;
 use crate::options::MemoryOptions;
 use crate::stats::MemoryStatistics;
-use std::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::Arc;
 
-/// Entries that are taken out before a shard's lock is given to others again.
-const BATCH: usize = 256;
+/// Entries that are taken out before a shard's lock is given to others again. In models few, as there are few.
+const BATCH: usize = if cfg!(shuttle) { 2 } else { 256 };
 
 impl Memory {
     /// Frees what has expired. Says how many entries that were.
@@ -16,15 +19,13 @@ impl Memory {
         let mut swept = 0;
         for shard in &self.shards {
             loop {
-                let mut state = self.lock(shard);
-                let before = swept;
-                while swept < before + BATCH as u64 {
-                    let Some(due) = state.due(now) else { break };
-                    self.expire(&mut state, due);
+                let mut shard = self.lock(shard);
+                let mut hints = BATCH;
+                while let Some(expired) = shard.next_expired(now, &mut hints) {
+                    self.expire(&mut shard, expired);
                     swept += 1;
                 }
-                self.unlock(state);
-                if swept < before + BATCH as u64 {
+                if hints > 0 {
                     break;
                 }
             }
@@ -33,19 +34,24 @@ impl Memory {
     }
 
     /// Removes everything, gives the index back, and pages that hold nothing any more. Says how many entries there were.
+    ///
+    /// Readers find nothing from the first moment on; the entries are retired a few at a time, so that writers need not wait.
     pub(crate) fn clear(&self) -> u64 {
         let mut cleared = 0;
         for shard in &self.shards {
-            let mut state = self.lock(shard);
-            let count = state.clear(self.policy, self.clock.now(), &self.heap);
-            self.budget.release(count);
-            cleared += count;
-            let garbage = state.collect(&self.heap);
-            drop(state);
-            drop(garbage);
+            let mut locked = self.lock(shard);
+            cleared += locked.len() as u64;
+            let tables = locked.clear(self.clock.now());
+            locked.give_back_unused();
+            drop(locked);
+            for table in tables {
+                let mut from = 0;
+                while self.lock(shard).retire_some(&table, &mut from, BATCH) {}
+                self.lock(shard).retire_table(table);
+            }
         }
         self.count(Count::Removals, cleared);
-        self.heap.trim();
+        self.trim();
         cleared
     }
 
@@ -54,46 +60,58 @@ impl Memory {
         let now = self.clock.now();
         let mut purged = 0;
         for shard in &self.shards {
-            let mut state = self.lock(shard);
-            for entry in state.matching(|entry| entry.key().starts_with(prefix)) {
+            let mut shard = self.lock(shard);
+            for entry in shard.matching(|entry| entry.key().starts_with(prefix)) {
                 if entry.is_expired(now) {
-                    self.expire(&mut state, entry);
+                    self.expire(&mut shard, entry);
                 } else {
-                    self.take_out(&mut state, entry, Count::Removals);
+                    self.take_out(&mut shard, entry, Count::Removals);
                     purged += 1;
                 }
             }
-            self.unlock(state);
         }
         purged
     }
 
-    /// Evicts from all shards in turn, at most `share` entries from one before the next has its turn, while `too_full`.
-    pub(super) fn shed(&self, share: usize, too_full: impl Fn() -> bool) {
+    /// Evicts from all shards in turn, at most `share` entries from one before the next has its turn, while `too_full`. What
+    /// a shard was granted and does not use goes first. False: it still is too full, and there is nothing left.
+    pub(super) fn shed(&self, share: usize, too_full: impl Fn() -> bool) -> bool {
+        for shard in &self.shards {
+            if !too_full() {
+                return true;
+            }
+            self.lock(shard).give_back_unused();
+        }
         let mut shed_any = true;
         while shed_any && too_full() {
             shed_any = false;
             for shard in &self.shards {
-                let mut state = self.lock(shard);
+                let mut shard = self.lock(shard);
+                shard.give_back_unused();
                 let mut left = share;
-                while left > 0 && too_full() && self.evict(&mut state) {
-                    self.budget.release(1);
+                while left > 0 && too_full() && self.evict(&mut shard) {
+                    shard.give_back_unused();
                     shed_any = true;
                     left -= 1;
                 }
-                self.unlock(state);
             }
         }
+        !too_full()
     }
 
     /// Changes the bound on entries; what is too many is evicted before this returns.
     pub(crate) fn resize(&self, capacity: u64) {
-        let shrinks = capacity < self.budget.entries();
+        let shrinks = capacity < self.entries();
         self.budget.set_capacity(capacity);
         self.shed(BATCH, || self.budget.is_over_capacity());
         self.spread(capacity);
+        self.set_exactness();
         if shrinks {
-            self.heap.trim();
+            for shard in &self.shards {
+                self.lock(shard).shrink_index();
+                while self.lock(shard).advance_growth(BATCH) {}
+            }
+            self.trim();
         }
     }
 
@@ -101,55 +119,91 @@ impl Memory {
     /// become small evicts in the exact order that a small cache promises, one that has become large again spreads out.
     ///
     /// Below the bound of one shard there are few entries on one side of the move, so nobody waits long for all the locks.
+    /// Readers that miss meanwhile look again under a lock.
     fn spread(&self, capacity: u64) {
+        let layout = Layout(self.layout.load(Relaxed));
         let wanted = (shards_for(capacity) as usize).min(self.shards.len());
-        if self.fixed_shards || self.in_use.load(Relaxed) == wanted || (wanted > 1 && self.in_use.load(Relaxed) > 1) {
+        if self.fixed_shards || layout.shards() == wanted || (wanted > 1 && layout.shards() > 1) {
             return;
         }
-        let mut states: Vec<_> = self.shards.iter().map(|shard| self.lock(shard)).collect();
+        let mut shards: Vec<_> = self.shards.iter().map(|shard| self.lock(shard)).collect();
+        let layout = Layout(self.layout.load(Acquire));
+        self.layout.store(layout.next(layout.shards()).0, Release);
         let mut entries = Vec::new();
         let mut found = true;
         while found {
             found = false;
             // The oldest of each in turn, which is nearly the order of the whole.
-            for state in &mut states {
-                let Some(oldest) = state.victim() else { continue };
-                state.detach(oldest);
+            for shard in &mut shards {
+                let Some(oldest) = shard.detach_victim() else { continue };
                 entries.push(oldest);
                 found = true;
             }
         }
-        self.in_use.store(wanted, Relaxed);
+        let layout = layout.next(layout.shards()).next(wanted);
         for entry in entries {
-            let state = &mut states[home(entry.hash(), wanted)];
-            if state.reserve(&self.heap) {
-                state.insert(entry);
-            } else {
-                state.retire(entry, &self.heap);
-                self.budget.release(1);
+            let hash = self.hash(entry.key());
+            if !shards[layout.home(hash)].attach(entry, hash) {
                 self.count(Count::Evictions, 1);
             }
         }
+        // All grants go where they are needed; what is left over goes back.
+        let mut all = Default::default();
+        for shard in &mut shards {
+            Budget::move_all(shard.grant(), &mut all);
+        }
+        for shard in &mut shards {
+            let (entries, bytes) = (shard.len() as u64, shard.bytes().min(all.bytes));
+            self.budget.give(&mut all, shard.grant(), entries, bytes);
+        }
+        self.budget.take_back_unused(&mut all, 0, 0);
+        self.layout.store(layout.0, Release);
     }
 
     /// Changes everything that can change while the cache runs.
     pub(crate) fn configure(&self, options: &MemoryOptions) {
         self.set_live(options);
+        let had_bound = self.budget.bounds_bytes();
         self.budget.set_max_bytes(options.max_bytes);
+        if self.budget.bounds_bytes() && !had_bound {
+            // Without a bound nothing is granted.
+            for shard in &self.shards {
+                let mut shard = self.lock(shard);
+                let bytes = shard.bytes();
+                self.budget.grant_anyway(shard.grant(), bytes);
+            }
+        }
         self.resize(options.entries());
-        self.shed(BATCH, || self.budget.is_over_bytes(self.heap.held()));
+        self.shed(BATCH, || self.budget.is_over_bytes());
     }
 
     pub(super) fn set_live(&self, options: &MemoryOptions) {
         self.live.ttl_nanos.store(options.ttl.as_nanos() as u64, Relaxed);
+        self.live.ttl_jitter.store(options.ttl_jitter, Relaxed);
         self.live.max_value_size.store(options.max_value_size, Relaxed);
         self.live.compression.store(options.compression, Relaxed);
         self.live.compression_threshold.store(options.compression_threshold, Relaxed);
     }
 
-    /// Memory of the live entries and of the index.
+    /// Gives back to the system what holds nothing any more.
+    fn trim(&self) {
+        for shard in &self.shards {
+            let mut shard = self.lock(shard);
+            let garbage = shard.collect();
+            shard.flush_magazine();
+            drop(shard);
+            drop(garbage);
+        }
+        self.heap.trim();
+    }
+
+    /// Memory of the live entries and of what finds, orders and expires them.
     pub(crate) fn bytes(&self) -> u64 {
-        self.heap.held()
+        self.shards.iter().map(Shard::bytes).sum()
+    }
+
+    fn entries(&self) -> u64 {
+        self.shards.iter().map(Shard::entries).sum()
     }
 
     /// Whether the tier's memory is an arena of its own.
@@ -165,12 +219,12 @@ impl Memory {
             misses: sum(Count::Misses),
             puts: sum(Count::Puts),
             removals: sum(Count::Removals),
-            entries: self.budget.entries(),
+            entries: self.entries(),
             capacity: self.budget.capacity(),
-            bytes: self.heap.held(),
+            bytes: self.bytes(),
             max_bytes: self.budget.max_bytes(),
-            index_bytes: self.heap.index(),
-            lent_bytes: self.heap.lent(),
+            index_bytes: self.shards.iter().map(Shard::index_bytes).sum(),
+            lent_bytes: self.shards.iter().map(Shard::lent).sum::<u64>() + self.heap.detached(),
             active_bytes: 0,
             evictions: sum(Count::Evictions),
             expirations: sum(Count::Expirations),
@@ -182,19 +236,50 @@ impl Memory {
 
     pub(crate) fn statistics(&self) -> MemoryStatistics {
         for shard in &self.shards {
-            let garbage = self.lock(shard).collect(&self.heap);
+            let mut shard = self.lock(shard);
+            let garbage = shard.collect();
+            drop(shard);
             drop(garbage);
         }
         MemoryStatistics { active_bytes: self.heap.active(), ..self.figures() }
     }
 
-    /// Every lock of the tier, for the time of a fork; always in the same order.
+    /// Every lock of the tier but those of its heap, for the time of a fork; always in the same order.
     pub(crate) fn hold(&self) -> Box<dyn Hold + '_> {
-        Box::new(self.shards.iter().map(|shard| self.lock(shard)).collect::<Vec<_>>())
+        let shards: Vec<_> = self.shards.iter().map(|shard| self.lock(shard).only_hold()).collect();
+        Box::new(shards)
+    }
+
+    /// Where the entries are. Values keep it when the cache has gone, so a fork has to be told of it too.
+    pub(crate) fn heap(&self) -> &Arc<Heap> {
+        &self.heap
     }
 
     /// In a forked child, which has none of its parent's other threads.
     pub(crate) fn after_fork_in_child(&self) {
-        lease::forget_other_threads();
+        barrier::prepare();
+        record::forget_other_threads();
+    }
+
+    /// Evicts until the tier holds at most `held` bytes, or only its index, and gives pages that hold nothing any more back
+    /// to the system. Says how many bytes less it holds. Each shard gives its part.
+    pub(crate) fn shrink(&self, held: u64) -> u64 {
+        let before = self.bytes();
+        for shard in &self.shards {
+            let part = (u128::from(shard.bytes()) * u128::from(held) / u128::from(before.max(1))) as u64;
+            loop {
+                let mut shard = self.lock(shard);
+                let mut left = BATCH;
+                while left > 0 && shard.bytes() > part && self.evict(&mut shard) {
+                    left -= 1;
+                }
+                shard.give_back_unused();
+                if left > 0 {
+                    break;
+                }
+            }
+        }
+        self.trim();
+        before.saturating_sub(self.bytes())
     }
 }

@@ -1,43 +1,52 @@
 //! The memory tier: the safe face of the engine. Everything above sees this file only.
 //!
 //! An entry is found by the index, ordered by the policy, filed by deadline in the wheel, bounded by the budget, kept in
-//! the heap, and given back through the list of retired entries when no lease holds it. Each of these is a room of its
-//! own; a shard puts them under one lock.
+//! the heap, and given back through the list of retired entries when nobody can be reading it. Each of these is a room of
+//! its own; a shard puts them under one lock, which writers take and readers do not.
 //!
-//! No entry is freed and nobody is called back under a lock.
+//! Nobody is called back under a lock, and no large entry is freed under one.
 
 mod arena;
+mod barrier;
+mod batch;
 mod budget;
 mod entry;
 mod expiry;
+mod hazard;
 mod index;
 mod lease;
 mod list;
 mod maintain;
+mod pin;
 mod policy;
 mod reclaim;
+mod record;
 mod shard;
 mod value;
 
+pub use batch::{Get, Put, Remove};
 pub use entry::MAX_KEY_LEN;
 pub(crate) use lease::release_all as release_results;
 pub use lease::CLASSIC_RESULT_LIFETIME;
 pub use value::Value;
 
-use crate::clock::{Clock, Instant, Ttl, FOREVER};
+use crate::clock::{Clock, Tick, Ttl};
 use crate::codec::lz4;
 use crate::error::{Error, Result, Status};
-use crate::options::{MemoryOptions, PolicyName, UNBOUNDED};
-use crate::stats::Striped;
+use crate::options::{MemoryOptions, UNBOUNDED};
+use crate::stats::{Stripe, Striped};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use ahash::RandomState;
-use arena::Heap;
+use arena::{Heap, Magazine};
 use budget::Budget;
 use crossbeam_utils::CachePadded;
-use entry::{EntryRef, Label, Owned, Payload, Pinned};
-use reclaim::Garbage;
-use shard::{Shard, State};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, MutexGuard};
+use entry::{EntryRef, Header, Owned, Payload};
+use index::{Hash, Search};
+use policy::{Noted, Use};
+use reclaim::Reader;
+use record::Record;
+use shard::{Locked, Shard, Shared};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the tier counts.
@@ -56,24 +65,55 @@ enum Count {
 }
 
 pub(crate) struct Memory {
-    heap: Arc<Heap>,
-    /// Seeded for each cache, so that nobody can choose keys that fall together.
-    hasher: RandomState,
-    shards: Box<[CachePadded<Shard>]>,
-    /// How many of the shards hold entries. Follows the capacity, see [`Memory::spread`]; written under all their locks.
-    in_use: AtomicUsize,
+    /// Before the heap: what a shard keeps at hand goes back to the arena before that goes.
+    shards: Box<[Shard]>,
+    /// How many of the shards hold entries, and how often that has changed: see [`Layout`].
+    layout: CachePadded<AtomicU64>,
     /// Whether the number of shards was asked for and does not follow the capacity.
     fixed_shards: bool,
-    budget: Budget,
-    policy: PolicyName,
+    /// Seeded for each cache, so that nobody can choose keys that fall together.
+    hasher: RandomState,
+    on_hit: Use,
+    /// Whether a hit gives an entry its lifetime anew.
+    sliding: bool,
     live: Live,
     clock: Clock,
     counters: Striped<{ Count::Last as usize }>,
+    budget: CachePadded<Budget>,
+    heap: Arc<Heap>,
+}
+
+/// How many shards are in use, in the low 16 bits; above them a count that is odd while entries are being moved from shard to
+/// shard. Follows the capacity, see [`Memory::spread`]; written under all the shards' locks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Layout(u64);
+
+impl Layout {
+    #[inline(always)]
+    fn shards(self) -> usize {
+        (self.0 & 0xFFFF) as usize
+    }
+
+    fn is_moving(self) -> bool {
+        self.0 >> 16 & 1 != 0
+    }
+
+    /// The next one, with so many shards.
+    fn next(self, shards: usize) -> Self {
+        Self(((self.0 >> 16) + 1) << 16 | shards as u64)
+    }
+
+    /// Which shard a hash belongs to: 16 of its bits, spread over the shards.
+    #[inline(always)]
+    fn home(self, hash: Hash) -> usize {
+        (hash.shard() * self.shards()) >> 16
+    }
 }
 
 /// Options that may change while the cache runs.
 struct Live {
     ttl_nanos: AtomicU64,
+    ttl_jitter: AtomicU64,
     max_value_size: AtomicU64,
     compression: AtomicBool,
     compression_threshold: AtomicU64,
@@ -94,37 +134,60 @@ pub(crate) struct Lent {
     pub(crate) len: usize,
 }
 
+/// Whether there is room for an entry.
+enum Room {
+    Made,
+    /// It is too heavy for a key that nobody has asked for before.
+    TurnedAway,
+    /// So many bytes are missing that this shard does not have.
+    Lacking(u64),
+}
+
 /// Up to this many entries there is one shard, and eviction is in exact order. Fixed by the interface.
 const ONE_SHARD: u64 = 4096;
 
-/// Expired entries that a put frees beside its own work: more than one, so that the cache catches up with any burst;
-/// few, so that no put waits.
+/// Expired entries that a put frees beside its own work: more than one, so that the cache catches up with any burst; few,
+/// so that no put waits.
 const EXPIRED_PER_PUT: usize = 4;
+/// Hints that it looks at for that; most of those whose entry has gone cost one look into the index.
+const HINTS_PER_PUT: usize = 32;
+
+/// Entries up to this size are made under the shard's lock, from its magazine; to copy a larger one takes longer than to get
+/// a block elsewhere.
+const MADE_UNDER_LOCK: usize = 4 << 10;
+
+/// An entry that takes more than this part of the bytes that the cache may hold is heavy: it could drive out much of what is
+/// there, so it has to be asked for twice.
+const HEAVY_PART: u64 = 4;
 
 impl Memory {
     pub(crate) fn open(options: &MemoryOptions, clock: Clock) -> Self {
-        lease::prepare();
+        record::prepare();
+        barrier::prepare();
         let now = clock.now();
-        let shard = || CachePadded::new(Shard::new(options.policy, now));
+        let heap = Arc::new(Heap::new(options.jemalloc));
         let live = Live {
             ttl_nanos: AtomicU64::new(0),
+            ttl_jitter: AtomicU64::new(0),
             max_value_size: AtomicU64::new(0),
             compression: AtomicBool::new(false),
             compression_threshold: AtomicU64::new(0),
         };
-        let shards: Box<[_]> = (0..shard_count(options)).map(|_| shard()).collect();
+        let shards: Box<[_]> = (0..shard_count(options)).map(|_| Shard::new(options.policy, now, &heap)).collect();
         let memory = Self {
-            heap: Arc::new(Heap::new(options.jemalloc)),
-            hasher: RandomState::new(),
-            in_use: AtomicUsize::new(shards.len()),
+            layout: CachePadded::new(AtomicU64::new(shards.len() as u64)),
             fixed_shards: options.shards != 0,
             shards,
-            budget: Budget::new(options.entries(), options.max_bytes),
-            policy: options.policy,
+            hasher: seed(),
+            on_hit: Use::of(options.policy),
+            sliding: options.sliding,
             live,
             clock,
             counters: Striped::new(),
+            budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
+            heap,
         };
+        memory.set_exactness();
         memory.set_live(options);
         memory
     }
@@ -132,15 +195,16 @@ impl Memory {
     /// Stores a value, in place of an earlier one.
     pub(crate) fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         self.check_lengths(key, value)?;
+        self.put_hashed(self.hash(key), key, value, ttl)
+    }
+
+    fn put_hashed(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         let block = self.compressed(value);
         let payload = match &block {
             Some(block) => Payload::Lz4 { block, original_len: value.len() as u32 },
             None => Payload::Plain(value),
         };
-        // When it will expire is said when it goes in: compressing and copying may have taken a while.
-        let label = Label { hash: self.hash(key), deadline: FOREVER };
-        let entry = Owned::new(&self.heap, label, key, payload).ok_or_else(Error::out_of_memory)?;
-        self.insert(label.hash, key, entry, ttl)?;
+        self.insert(hash, key, payload, ttl)?;
         self.count(Count::Puts, 1);
         if let Some(block) = block {
             self.count(Count::CompressedPuts, 1);
@@ -151,188 +215,378 @@ impl Memory {
     }
 
     /// Copies a value out. `None` is a miss; what did not fit is not a request yet, since the caller will ask again.
+    #[inline(always)]
     pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        let found = self.look_up(key, |entry| match entry.value() {
-            Ok(value) => Ok(match buffer.get_mut(..value.len()) {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        self.read_hashed(&reader, self.hash(key), key, buffer)
+    }
+
+    #[inline(always)]
+    fn read_hashed(&self, reader: &Reader, hash: Hash, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
+        let Some(entry) = self.look_up(reader, reader.hazard(), hash, key) else {
+            self.counters.add(reader.stripe(), Count::Misses as usize, 1);
+            return Ok(None);
+        };
+        let read = match entry.value() {
+            Ok(value) => match buffer.get_mut(..value.len()) {
                 Some(buffer) => {
                     buffer.copy_from_slice(value);
                     Read::Copied(value.len())
                 }
                 None => Read::Truncated(value.len()),
-            }),
-            Err(_) => Err(lease::InHand::take(entry)),
-        });
-        let read = match found {
-            None => return Ok(None),
-            Some(Ok(read)) => read,
-            Some(Err(in_hand)) => decompress_into(in_hand.ok_or_else(Error::out_of_memory)?.entry(), buffer)?,
+            },
+            Err(_) => decompress_into(entry, buffer)?,
         };
         if let Read::Copied(_) = read {
-            self.count(Count::Hits, 1);
+            self.counters.add(reader.stripe(), Count::Hits as usize, 1);
         }
         Ok(Some(read))
     }
 
     /// A value that stays where it is until it is dropped. `None` is a miss.
     pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
-        let Some(pinned) = self.look_up(key, |entry| entry.pin(&self.heap)) else { return Ok(None) };
-        let pinned = match self.decompressed(pinned.entry())? {
-            Some(copy) => Pinned::from_owned(copy, &self.heap),
-            None => pinned,
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let Some(entry) = self.look_up(&reader, reader.hazard(), self.hash(key), key) else {
+            self.counters.add(reader.stripe(), Count::Misses as usize, 1);
+            return Ok(None);
         };
-        self.count(Count::Hits, 1);
-        Ok(Some(Value::new(pinned, self.clock.clone())))
+        let deadline = entry.deadline();
+        let pinned = match self.decompressed(entry)? {
+            Some(copy) => copy.into_value(&self.heap),
+            None => entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?,
+        };
+        self.counters.add(reader.stripe(), Count::Hits as usize, 1);
+        Ok(Some(Value::new(pinned, deadline, self.clock.clone())))
     }
 
     /// A value that stays where it is until the calling thread has made [`CLASSIC_RESULT_LIFETIME`] more such calls, or
     /// ends, or the cache is dropped. `None` is a miss, which counts as such a call.
+    #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
-        let slot = lease::Slot::take().ok_or_else(Error::out_of_memory)?;
-        let found = self.look_up(key, |entry| match entry.value() {
-            Ok(value) => {
-                slot.hold(entry);
-                Ok(Lent { data: value.as_ptr(), len: value.len() })
-            }
-            Err(_) => Err((lease::InHand::take(entry), slot)),
-        });
-        let (in_hand, slot) = match found {
-            None => return Ok(None),
-            Some(Ok(lent)) => {
-                self.count(Count::Hits, 1);
-                return Ok(Some(lent));
-            }
-            Some(Err(compressed)) => compressed,
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let hash = self.hash(key);
+        let lease = lease::take(reader.record());
+        let Some(entry) = self.look_up(&reader, lease, hash, key) else {
+            hazard::withdraw(lease);
+            self.counters.add(reader.stripe(), Count::Misses as usize, 1);
+            return Ok(None);
         };
-        let in_hand = in_hand.ok_or_else(Error::out_of_memory)?;
-        let copy = self.decompressed(in_hand.entry())?.ok_or_else(damaged)?.into_shared();
-        slot.hold(copy);
-        let lent = copy.value().map(|value| Lent { data: value.as_ptr(), len: value.len() });
+        let lent = match entry.value() {
+            Ok(value) => Lent { data: value.as_ptr(), len: value.len() },
+            Err(_) => self.lend_copy(lease, hash, entry)?,
+        };
+        self.counters.add(reader.stripe(), Count::Hits as usize, 1);
+        Ok(Some(lent))
+    }
+
+    /// Lends the plain form of a compressed entry: in a block of its own, which the lease then holds instead of the entry.
+    #[cold]
+    fn lend_copy(&self, lease: &AtomicPtr<Header>, hash: Hash, entry: EntryRef) -> Result<Lent> {
+        let copy = self.decompressed(entry)?.ok_or_else(damaged)?;
+        let lent = copy.lend_in(lease).ok_or_else(damaged)?;
         // Retired from the first: the lease is all that holds it.
-        let mut state = self.lock_home(in_hand.entry().hash());
-        state.retire(copy, &self.heap);
-        self.unlock(state);
-        self.count(Count::Hits, 1);
-        lent.map(Some).map_err(|_| damaged())
+        self.lock_home(hash).retire(copy);
+        Ok(lent)
     }
 
     /// Removes a key; false when it was not there.
     pub(crate) fn remove(&self, key: &[u8]) -> bool {
-        let (hash, now) = (self.hash(key), self.clock.now());
-        let mut state = self.lock_home(hash);
-        let mut removed = false;
-        if let Some((_, entry)) = state.find(hash, key) {
-            if entry.is_expired(now) {
-                self.expire(&mut state, entry);
-            } else {
-                self.take_out(&mut state, entry, Count::Removals);
-                removed = true;
-            }
+        self.remove_hashed(self.hash(key), key)
+    }
+
+    fn remove_hashed(&self, hash: Hash, key: &[u8]) -> bool {
+        let mut shard = self.lock_home(hash);
+        let Some((_, entry)) = shard.find(hash, key) else { return false };
+        if self.is_expired(entry) {
+            self.expire(&mut shard, entry);
+            return false;
         }
-        self.unlock(state);
-        removed
+        self.take_out(&mut shard, entry, Count::Removals);
+        true
     }
 
     /// Whether a key is there; neither a request nor a use.
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        let (hash, now) = (self.hash(key), self.clock.now());
-        let state = self.lock_home(hash);
-        state.find(hash, key).is_some_and(|(_, entry)| !entry.is_expired(now))
-    }
-
-    /// Finds a live entry, marks it as used, and lets `take` have it under the shard's lock. Counts a miss; a hit is counted
-    /// by the caller, when it has been answered.
-    fn look_up<R>(&self, key: &[u8], take: impl FnOnce(EntryRef) -> R) -> Option<R> {
-        let (hash, now) = (self.hash(key), self.clock.now());
-        let mut state = self.lock_home(hash);
-        let found = match state.find(hash, key) {
-            Some((_, entry)) if !entry.is_expired(now) => {
-                state.touch(entry);
-                Some(take(entry))
+        let hash = self.hash(key);
+        let is_live = |entry| !self.is_expired(entry);
+        match Reader::enter() {
+            Some(reader) => {
+                let found = self.search(&reader, reader.hazard(), hash, key);
+                found.is_some_and(|(_, entry)| is_live(entry))
             }
-            Some((_, expired)) => {
-                self.expire(&mut state, expired);
-                None
-            }
-            None => None,
-        };
-        self.unlock(state);
-        if found.is_none() {
-            self.count(Count::Misses, 1);
+            // Without memory for a record.
+            None => self.lock_home(hash).find(hash, key).is_some_and(|(_, entry)| is_live(entry)),
         }
-        found
     }
 
-    /// Puts an entry into its shard. A full cache evicts first, so that there are never too many entries.
-    fn insert(&self, hash: u64, key: &[u8], mut entry: Owned<'_>, ttl: Ttl) -> Result<()> {
-        loop {
-            let mut state = self.lock_home(hash);
+    /// Finds a live entry, announces it in `hazard`, and notes that it was used. What has expired is freed on the way.
+    #[inline(always)]
+    fn look_up(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<EntryRef> {
+        let (shard, entry) = self.search(reader, hazard, hash, key)?;
+        if entry.expires() {
             let now = self.clock.now();
-            entry.set_deadline(self.deadline(ttl));
-            for _ in 0..EXPIRED_PER_PUT {
-                let Some(due) = state.due(now) else { break };
-                self.expire(&mut state, due);
+            if entry.is_expired(now) {
+                self.meet_expired(shard, hash, key);
+                return None;
             }
-            if !state.reserve(&self.heap) {
+            if entry.is_sliding() {
+                self.slide(entry, now);
+            }
+        }
+        if self.on_hit.note(entry, &shard.clock) == Noted::Overdue {
+            self.lock(shard).renew();
+        }
+        if shard.published.is_growing() {
+            self.help_growth(shard, hash);
+        }
+        Some(entry)
+    }
+
+    /// Finds an entry, expired or not, and announces it in `hazard`.
+    #[inline(always)]
+    fn search(
+        &self,
+        reader: &Reader,
+        hazard: &AtomicPtr<Header>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Option<(&Shard, EntryRef)> {
+        let layout = Layout(self.layout.load(Acquire));
+        let shard = &self.shards[layout.home(hash)];
+        match shard.published.search(reader, hazard, hash, key) {
+            Search::Found(entry) => Some((shard, entry)),
+            // It may have been on its way from one shard to another.
+            Search::Absent if self.layout.load(Acquire) == layout.0 && !layout.is_moving() => None,
+            _ => self.search_locked(hazard, hash, key),
+        }
+    }
+
+    #[cold]
+    fn search_locked(&self, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<(&Shard, EntryRef)> {
+        let shard = self.lock_home(hash);
+        let (_, entry) = shard.find(hash, key)?;
+        // Under the lock, so it is announced before it can be retired.
+        hazard.store(entry.as_ptr(), Release);
+        Some((shard.shard(), entry))
+    }
+
+    /// Frees an entry that a look-up has found expired, unless writers are busy: then one of them will.
+    #[cold]
+    fn meet_expired(&self, shard: &Shard, hash: Hash, key: &[u8]) {
+        let Some(mut shard) = shard.try_lock(self.shared()) else { return };
+        if let Some((_, entry)) = shard.find(hash, key).filter(|(_, entry)| self.is_expired(*entry)) {
+            self.expire(&mut shard, entry);
+        }
+    }
+
+    #[cold]
+    fn slide(&self, entry: EntryRef, now: Tick) {
+        let Some(lifetime) = entry.sliding_lifetime() else { return };
+        // Only within the tick in which it was put off already there is nothing to gain from reading the clock exactly.
+        if now + lifetime + 1 >= entry.deadline() {
+            entry.put_off(self.clock.deadline_in(lifetime));
+        }
+    }
+
+    /// A look-up that found two tables now and then moves a few buckets, so that an index which nobody writes to any more does
+    /// not stay in two parts.
+    #[cold]
+    fn help_growth(&self, shard: &Shard, hash: Hash) {
+        const ONE_IN: u32 = if cfg!(shuttle) { 1 } else { 64 };
+        const BUCKETS: usize = if cfg!(shuttle) { 1 } else { 16 };
+        if hash.place() % ONE_IN == 0 {
+            if let Some(mut shard) = shard.try_lock(self.shared()) {
+                shard.advance_growth(BUCKETS);
+            }
+        }
+    }
+
+    /// Puts an entry into its shard. A full cache evicts first, so that there is never too much in it.
+    fn insert(&self, hash: Hash, key: &[u8], payload: Payload<'_>, ttl: Ttl) -> Result<()> {
+        let layout = entry::layout_of(key, payload, self.sliding).ok_or_else(Error::out_of_memory)?;
+        let make = |magazine: &mut Magazine| Owned::new(&self.heap, magazine, key, payload, self.sliding);
+        let (mut made, mut is_admitted) = (None, false);
+        if layout.size() > MADE_UNDER_LOCK {
+            made = Some(make(&mut Magazine::none()).ok_or_else(Error::out_of_memory)?);
+        }
+        loop {
+            let mut shard = self.lock_home(hash);
+            self.expire_some(&mut shard);
+            if !shard.reserve(|| self.expected_entries()) {
                 return Err(Error::out_of_memory());
             }
-            // The index stays when all others have left.
-            let (size, index) = (entry.size(), self.heap.index());
-            if self.budget.is_over_bytes(size + index) {
-                return Err(too_large_for_all(size, index, self.budget.max_bytes()));
+            let mut present = shard.find(hash, key);
+            if self.budget.bounds_bytes() {
+                let size = made.as_ref().map_or_else(|| self.heap.size_for(layout), Owned::size);
+                match self.make_room(&mut shard, hash, key, size + expiry::HINT, &mut is_admitted) {
+                    Ok(Room::Made) => present = shard.find(hash, key),
+                    Ok(Room::TurnedAway) => {
+                        self.settle(shard, hash, None);
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        self.settle(shard, hash, None);
+                        return Err(error);
+                    }
+                    Ok(Room::Lacking(bytes)) => {
+                        // This shard is empty, or nearly: others have to give room.
+                        drop(shard);
+                        self.shed(1, || self.budget.lacks_bytes(bytes));
+                        continue;
+                    }
+                }
             }
-            let entry = match state.find(hash, key) {
-                Some((position, old)) => {
-                    let entry = entry.into_shared();
-                    state.replace(position, old, entry, &self.heap);
-                    entry
-                }
-                None if self.budget.reserve() || self.evict(&mut state) => {
-                    let entry = entry.into_shared();
-                    state.insert(entry);
-                    entry
-                }
-                None => {
-                    // The cache is full and this shard is empty: another shard has to give a place.
-                    self.unlock(state);
-                    self.shed(1, || self.budget.is_full());
-                    continue;
-                }
+            if present.is_none() && !self.make_place(&mut shard) {
+                drop(shard);
+                self.shed(1, || self.budget.is_full());
+                continue;
+            }
+            let Some(mut entry) = made.take().or_else(|| make(shard.magazine())) else {
+                return Err(Error::out_of_memory());
             };
-            while self.budget.is_over_bytes(self.heap.held()) && state.victim().is_some_and(|victim| victim != entry) {
-                self.evict(&mut state);
-                self.budget.release(1);
-            }
-            self.unlock(state);
-            // Also when the capacity was lowered between the reservation and now.
-            self.shed(1, || self.budget.is_over_capacity() || self.budget.is_over_bytes(self.heap.held()));
+            // When it will expire is said when it goes in: compressing and copying may have taken a while.
+            self.set_deadline(&mut shard, &mut entry, ttl);
+            let entry = match present {
+                Some((position, old)) => shard.replace(position, old, entry, hash),
+                None => shard.insert(entry, hash),
+            };
+            shard.weed();
+            self.settle(shard, hash, Some(entry));
             return Ok(());
         }
     }
 
-    /// Evicts one entry; its place in the budget is the caller's now. False when the shard is empty.
-    fn evict(&self, state: &mut State) -> bool {
-        let Some(victim) = state.victim() else { return false };
-        state.remove(victim, &self.heap);
-        self.count(Count::Evictions, 1);
+    /// Makes a place for one entry more, by an eviction if need be. False: the cache is full, and this shard is empty.
+    #[inline]
+    fn make_place(&self, shard: &mut Locked<'_>) -> bool {
+        let entries = shard.len() as u64 + 1;
+        if shard.grant().entries >= entries {
+            return true;
+        }
+        let shards = Layout(self.layout.load(Relaxed)).shards();
+        let may_grow = !self.budget.is_full() && self.budget.cover_entries(shard.grant(), entries, shards);
+        may_grow || self.evict(shard)
+    }
+
+    /// Makes room for so many bytes under a key, by evictions if need be. `is_admitted`: it was found to be worth that already.
+    #[cold]
+    fn make_room(
+        &self,
+        shard: &mut Locked<'_>,
+        hash: Hash,
+        key: &[u8],
+        size: u64,
+        is_admitted: &mut bool,
+    ) -> Result<Room> {
+        let shards = Layout(self.layout.load(Relaxed)).shards();
+        // The index stays when all others have left.
+        let max = self.budget.max_bytes();
+        let index: u64 = self.shards.iter().map(Shard::index_bytes).sum();
+        if size + index > max {
+            return Err(too_large_for_all(size, index, max));
+        }
+        *is_admitted |= size <= max / HEAVY_PART;
+        loop {
+            let present = shard.find(hash, key);
+            let gone = present.map_or(0, |(_, old)| old.size(&self.heap));
+            let bytes = shard.bytes() - gone + size;
+            if self.budget.cover_bytes(shard.grant(), bytes, shards) {
+                return Ok(Room::Made);
+            }
+            if !*is_admitted && !shard.is_expected(hash) {
+                if let Some((_, old)) = present {
+                    self.take_out(shard, old, Count::Evictions);
+                }
+                self.count(Count::Evictions, 1);
+                return Ok(Room::TurnedAway);
+            }
+            *is_admitted = true;
+            if !self.evict(shard) {
+                return Ok(Room::Lacking(bytes - shard.grant().bytes));
+            }
+        }
+    }
+
+    /// After an entry has gone in or was refused: evicts others for what the shard has taken beyond what was foreseen (the
+    /// index may have grown), and gives back what it does not need.
+    #[inline]
+    fn settle<'a>(&'a self, mut shard: Locked<'a>, hash: Hash, entry: Option<EntryRef>) {
+        if self.budget.bounds_bytes() {
+            let shards = Layout(self.layout.load(Relaxed)).shards();
+            loop {
+                let bytes = shard.bytes();
+                if self.budget.cover_bytes(shard.grant(), bytes, shards) {
+                    break;
+                }
+                match shard.victim() {
+                    Some(victim) if Some(victim) != entry => self.evict_victim(&mut shard, victim),
+                    _ => {
+                        let lacking = bytes - shard.grant().bytes;
+                        drop(shard);
+                        if !self.shed(1, || self.budget.lacks_bytes(lacking)) {
+                            return;
+                        }
+                        shard = self.lock_home(hash);
+                    }
+                }
+            }
+        }
+        self.balance(&mut shard);
+    }
+
+    /// Gives back what a shard was granted and does not need, if it is much.
+    #[inline]
+    fn balance(&self, shard: &mut Locked<'_>) {
+        if shard.grant().bytes == 0 && shard.grant().entries <= shard.len() as u64 + 1 {
+            return;
+        }
+        let shards = Layout(self.layout.load(Relaxed)).shards();
+        let (entries, bytes) = (shard.len() as u64, shard.bytes());
+        self.budget.balance(shard.grant(), entries, bytes, shards);
+    }
+
+    /// Evicts one entry. False when the shard is empty.
+    fn evict(&self, shard: &mut Locked<'_>) -> bool {
+        let Some(victim) = shard.victim() else { return false };
+        self.evict_victim(shard, victim);
         true
     }
 
-    fn expire(&self, state: &mut State, entry: EntryRef) {
-        self.take_out(state, entry, Count::Expirations);
+    fn evict_victim(&self, shard: &mut Locked<'_>, victim: EntryRef) {
+        shard.evict(victim);
+        self.count(Count::Evictions, 1);
     }
 
-    fn take_out(&self, state: &mut State, entry: EntryRef, why: Count) {
-        state.remove(entry, &self.heap);
-        self.budget.release(1);
+    /// Frees some of what has expired.
+    fn expire_some(&self, shard: &mut Locked<'_>) {
+        if shard.has_hints() {
+            let now = self.clock.now();
+            let mut hints = HINTS_PER_PUT;
+            for _ in 0..EXPIRED_PER_PUT {
+                let Some(expired) = shard.next_expired(now, &mut hints) else { break };
+                self.expire(shard, expired);
+            }
+        }
+    }
+
+    fn expire(&self, shard: &mut Locked<'_>, entry: EntryRef) {
+        self.take_out(shard, entry, Count::Expirations);
+    }
+
+    fn take_out(&self, shard: &mut Locked<'_>, entry: EntryRef, why: Count) {
+        shard.remove(entry);
+        self.balance(shard);
         self.count(why, 1);
+    }
+
+    fn is_expired(&self, entry: EntryRef) -> bool {
+        entry.expires() && entry.is_expired(self.clock.now())
     }
 
     /// The plain form of a compressed entry in a block of its own; `None` when it is plain already.
     fn decompressed(&self, entry: EntryRef) -> Result<Option<Owned<'_>>> {
         let Err(compressed) = entry.value() else { return Ok(None) };
-        let label = Label { hash: entry.hash(), deadline: entry.deadline() };
-        let copy = Owned::zeroed(&self.heap, label, compressed.original_len);
-        let mut copy = copy.ok_or_else(Error::out_of_memory)?;
+        let mut copy = Owned::zeroed(&self.heap, compressed.original_len).ok_or_else(Error::out_of_memory)?;
         if lz4::decompress(compressed.block, copy.value_mut()) {
             Ok(Some(copy))
         } else {
@@ -363,48 +617,68 @@ impl Memory {
         Ok(())
     }
 
-    fn deadline(&self, ttl: Ttl) -> Instant {
-        match ttl {
-            Ttl::Default => self.clock.deadline(Duration::from_nanos(self.live.ttl_nanos.load(Relaxed))),
-            Ttl::For(lifetime) => self.clock.deadline(lifetime),
-            Ttl::Forever => FOREVER,
-        }
+    fn set_deadline(&self, shard: &mut Locked<'_>, entry: &mut Owned<'_>, ttl: Ttl) {
+        let lifetime = match ttl {
+            Ttl::Default => Duration::from_nanos(self.live.ttl_nanos.load(Relaxed)),
+            Ttl::For(lifetime) => lifetime,
+            Ttl::Forever => return,
+        };
+        let lifetime = match self.live.ttl_jitter.load(Relaxed) {
+            0 => lifetime,
+            percent => lengthened(lifetime, percent, shard.random()),
+        };
+        entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
     }
 
-    fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key)
+    #[inline(always)]
+    fn hash(&self, key: &[u8]) -> Hash {
+        shard::hash(&self.hasher, key)
+    }
+
+    /// How many entries a shard holds when the cache is full, if that is known.
+    fn expected_entries(&self) -> Option<usize> {
+        let capacity = self.budget.capacity();
+        let shards = Layout(self.layout.load(Relaxed)).shards() as u64;
+        // Beyond what fits into any memory there is nothing to be planned for.
+        (capacity < 1 << 40).then(|| capacity.div_ceil(shards) as usize)
+    }
+
+    /// What the shards share.
+    #[inline(always)]
+    fn shared(&self) -> Shared<'_> {
+        Shared { heap: &self.heap, hasher: &self.hasher, budget: &self.budget }
     }
 
     /// The shard that a hash belongs to, locked.
-    fn lock_home(&self, hash: u64) -> MutexGuard<'_, State> {
+    #[inline(always)]
+    fn lock_home(&self, hash: Hash) -> Locked<'_> {
         loop {
-            let in_use = self.in_use.load(Relaxed);
-            let state = self.lock(&self.shards[home(hash, in_use)]);
+            let layout = Layout(self.layout.load(Relaxed));
+            let shard = self.lock(&self.shards[layout.home(hash)]);
             // Written under all locks, so what is read under one of them is right until that is released.
-            if self.in_use.load(Relaxed) == in_use {
-                return state;
+            if self.layout.load(Relaxed) == layout.0 {
+                return shard;
             }
         }
     }
 
-    fn lock<'a>(&'a self, shard: &'a Shard) -> MutexGuard<'a, State> {
-        let (state, lost) = shard.lock(&self.clock);
-        // The panic itself was told to the logger where it was caught.
-        if lost > 0 {
-            self.budget.release(lost);
-        }
-        state
+    #[inline(always)]
+    fn lock<'a>(&'a self, shard: &'a Shard) -> Locked<'a> {
+        shard.lock(self.shared(), || self.clock.now())
     }
 
-    /// Releases a shard, then frees what can be freed.
-    fn unlock(&self, mut state: MutexGuard<'_, State>) {
-        let garbage: Garbage<'_> = state.collect_if_due(&self.heap);
-        drop(state);
-        drop(garbage);
+    /// Tells every shard how exact its order has to be.
+    fn set_exactness(&self) {
+        let layout = Layout(self.layout.load(Relaxed));
+        let exact = layout.shards() == 1;
+        for shard in &self.shards {
+            shard.clock.set_exactness(exact, self.budget.capacity() / layout.shards() as u64);
+        }
     }
 
     fn count(&self, what: Count, by: u64) {
-        self.counters.add(what as usize, by);
+        let stripe = Record::existing().map_or(Stripe::ANY, |record| Stripe::of_thread(record.number()));
+        self.counters.add(stripe, what as usize, by);
     }
 }
 
@@ -415,14 +689,25 @@ impl Drop for Memory {
             return;
         }
         for shard in &mut self.shards {
-            drop(shard.get_mut().take_all(&self.heap));
+            shard.give_up(&self.heap);
         }
     }
 }
 
-/// Which of so many shards a hash belongs to: its top 16 bits, spread over them. The index uses other bits.
-fn home(hash: u64, shards: usize) -> usize {
-    ((hash >> 48) as usize * shards) >> 16
+/// In a model every run with the same choices has to be the same run.
+fn seed() -> RandomState {
+    if cfg!(shuttle) {
+        RandomState::with_seeds(1, 2, 3, 4)
+    } else {
+        RandomState::new()
+    }
+}
+
+/// A lifetime made longer at random, by at most so many percent.
+fn lengthened(lifetime: Duration, percent: u64, random: u64) -> Duration {
+    // What is longer is as good as forever.
+    let most = u64::try_from(lifetime.as_nanos()).unwrap_or(0) / 100 * percent;
+    lifetime + Duration::from_nanos(((u128::from(random) * u128::from(most)) >> 64) as u64)
 }
 
 fn shard_count(options: &MemoryOptions) -> u64 {
@@ -448,6 +733,7 @@ fn shards_for(entries: u64) -> u64 {
     }
 }
 
+#[cold]
 fn decompress_into(entry: EntryRef, buffer: &mut [u8]) -> Result<Read> {
     let Err(compressed) = entry.value() else { return Err(damaged()) };
     let len = compressed.original_len;
@@ -491,11 +777,91 @@ mod tests {
             panic!("a bug under the lock");
         }));
         assert!(panicked.is_err());
+        // The next one who takes the lock finds out.
+        memory.sweep();
         let found = keys.iter().filter(|key| memory.contains(*key)).count() as u64;
-        assert_eq!((found, memory.budget.entries()), (100 - lost, 100 - lost));
+        assert_eq!((found, memory.figures().entries), (100 - lost, 100 - lost));
         for key in &keys {
             memory.put(key, key, Ttl::Default).unwrap();
             assert!(memory.contains(key));
+        }
+    }
+
+    fn open(options: &[(&str, &str)], clock: Clock) -> Memory {
+        let mut all = Options::new();
+        for (name, text) in options {
+            all.set(name, text).unwrap();
+        }
+        Memory::open(&all.memory, clock)
+    }
+
+    /// One thread reads the clock and is held up, another one comes first with a later time.
+    #[test]
+    fn a_sweep_that_comes_late_ends() {
+        let (clock, time) = Clock::manual();
+        let memory = open(&[("memory.shards", "1")], clock);
+        let early = memory.clock.now();
+        for key in 0..100_u8 {
+            memory.put(&[key], b"", Ttl::For(Duration::from_millis(10))).unwrap();
+        }
+        time.advance(Duration::from_millis(30));
+        memory.put(b"key", b"", Ttl::Forever).unwrap();
+        let mut shard = memory.lock(&memory.shards[0]);
+        let mut hints = 1_000;
+        while let Some(expired) = shard.next_expired(early, &mut hints) {
+            memory.expire(&mut shard, expired);
+        }
+        assert!(hints > 0, "the same hints come again and again");
+        assert_eq!(shard.len(), 1);
+    }
+
+    #[test]
+    fn no_lifetime_is_too_long_to_be_lengthened() {
+        let memory = open(&[("memory.ttl_jitter", "50")], Clock::default());
+        for lifetime in [Duration::MAX, Duration::from_secs(u64::MAX / 2), Duration::from_nanos(u64::MAX)] {
+            memory.put(b"key", b"", Ttl::For(lifetime)).unwrap();
+            assert_eq!(memory.acquire(b"key").unwrap().unwrap().remaining(), None);
+        }
+    }
+
+    /// Each shard has its share of the keys, whatever those look like, and whatever the seed is.
+    // Arithmetic, and far too much of it for Miri.
+    #[cfg(not(miri))]
+    #[test]
+    fn keys_spread_over_the_shards() {
+        const KEYS: u64 = 64_000;
+        let likes: [fn(u64) -> Vec<u8>; 4] = [
+            |i| i.to_le_bytes().to_vec(),
+            |i| (i << 40).to_be_bytes().to_vec(),
+            |i| format!("user:{i:012}").into_bytes(),
+            |i| vec![b'x'; i as usize % 1_000 + 1].into_iter().chain((i / 1_000).to_le_bytes()).collect(),
+        ];
+        for shards in [2_u64, 3, 64] {
+            let memory = open(&[("memory.shards", &shards.to_string())], Clock::default());
+            for like in likes {
+                let mut counts = vec![0_u64; shards as usize];
+                let layout = Layout(memory.layout.load(Relaxed));
+                (0..KEYS).for_each(|i| counts[layout.home(memory.hash(&like(i)))] += 1);
+                // Seven times the deviation that chance makes of it: less than one failure in a hundred million runs.
+                let (share, most) = (KEYS / shards, 7.0 * ((KEYS / shards) as f64).sqrt());
+                assert!(counts.iter().all(|count| (count.abs_diff(share) as f64) < most), "{shards}: {counts:?}");
+            }
+        }
+    }
+
+    /// Many of these expire in one tick and look alike to the index, and the way to some of them leads past others.
+    #[test]
+    fn entries_that_expire_in_one_tick_are_all_found() {
+        let (clock, time) = Clock::manual();
+        for round in 0..if cfg!(miri) { 1 } else { 40_u64 } {
+            let memory = open(&[("memory.shards", "1"), ("memory.capacity", "unlimited")], clock.clone());
+            for number in 0..if cfg!(miri) { 60 } else { 3_000_u64 } {
+                let key = (round * 1_000_000 + number).to_le_bytes();
+                memory.put(&key, b"", Ttl::For(Duration::from_millis(100))).unwrap();
+            }
+            time.advance(Duration::from_secs(1));
+            memory.sweep();
+            assert_eq!(memory.figures().entries, 0);
         }
     }
 }

@@ -1,19 +1,38 @@
-//! A part of the cache that is locked as one: index, policy, wheel and retired entries, always changed together so that
+//! A part of the cache that writers lock as one: index, policy, wheel and retired entries, always changed together so that
 //! an entry is in all of them or in none. Decides nothing: what is evicted, expired or refused is decided by the tier.
 
-use super::arena::Heap;
-use super::entry::EntryRef;
-use super::expiry::Wheel;
-use super::index::{Index, Position};
-use super::policy::{self, Policy};
-use super::reclaim::{Garbage, Retired};
-use crate::clock::{Clock, Instant};
+use super::arena::{Heap, Magazine};
+use super::budget::{Budget, Grant};
+use super::entry::{EntryRef, Owned};
+use super::expiry::{Hint, Wheel};
+use super::index::{Hash, Index, OldTable, Position, Published};
+use super::policy::{self, Clock, Policy};
+use super::reclaim::{self, Garbage, Retired};
+use crate::clock::{Tick, FOREVER};
 use crate::options::PolicyName;
-use std::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, TryLockError};
+use ahash::RandomState;
+use crossbeam_utils::CachePadded;
+// Nothing is decided by the figures, so a model has nothing to choose at them.
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(super) struct Shard {
+    /// What readers look through.
+    pub(super) published: CachePadded<Published>,
+    /// What hits and the policy share.
+    pub(super) clock: CachePadded<Clock>,
+    figures: Figures,
     state: Mutex<State>,
     policy: PolicyName,
+}
+
+/// What can be told without the lock: as of when it was last released.
+#[derive(Default)]
+struct Figures {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    index: AtomicU64,
+    lent: AtomicU64,
 }
 
 /// What the lock protects.
@@ -22,147 +41,472 @@ pub(super) struct State {
     policy: Box<dyn Policy>,
     wheel: Wheel,
     retired: Retired,
-}
-
-impl Shard {
-    pub(super) fn new(policy: PolicyName, now: Instant) -> Self {
-        Self { state: Mutex::new(State::new(policy, now)), policy }
-    }
-
-    /// The lock, and how many entries were lost to get it.
-    ///
-    /// A thread that panicked under the lock may have left the state half changed. A cache may forget, but it may not
-    /// lie: the state is set aside unread (its memory stays allocated) and an empty one takes its place.
-    pub(super) fn lock(&self, clock: &Clock) -> (MutexGuard<'_, State>, u64) {
-        match self.state.lock() {
-            Ok(state) => (state, 0),
-            Err(poisoned) => {
-                let mut state = poisoned.into_inner();
-                let lost = state.len() as u64;
-                std::mem::forget(std::mem::replace(&mut *state, State::new(self.policy, clock.now())));
-                self.state.clear_poison();
-                (state, lost)
-            }
-        }
-    }
-
-    /// The state of a shard that nobody else uses any more.
-    pub(super) fn get_mut(&mut self) -> &mut State {
-        self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
+    magazine: Magazine,
+    grant: Grant,
+    /// What the allocator takes for the entries in the index.
+    entry_bytes: u64,
+    /// What it takes for the index.
+    index_bytes: u64,
+    /// Heavy entries that were turned away lately, see [`Locked::is_expected`].
+    turned_away: [u64; 8],
+    random: u64,
 }
 
 impl State {
-    fn new(policy: PolicyName, now: Instant) -> Self {
-        Self { index: Index::new(), policy: policy::new(policy), wheel: Wheel::new(now), retired: Retired::new() }
+    fn new(policy: PolicyName, now: Tick, heap: &Heap) -> Self {
+        Self {
+            index: Index::new(),
+            policy: policy::new(policy),
+            wheel: Wheel::new(now),
+            retired: Retired::new(),
+            magazine: heap.magazine(),
+            grant: Grant::default(),
+            entry_bytes: 0,
+            index_bytes: 0,
+            turned_away: [0; 8],
+            random: 0x9E37_79B9_7F4A_7C15,
+        }
+    }
+}
+
+/// What all shards of a cache use.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    pub(super) heap: &'a Heap,
+    pub(super) hasher: &'a RandomState,
+    pub(super) budget: &'a Budget,
+}
+
+impl Shared<'_> {
+    #[inline(always)]
+    pub(super) fn hash(&self, key: &[u8]) -> Hash {
+        hash(self.hasher, key)
+    }
+}
+
+/// The hash of a key. Its length is part of it, so nothing is put before the bytes.
+#[inline(always)]
+pub(super) fn hash(hasher: &RandomState, key: &[u8]) -> Hash {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = hasher.build_hasher();
+    hasher.write(key);
+    Hash(hasher.finish())
+}
+
+impl Shard {
+    pub(super) fn new(policy: PolicyName, now: Tick, heap: &Heap) -> Self {
+        Self {
+            published: CachePadded::new(Published::new()),
+            clock: CachePadded::new(Clock::default()),
+            figures: Figures::default(),
+            state: Mutex::new(State::new(policy, now, heap)),
+            policy,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn lock<'a>(&'a self, shared: Shared<'a>, now: impl FnOnce() -> Tick) -> Locked<'a> {
+        let state = match self.state.lock() {
+            Ok(state) => state,
+            Err(poisoned) => self.set_aside(poisoned.into_inner(), shared, now()),
+        };
+        Locked { shard: self, shared, state, garbage: Garbage::none(shared.heap), is_untouched: false }
+    }
+
+    /// The lock if nobody has it.
+    pub(super) fn try_lock<'a>(&'a self, shared: Shared<'a>) -> Option<Locked<'a>> {
+        match self.state.try_lock() {
+            Ok(state) => {
+                Some(Locked { shard: self, shared, state, garbage: Garbage::none(shared.heap), is_untouched: false })
+            }
+            Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// A thread that panicked under the lock may have left the state half changed. A cache may forget, but it may not
+    /// lie: the state is set aside unread (its memory stays allocated) and an empty one takes its place. The panic itself
+    /// was told to the logger where it was caught.
+    #[cold]
+    fn set_aside<'a>(&self, mut state: MutexGuard<'a, State>, shared: Shared<'_>, now: Tick) -> MutexGuard<'a, State> {
+        let _ = state.index.clear(&self.published);
+        shared.budget.take_back_unused(&mut state.grant, 0, 0);
+        std::mem::forget(std::mem::replace(&mut *state, State::new(self.policy, now, shared.heap)));
+        self.state.clear_poison();
+        state
+    }
+
+    /// Entries in the shard.
+    pub(super) fn entries(&self) -> u64 {
+        self.figures.entries.load(Relaxed)
+    }
+
+    /// What entries, index, policy and wheel take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.figures.bytes.load(Relaxed)
+    }
+
+    /// The index's part of it.
+    pub(super) fn index_bytes(&self) -> u64 {
+        self.figures.index.load(Relaxed)
+    }
+
+    /// What has left the shard and waits for readers.
+    pub(super) fn lent(&self) -> u64 {
+        self.figures.lent.load(Relaxed)
+    }
+
+    /// Gives up everything, announced, leased or not, except what a value pins. Nobody else uses the shard any more.
+    pub(super) fn give_up(&mut self, heap: &Heap) {
+        let state = self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for entry in state.index.iter() {
+            reclaim::give_up(entry, heap);
+        }
+        for table in state.index.clear(&self.published) {
+            state.retired.push_table(table, heap);
+        }
+        state.retired.give_up(heap);
+    }
+}
+
+/// A shard that the calling thread has locked. When it is dropped the lock is released, and what nobody can be reading is
+/// freed.
+pub(super) struct Locked<'a> {
+    shard: &'a Shard,
+    shared: Shared<'a>,
+    /// Before `garbage`, so that the lock is released before that is freed.
+    state: MutexGuard<'a, State>,
+    garbage: Garbage<'a>,
+    /// Nothing is changed under this lock, and nothing is freed when it is released.
+    is_untouched: bool,
+}
+
+impl<'a> Locked<'a> {
+    /// Only keeps others away until it is dropped. While a process forks other locks of the cache are held, too, which must not
+    /// be asked for once more.
+    pub(super) fn only_hold(mut self) -> Self {
+        self.is_untouched = true;
+        self
+    }
+
+    pub(super) fn shard(&self) -> &'a Shard {
+        self.shard
     }
 
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.state.index.len()
     }
 
-    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<(Position, EntryRef)> {
-        self.index.find(hash, key)
+    /// What entries, index, policy and wheel take.
+    pub(super) fn bytes(&self) -> u64 {
+        let state = &self.state;
+        state.entry_bytes + state.index_bytes + state.policy.bytes() + state.wheel.bytes()
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: Hash, key: &[u8]) -> Option<(Position, EntryRef)> {
+        self.state.index.find(hash, key)
+    }
+
+    /// The magazine for this shard's blocks.
+    pub(super) fn magazine(&mut self) -> &mut Magazine {
+        &mut self.state.magazine
+    }
+
+    /// Some number, different each time.
+    pub(super) fn random(&mut self) -> u64 {
+        // xorshift64: Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8 (2003).
+        let mut x = self.state.random;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.state.random = x;
+        x
     }
 
     /// Makes sure that the next insert finds room in the index. False when there is no memory.
-    pub(super) fn reserve(&mut self, heap: &Heap) -> bool {
-        self.index.reserve(heap)
-    }
-
-    pub(super) fn touch(&mut self, entry: EntryRef) {
-        self.policy.touch(entry);
-    }
-
-    /// Takes a new entry in, whose key is not here. [`State::reserve`] has been called since the last one.
-    pub(super) fn insert(&mut self, entry: EntryRef) {
-        self.index.insert(entry);
-        self.policy.insert(entry);
-        if entry.expires() {
-            self.wheel.insert(entry);
+    #[inline]
+    pub(super) fn reserve(&mut self, expected: impl Fn() -> Option<usize>) -> bool {
+        let (shard, shared) = (self.shard, self.shared);
+        let state = &mut *self.state;
+        let retired = &mut state.retired;
+        let (before, is_growing) = (state.index.len(), shard.published.is_growing());
+        let reserved =
+            state.index.reserve(expected, &shard.published, shared.heap, |key| shared.hash(key), &mut |table| {
+                retired.push_table(table, shared.heap)
+            });
+        if is_growing || before == 0 || shard.published.is_growing() {
+            state.index_bytes = state.index.bytes(shared.heap);
         }
+        reserved
+    }
+
+    /// Takes a new entry in, whose key is not here. [`Locked::reserve`] has been called since the last one.
+    #[inline]
+    pub(super) fn insert(&mut self, entry: Owned<'_>, hash: Hash) -> EntryRef {
+        let shard = self.shard;
+        let state = &mut *self.state;
+        state.entry_bytes += entry.size();
+        let entry = entry.into_shared();
+        // Before hits can put it off: the wheel and the entry have to know the same one.
+        let deadline = entry.deadline();
+        state.policy.insert(entry, hash, &shard.clock);
+        state.index.insert(entry, hash);
+        if deadline != FOREVER {
+            state.wheel.insert(hash.place(), deadline);
+        }
+        entry
     }
 
     /// Puts `new` in the place of `old`, which is retired.
-    pub(super) fn replace(&mut self, position: Position, old: EntryRef, new: EntryRef, heap: &Heap) {
-        self.index.replace(position, new);
-        self.policy.replace(old, new);
-        if old.expires() {
-            self.wheel.remove(old);
+    #[inline]
+    pub(super) fn replace(&mut self, position: Position, old: EntryRef, new: Owned<'_>, hash: Hash) -> EntryRef {
+        let (shard, heap) = (self.shard, self.shared.heap);
+        let state = &mut *self.state;
+        let (old_size, new_size) = (old.size(heap), new.size());
+        let new = new.into_shared();
+        // As in `insert`.
+        let deadline = new.deadline();
+        state.policy.replace(old, new, &shard.clock);
+        state.index.replace(position, new, hash);
+        // A hint for this key and this deadline is there already when it was stored a moment ago.
+        if deadline != FOREVER && !(old.expires() && old.filed() == deadline as u32) {
+            state.wheel.insert(hash.place(), deadline);
         }
-        if new.expires() {
-            self.wheel.insert(new);
-        }
-        self.retired.push(old, heap);
+        state.entry_bytes = state.entry_bytes + new_size - old_size;
+        state.retired.push(old, old_size);
+        new
     }
 
     /// Takes an entry out and retires it.
-    pub(super) fn remove(&mut self, entry: EntryRef, heap: &Heap) {
-        self.detach(entry);
-        self.retired.push(entry, heap);
+    pub(super) fn remove(&mut self, entry: EntryRef) {
+        let hash = self.shared.hash(entry.key());
+        self.state.policy.remove(entry);
+        self.unlink(entry, hash);
     }
 
-    /// Takes an entry out that will go into another shard under the same hold of both locks.
-    pub(super) fn detach(&mut self, entry: EntryRef) {
-        self.index.remove(entry);
-        self.policy.remove(entry);
-        if entry.expires() {
-            self.wheel.remove(entry);
+    /// Evicts an entry that [`Locked::victim`] has named.
+    pub(super) fn evict(&mut self, victim: EntryRef) {
+        let hash = self.shared.hash(victim.key());
+        self.state.policy.evict(victim, hash);
+        self.unlink(victim, hash);
+    }
+
+    fn unlink(&mut self, entry: EntryRef, hash: Hash) {
+        let state = &mut *self.state;
+        let size = entry.size(self.shared.heap);
+        state.index.remove(entry, hash);
+        state.entry_bytes -= size;
+        state.retired.push(entry, size);
+        if state.index.len() == 0 {
+            // Hints of entries that have gone would be all that is left.
+            state.wheel.clear();
         }
     }
 
     /// The entry that should leave next.
     pub(super) fn victim(&mut self) -> Option<EntryRef> {
-        self.policy.victim()
+        let clock = &self.shard.clock;
+        self.state.policy.victim(clock)
     }
 
-    /// An entry whose lifetime is over, if there is one.
-    pub(super) fn due(&mut self, now: Instant) -> Option<EntryRef> {
-        self.wheel.due(now)
+    /// Brings old notes of hits up to date.
+    pub(super) fn renew(&mut self) {
+        let clock = &self.shard.clock;
+        self.state.policy.renew(clock);
+    }
+
+    /// Whether [`Locked::next_expired`] may have something to do at `now`.
+    #[inline]
+    pub(super) fn has_hints(&self) -> bool {
+        self.state.wheel.len() > 0
+    }
+
+    /// An entry whose lifetime is over at `now`, if there is one among the next `hints` hints.
+    pub(super) fn next_expired(&mut self, now: Tick, hints: &mut usize) -> Option<EntryRef> {
+        let state = &mut *self.state;
+        // Another thread may have read the clock later and come here first; what is due then would not be over by `now`.
+        let now = now.max(state.wheel.tick());
+        while *hints > 0 {
+            let hint = state.wheel.pop(now)?;
+            *hints -= 1;
+            let Some(entry) = owner(&state.index, hint, self.shared) else { continue };
+            if entry.is_expired(now) {
+                return Some(entry);
+            }
+            // A hit has put it off, or it lies beyond the last level.
+            let deadline = entry.deadline();
+            entry.set_filed(deadline);
+            state.wheel.insert(hint.place, deadline);
+        }
+        None
+    }
+
+    /// Takes out hints that have lost their entry, a few at a time, if there are too many of them.
+    #[inline]
+    pub(super) fn weed(&mut self) {
+        // Every so often, since a piece of hints is the least that is looked at.
+        let state = &mut *self.state;
+        if state.wheel.len() > 2 * state.index.len() + 16 && state.wheel.len() % 8 == 0 {
+            let (index, shared) = (&state.index, self.shared);
+            state.wheel.weed(64, |hint| owner(index, hint, shared).is_some());
+        }
     }
 
     /// All entries that `chosen` wants, in no order.
     pub(super) fn matching(&self, chosen: impl Fn(EntryRef) -> bool) -> Vec<EntryRef> {
-        self.index.iter().filter(|entry| chosen(*entry)).collect()
+        self.state.index.iter().filter(|entry| chosen(*entry)).collect()
     }
 
-    /// Takes all entries out, retires them, and gives the index back. Says how many there were.
-    pub(super) fn clear(&mut self, policy: PolicyName, now: Instant, heap: &Heap) -> u64 {
-        let count = self.len() as u64;
-        for entry in self.index.iter() {
-            self.retired.push(entry, heap);
-        }
-        self.index.clear(heap);
-        self.policy = policy::new(policy);
-        self.wheel = Wheel::new(now);
-        count
+    /// Takes all entries out at once. What readers may still be in is returned, for [`Locked::retire_some`].
+    pub(super) fn clear(&mut self, now: Tick) -> [OldTable; 2] {
+        let shard = self.shard;
+        let state = &mut *self.state;
+        state.policy = policy::new(shard.policy);
+        state.wheel = Wheel::new(now);
+        state.entry_bytes = 0;
+        state.index_bytes = 0;
+        state.index.clear(&shard.published)
+    }
+
+    /// Retires some of the entries of a table that [`Locked::clear`] has returned; false when it is empty.
+    pub(super) fn retire_some(&mut self, table: &OldTable, from: &mut usize, most: usize) -> bool {
+        let heap = self.shared.heap;
+        let retired = &mut self.state.retired;
+        table.drain(from, most, |entry| retired.push(entry, entry.size(heap)))
+    }
+
+    /// Takes over a table whose entries have all been retired.
+    pub(super) fn retire_table(&mut self, table: OldTable) {
+        let heap = self.shared.heap;
+        self.state.retired.push_table(table, heap);
     }
 
     /// Takes an entry over that is in no shard but may be lent to a reader.
-    pub(super) fn retire(&mut self, entry: EntryRef, heap: &Heap) {
-        self.retired.push(entry, heap);
+    pub(super) fn retire(&mut self, entry: Owned<'_>) {
+        let size = entry.size();
+        self.state.retired.push(entry.into_shared(), size);
     }
 
-    /// What may be freed, if it is time to look. Drop it outside the lock.
-    pub(super) fn collect_if_due<'a>(&mut self, heap: &'a Heap) -> Garbage<'a> {
-        if self.retired.is_due() {
-            self.retired.collect(heap)
-        } else {
-            Garbage::none(heap)
+    /// Takes out the entry that should leave next, to put it into another shard under the same hold of both locks.
+    pub(super) fn detach_victim(&mut self) -> Option<EntryRef> {
+        let victim = self.victim()?;
+        let hash = self.shared.hash(victim.key());
+        let state = &mut *self.state;
+        state.policy.remove(victim);
+        state.index.remove(victim, hash);
+        state.entry_bytes -= victim.size(self.shared.heap);
+        if state.index.len() == 0 {
+            // As in `unlink`.
+            state.wheel.clear();
+        }
+        Some(victim)
+    }
+
+    /// Takes in what [`Locked::detach_victim`] has taken out of another shard; false when there is no memory.
+    pub(super) fn attach(&mut self, entry: EntryRef, hash: Hash) -> bool {
+        let shard = self.shard;
+        let size = entry.size(self.shared.heap);
+        if !self.reserve(|| None) {
+            self.state.retired.push(entry, size);
+            return false;
+        }
+        let state = &mut *self.state;
+        state.entry_bytes += size;
+        state.policy.insert(entry, hash, &shard.clock);
+        state.index.insert(entry, hash);
+        let deadline = entry.deadline();
+        if deadline != FOREVER {
+            entry.set_filed(deadline);
+            state.wheel.insert(hash.place(), deadline);
+        }
+        true
+    }
+
+    /// Moves some buckets of an index that is growing or shrinking; false when there is nothing to move.
+    pub(super) fn advance_growth(&mut self, buckets: usize) -> bool {
+        let (shard, shared) = (self.shard, self.shared);
+        let state = &mut *self.state;
+        let retired = &mut state.retired;
+        let retire = &mut |table| retired.push_table(table, shared.heap);
+        state.index.advance(buckets, &shard.published, &|key| shared.hash(key), retire);
+        state.index_bytes = state.index.bytes(shared.heap);
+        shard.published.is_growing()
+    }
+
+    /// Begins to move to a smaller index if this one has become far too large.
+    pub(super) fn shrink_index(&mut self) {
+        let (shard, heap) = (self.shard, self.shared.heap);
+        self.state.index.shrink(&shard.published, heap);
+    }
+
+    /// Whether a heavy entry was turned away lately; else it is now, and will be expected the next time.
+    pub(super) fn is_expected(&mut self, hash: Hash) -> bool {
+        let turned_away = &mut self.state.turned_away;
+        match turned_away.iter_mut().find(|known| **known == hash.0) {
+            Some(known) => {
+                *known = 0;
+                true
+            }
+            None => {
+                turned_away.rotate_right(1);
+                turned_away[0] = hash.0;
+                false
+            }
         }
     }
 
-    /// What may be freed. Drop it outside the lock.
-    pub(super) fn collect<'a>(&mut self, heap: &'a Heap) -> Garbage<'a> {
-        self.retired.collect(heap)
+    /// What the shard was granted.
+    pub(super) fn grant(&mut self) -> &mut Grant {
+        &mut self.state.grant
     }
 
-    /// Gives up everything, whether leased or not.
-    pub(super) fn take_all<'a>(&mut self, heap: &'a Heap) -> Garbage<'a> {
-        for entry in self.index.iter() {
-            self.retired.push(entry, heap);
-        }
-        self.index.clear(heap);
-        self.retired.take_all(heap)
+    /// Gives back what the shard was granted and does not use.
+    pub(super) fn give_back_unused(&mut self) {
+        let (entries, bytes) = (self.len() as u64, self.bytes());
+        let budget = self.shared.budget;
+        budget.take_back_unused(&mut self.state.grant, entries, bytes);
     }
+
+    /// Frees what nobody can be reading, also if it is little. What is left for outside the lock is returned.
+    #[must_use = "dropping it under the lock frees memory there"]
+    pub(super) fn collect(&mut self) -> Garbage<'a> {
+        let state = &mut *self.state;
+        state.retired.collect_all(self.shared.heap, &mut state.magazine)
+    }
+
+    /// Gives blocks that are kept for the next entries back to the arena.
+    pub(super) fn flush_magazine(&mut self) {
+        self.state.magazine.flush();
+    }
+
+    fn publish(&self) {
+        let figures = &self.shard.figures;
+        let state = &self.state;
+        figures.entries.store(state.index.len() as u64, Relaxed);
+        figures.bytes.store(self.bytes(), Relaxed);
+        figures.index.store(state.index_bytes, Relaxed);
+        figures.lent.store(state.retired.bytes(), Relaxed);
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_untouched || std::thread::panicking() {
+            return;
+        }
+        if self.state.retired.is_due() {
+            let state = &mut *self.state;
+            self.garbage = state.retired.collect_some(self.shared.heap, &mut state.magazine, state.index.len());
+        }
+        self.publish();
+    }
+}
+
+/// The entry that a hint means, if it is still there and still has that deadline. Another one that looks alike will not do: with
+/// it the way to the one that was meant could be lost.
+fn owner(index: &Index, hint: Hint, shared: Shared<'_>) -> Option<EntryRef> {
+    index.find_hinted(hint.place, |entry| {
+        entry.expires() && entry.filed() == hint.deadline && shared.hash(entry.key()).place() == hint.place
+    })
 }

@@ -1,7 +1,7 @@
-//! What `acquire` returns: a value held by a share of its own.
+//! What `acquire` returns: a value that pins its entry, or a decompressed copy of its own.
 
 use super::entry::Pinned;
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use std::time::Duration;
 /// overwritten, removed or evicted, even after the cache was dropped.
 pub struct Value {
     pinned: Pinned,
+    deadline: Tick,
     clock: Clock,
 }
 
 impl Value {
-    pub(super) fn new(pinned: Pinned, clock: Clock) -> Self {
-        Self { pinned, clock }
+    pub(super) fn new(pinned: Pinned, deadline: Tick, clock: Clock) -> Self {
+        Self { pinned, deadline, clock }
     }
 
     /// How long the entry had left to live, now; `None` if it never expires.
     pub fn remaining(&self) -> Option<Duration> {
-        self.clock.remaining(self.pinned.entry().deadline())
+        self.clock.remaining(self.deadline)
     }
 }
 

@@ -1,32 +1,107 @@
 //! Who leaves when the cache is full. A policy keeps the books of one shard; it never frees, counts or unlinks an entry
 //! itself. One file a policy, each with "when would you choose it" on top.
+//!
+//! A policy has two sides. Hits have no lock: all they do is to leave a note in the entry ([`Use::note`]), by one relaxed
+//! store that is skipped when it would change nothing; an exact order takes a stamp from the shard's [`Clock`] besides.
+//! Everything else happens under the shard's lock, where the notes are read when a victim is wanted.
 
+mod ghost;
 mod lru;
+mod s3fifo;
 
 use super::entry::EntryRef;
+use super::index::Hash;
 use crate::options::PolicyName;
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The books of one shard. Every call is made under the shard's lock.
 pub(super) trait Policy: Send {
     /// `entry` has come into the shard.
-    fn insert(&mut self, entry: EntryRef);
-
-    /// `entry` was asked for.
-    fn touch(&mut self, entry: EntryRef);
+    fn insert(&mut self, entry: EntryRef, hash: Hash, clock: &Clock);
 
     /// `new` has taken the place of `old`; storing a key again counts as a use of it.
-    fn replace(&mut self, old: EntryRef, new: EntryRef);
+    fn replace(&mut self, old: EntryRef, new: EntryRef, clock: &Clock);
 
-    /// `entry` leaves the shard, evicted or for another reason.
+    /// `entry` leaves the shard for another reason than an eviction, or moves to another shard.
     fn remove(&mut self, entry: EntryRef);
 
-    /// The entry that should leave next; it stays in the books until [`Policy::remove`]. `None` in an empty shard.
-    fn victim(&mut self) -> Option<EntryRef>;
+    /// The entry that should leave next; it stays in the books until one of the calls that end that. `None` in an empty
+    /// shard. Does a bounded amount of work, and may then settle for the second best.
+    fn victim(&mut self, clock: &Clock) -> Option<EntryRef>;
+
+    /// `entry`, which [`Policy::victim`] has named, is evicted.
+    fn evict(&mut self, entry: EntryRef, hash: Hash);
+
+    /// Brings old notes up to date: see [`Noted::Overdue`].
+    fn renew(&mut self, _clock: &Clock) {}
+
+    /// What the books take beside what is in the entries, in bytes.
+    fn bytes(&self) -> u64;
+}
+
+/// What hits and the books of one shard both know. Used by policies that stamp, see `lru`.
+#[derive(Default)]
+pub(super) struct Clock {
+    /// Counts insertions, and where the order is exact also hits.
+    now: AtomicU32,
+    /// A stamp that is younger than this is left as it is; 0: the order is exact.
+    slack: AtomicU32,
+}
+
+impl Clock {
+    /// `exact`: the order is promised to be exact; else the shard holds so many entries when it is full.
+    pub(super) fn set_exactness(&self, exact: bool, entries: u64) {
+        // A 32nd: half of the sixteenth of the capacity within which the order may be wrong.
+        let slack = if exact { 0 } else { (entries / 32).clamp(1, 1 << 20) };
+        self.slack.store(slack as u32, Relaxed);
+    }
+}
+
+/// What a hit does.
+#[derive(Clone, Copy)]
+pub(super) enum Use {
+    /// Counts up to this.
+    Count(u32),
+    /// Stamps the entry.
+    Stamp,
+}
+
+/// Whether a hit has left anything to do.
+#[derive(PartialEq, Eq)]
+pub(super) enum Noted {
+    Done,
+    /// It is time for [`Policy::renew`], which this thread should see to.
+    Overdue,
+}
+
+impl Use {
+    pub(super) fn of(name: PolicyName) -> Self {
+        match name {
+            PolicyName::Lru => Use::Stamp,
+            PolicyName::S3Fifo => Use::Count(s3fifo::MOST),
+        }
+    }
+
+    /// Notes that `entry` was asked for.
+    #[inline(always)]
+    pub(super) fn note(self, entry: EntryRef, clock: &Clock) -> Noted {
+        match self {
+            Use::Count(most) => {
+                let count = entry.mark();
+                if count < most {
+                    entry.set_mark(count + 1);
+                }
+                Noted::Done
+            }
+            Use::Stamp => lru::note(entry, clock),
+        }
+    }
 }
 
 /// Empty books of that policy.
 pub(super) fn new(name: PolicyName) -> Box<dyn Policy> {
     match name {
         PolicyName::Lru => Box::new(lru::Lru::new()),
+        PolicyName::S3Fifo => Box::new(s3fifo::S3Fifo::new()),
     }
 }

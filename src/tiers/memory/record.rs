@@ -1,0 +1,283 @@
+//! What one thread tells all others: what it is reading right now, and what it keeps for later.
+//!
+//! ```text
+//!          +----------------+-------+--------+-----------------------------+
+//!  record  | 2 tables       | entry | number | 65 leases                   | --> next record
+//!          +----------------+-------+--------+-----------------------------+
+//!            announcements: the thread        classic results: the thread
+//!            reads these at this moment       may read these later
+//! ```
+//!
+//! Written by its thread alone, read by writers that look for what they may free (see `reclaim` for the protocol). Records
+//! are never freed, since somebody may be looking, but taken over by new threads; there are as many as there ever were
+//! threads at one time.
+#![allow(unsafe_code)]
+
+use super::entry::Header;
+use super::{hazard, lease};
+use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::alloc::{alloc_zeroed, Layout};
+use std::ptr::null_mut;
+
+#[repr(C, align(128))]
+pub(super) struct Record {
+    /// The index that the thread is looking into, and the one that this is replacing.
+    pub(super) tables: [AtomicPtr<u8>; 2],
+    /// The entry that the thread works with.
+    pub(super) entry: AtomicPtr<Header>,
+    /// Different from that of every other record.
+    number: AtomicUsize,
+    in_use: AtomicBool,
+    /// The lease that is written next; the owner's business.
+    pub(super) next_lease: AtomicUsize,
+    next: AtomicPtr<Record>,
+    pub(super) leases: [AtomicPtr<Header>; lease::SLOTS],
+}
+
+struct Records {
+    /// The newest of them.
+    first: AtomicPtr<Record>,
+    /// How many were made.
+    count: AtomicUsize,
+}
+
+impl Records {
+    const fn none() -> Self {
+        Self { first: AtomicPtr::new(null_mut()), count: AtomicUsize::new(0) }
+    }
+}
+
+/// All records.
+#[cfg(not(shuttle))]
+static RECORDS: Records = Records::none();
+
+// Each run of a model begins without records.
+#[cfg(shuttle)]
+shuttle::lazy_static! {
+    static ref RECORDS: Records = Records::none();
+}
+
+#[cfg(shuttle)]
+impl Drop for Records {
+    fn drop(&mut self) {
+        let mut record = *self.first.get_mut();
+        // SAFETY: no thread of the run is left; `add` has made each record with this layout.
+        while let Some(next) = unsafe { record.as_mut() }.map(|record| *record.next.get_mut()) {
+            // SAFETY: as above.
+            unsafe { std::alloc::dealloc(record.cast(), Layout::new::<Record>()) };
+            record = next;
+        }
+    }
+}
+
+impl Record {
+    /// The calling thread's record. `None` when there is no memory for one.
+    #[inline(always)]
+    pub(super) fn mine() -> Option<&'static Self> {
+        match mine::get() {
+            Some(record) => Some(record),
+            None => adopt(),
+        }
+    }
+
+    /// The calling thread's record if it has one.
+    pub(super) fn existing() -> Option<&'static Self> {
+        mine::get()
+    }
+
+    /// Small, and no other living thread's.
+    #[inline(always)]
+    pub(super) fn number(&self) -> usize {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn clear_leases(&self) {
+        for lease in &self.leases {
+            hazard::withdraw(lease);
+        }
+    }
+
+    fn clear_announcements(&self) {
+        for table in &self.tables {
+            hazard::withdraw(table);
+        }
+        hazard::withdraw(&self.entry);
+    }
+}
+
+/// Collects into `held`, in order, the address of everything that any thread announces or leases; says how many slots were
+/// looked at. `None` when there is no memory for the list.
+pub(super) fn snapshot(held: &mut Vec<usize>) -> Option<usize> {
+    held.clear();
+    let mut looked = 0;
+    for record in records() {
+        let entries = record.leases.iter().chain([&record.entry]).map(hazard::announced);
+        let tables = record.tables.iter().map(hazard::announced);
+        for address in entries.chain(tables).filter(|address| *address != 0) {
+            held.try_reserve(1).ok()?;
+            held.push(address);
+        }
+        looked += lease::SLOTS + 3;
+    }
+    held.sort_unstable();
+    Some(looked)
+}
+
+/// Whether no other thread has a record, so that nobody else can be reading.
+///
+/// Called after something was taken away. A thread that adopts a record later than this looks passes a fence after that,
+/// so it sees what was taken away.
+pub(super) fn am_alone() -> bool {
+    fence(Ordering::SeqCst);
+    let mine = mine::get().map_or(null_mut(), |record| std::ptr::from_ref(record).cast_mut());
+    records().all(|record| std::ptr::eq(record, mine) || !record.in_use.load(Ordering::SeqCst))
+}
+
+/// In a forked child: threads that did not come along read nothing any more, and their records are free.
+pub(super) fn forget_other_threads() {
+    let mine = mine::get().map_or(null_mut(), |record| std::ptr::from_ref(record).cast_mut());
+    for record in records().filter(|record| !std::ptr::eq(*record, mine)) {
+        record.clear_leases();
+        record.clear_announcements();
+        record.in_use.store(false, Ordering::Release);
+    }
+}
+
+fn records() -> impl Iterator<Item = &'static Record> {
+    // SAFETY: a record is never freed, and is initialised before it is published.
+    let at = |record: *mut Record| unsafe { record.as_ref() };
+    std::iter::successors(at(RECORDS.first.load(Ordering::Acquire)), move |record| {
+        at(record.next.load(Ordering::Acquire))
+    })
+}
+
+/// Finds or makes a record for this thread, and sees to it that the thread gives it up when it ends.
+#[cold]
+fn adopt() -> Option<&'static Record> {
+    let free =
+        |record: &&Record| record.in_use.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+    let record = match records().find(free) {
+        Some(record) => record,
+        None => add()?,
+    };
+    // See `am_alone`.
+    fence(Ordering::SeqCst);
+    if !mine::set(record) {
+        record.in_use.store(false, Ordering::Release);
+        return None;
+    }
+    Some(record)
+}
+
+fn add() -> Option<&'static Record> {
+    // SAFETY: the layout has a size.
+    let record = unsafe { alloc_zeroed(Layout::new::<Record>()) }.cast::<Record>();
+    // SAFETY: all zeros is a valid record that holds nothing; nobody else knows it yet.
+    let record: &'static Record = unsafe { record.as_ref()? };
+    record.in_use.store(true, Ordering::Relaxed);
+    record.number.store(RECORDS.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    let mut first = RECORDS.first.load(Ordering::Relaxed);
+    loop {
+        record.next.store(first, Ordering::Relaxed);
+        let new = std::ptr::from_ref(record).cast_mut();
+        match RECORDS.first.compare_exchange_weak(first, new, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => return Some(record),
+            Err(changed) => first = changed,
+        }
+    }
+}
+
+/// A thread that had this record has ended.
+fn give_up(record: &Record) {
+    record.clear_leases();
+    record.in_use.store(false, Ordering::Release);
+}
+
+/// Sees to it that ends of threads can be noticed. Called when a cache is made, which a fork waits for.
+pub(super) fn prepare() {
+    mine::prepare();
+}
+
+#[cfg(not(shuttle))]
+mod mine {
+    //! The calling thread's record, and the end of the thread.
+    //!
+    //! A pthread key rather than a thread-local destructor: the key's destructor runs again when a destructor of the host
+    //! that comes later makes a look-up and so adopts a record once more.
+
+    use super::Record;
+    use std::cell::Cell;
+    use std::sync::OnceLock;
+
+    thread_local! {
+        /// No destructor, so that it can be used while a thread ends.
+        static MINE: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    }
+
+    #[inline(always)]
+    pub(super) fn get() -> Option<&'static Record> {
+        MINE.get()
+    }
+
+    /// False when the end of the thread could not be noticed.
+    pub(super) fn set(record: &'static Record) -> bool {
+        // SAFETY: the key was created and is never deleted.
+        let set = |key| unsafe { libc::pthread_setspecific(key, std::ptr::from_ref(record).cast()) } == 0;
+        let is_set = prepare().is_some_and(set);
+        if is_set {
+            MINE.set(Some(record));
+        }
+        is_set
+    }
+
+    pub(super) fn prepare() -> Option<libc::pthread_key_t> {
+        static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+        *KEY.get_or_init(|| {
+            let mut key = 0;
+            // SAFETY: `key` may be written; the destructor stays loaded, since the library is linked with -z nodelete.
+            let failed = unsafe { libc::pthread_key_create(&mut key, Some(end_of_thread)) };
+            (failed == 0).then_some(key)
+        })
+    }
+
+    extern "C" fn end_of_thread(record: *mut libc::c_void) {
+        // SAFETY: the key's value is only ever set to a record, and records are never freed.
+        if let Some(record) = unsafe { record.cast::<Record>().as_ref() } {
+            MINE.set(None);
+            super::give_up(record);
+        }
+    }
+}
+
+#[cfg(shuttle)]
+mod mine {
+    //! The same for the threads of a model, which share one thread of the system.
+
+    use super::Record;
+    use std::cell::Cell;
+
+    struct Mine(Cell<Option<&'static Record>>);
+
+    shuttle::thread_local! {
+        static MINE: Mine = Mine(Cell::new(None));
+    }
+
+    impl Drop for Mine {
+        fn drop(&mut self) {
+            if let Some(record) = self.0.take() {
+                super::give_up(record);
+            }
+        }
+    }
+
+    pub(super) fn get() -> Option<&'static Record> {
+        MINE.with(|mine| mine.0.get())
+    }
+
+    pub(super) fn set(record: &'static Record) -> bool {
+        MINE.with(|mine| mine.0.set(Some(record)));
+        true
+    }
+
+    pub(super) fn prepare() {}
+}

@@ -1,0 +1,180 @@
+//! How a reader that announces and a writer that frees meet, under every order that the memory model allows: what
+//! `tests/races.rs`, whose threads take turns, cannot show. Built with `--cfg shuttle` only; `tools/model` does that.
+//!
+//! `barrier` and `hazard` are the engine's own files, on loom's atomics; both halves of the barrier are fences here, as they
+//! are where the kernel offers nothing better. What stands around them in the engine is said beside each step.
+#![cfg(shuttle)]
+#![allow(unsafe_code)]
+
+mod sync {
+    pub(crate) mod atomic {
+        // What `barrier` keeps for the whole process never changes in a model.
+        pub(crate) use loom::sync::atomic::{fence, AtomicPtr};
+        pub(crate) use std::sync::atomic::{compiler_fence, AtomicU64, AtomicU8, Ordering};
+    }
+}
+
+#[path = "../src/tiers/memory/barrier.rs"]
+#[allow(dead_code)]
+mod barrier;
+#[path = "../src/tiers/memory/hazard.rs"]
+mod hazard;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{fence, AtomicBool, AtomicPtr, Ordering};
+use loom::thread;
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+/// An entry, or a table: loom fails when one thread reads while another one writes.
+#[derive(Default)]
+struct Block {
+    freed: UnsafeCell<bool>,
+}
+
+impl Block {
+    fn read(&self) {
+        self.freed.with(|freed| {
+            // SAFETY: loom has checked that nobody writes it.
+            let freed = unsafe { *freed };
+            assert!(!freed, "read after it was freed");
+        });
+    }
+
+    fn free(&self) {
+        self.freed.with_mut(|freed| {
+            // SAFETY: loom has checked that nobody else reads or writes it.
+            unsafe { *freed = true };
+        });
+    }
+}
+
+/// A slot of the index that names one block or another, a reader's record, and the blocks.
+struct Scene {
+    place: AtomicPtr<Block>,
+    announcement: AtomicPtr<Block>,
+    in_use: AtomicBool,
+    blocks: [Block; 2],
+}
+
+// SAFETY: what is not an atomic in it is a block's cell, and finding out who uses that beside whom is what loom does.
+unsafe impl Sync for Scene {}
+
+impl Scene {
+    fn new() -> Arc<Self> {
+        let scene = Arc::new(Self {
+            place: AtomicPtr::new(null_mut()),
+            announcement: AtomicPtr::new(null_mut()),
+            in_use: AtomicBool::new(false),
+            blocks: Default::default(),
+        });
+        scene.put(0);
+        scene
+    }
+
+    fn block(&self, number: usize) -> *mut Block {
+        std::ptr::from_ref(&self.blocks[number]).cast_mut()
+    }
+
+    /// `Index::replace`.
+    fn put(&self, number: usize) {
+        self.place.store(self.block(number), Ordering::Release);
+    }
+
+    /// `Bucket::take`.
+    fn take_out(&self) {
+        self.place.store(null_mut(), Ordering::Release);
+    }
+
+    /// `Bucket::try_slot`, and the end of the look-up (`Reader::drop`).
+    fn look_up(&self) {
+        let block = self.place.load(Ordering::Acquire);
+        if block.is_null() {
+            return;
+        }
+        if hazard::announce(&self.announcement, block, || self.place.load(Ordering::Acquire)) == block {
+            let found = self.blocks.iter().find(|known| std::ptr::eq(*known, block));
+            found.expect("one of the blocks").read();
+        }
+        hazard::withdraw(&self.announcement);
+    }
+
+    /// `Retired::collect`.
+    fn collect(&self, number: usize) {
+        if barrier::heavy() {
+            self.collect_announced(number);
+        }
+    }
+
+    /// `record::snapshot`, and what follows.
+    fn collect_announced(&self, number: usize) {
+        if hazard::announced(&self.announcement) != self.block(number).addr() {
+            self.blocks[number].free();
+        }
+    }
+
+    /// `record::am_alone`.
+    fn am_alone(&self) -> bool {
+        fence(Ordering::SeqCst);
+        !self.in_use.load(Ordering::SeqCst)
+    }
+
+    /// `record::adopt`.
+    fn adopt(&self) {
+        self.in_use.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed).unwrap();
+        fence(Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_a_reader_is_in_is_not_freed() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let here = scene.clone();
+        let reader = thread::spawn(move || {
+            here.look_up();
+            here.look_up();
+        });
+        scene.put(1);
+        scene.collect(0);
+        scene.take_out();
+        scene.collect(1);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_that_is_alone_frees_nothing_that_a_new_thread_finds() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let here = scene.clone();
+        let reader = thread::spawn(move || {
+            here.adopt();
+            here.look_up();
+        });
+        scene.take_out();
+        if scene.am_alone() {
+            scene.collect_announced(0);
+        } else {
+            scene.collect(0);
+        }
+        reader.join().unwrap();
+    });
+}
+
+/// What the models above would miss if loom did not know of weak orders.
+#[test]
+#[should_panic(expected = "both see nothing")]
+fn without_fences_two_threads_may_each_miss_what_the_other_has_written() {
+    loom::model(|| {
+        let [a, b] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let (theirs, ours) = (a.clone(), b.clone());
+        let other = thread::spawn(move || {
+            theirs.store(true, Ordering::Release);
+            ours.load(Ordering::Acquire)
+        });
+        b.store(true, Ordering::Release);
+        let seen = a.load(Ordering::Acquire);
+        assert!(other.join().unwrap() || seen, "both see nothing");
+    });
+}

@@ -1,0 +1,797 @@
+//! Models: the engine itself, on tiny caches, two or three threads, and a scheduler that decides at every atomic access and
+//! every lock which of them goes on. One test for each race that matters, thousands of schedules each, the same every time.
+//!
+//! Built with `--cfg shuttle` only; `tools/model` does that. Then freed memory is filled with a pattern and kept, and whoever
+//! meets the pattern fails; leases are short, batches small, and retired entries are freed as soon as anything is retired.
+//!
+//! A look-up in a model is checked against the history of its key, which has one writer: what is seen is something that was
+//! stored, whole, and nothing older than what was seen before.
+//!
+//! What fails prints its schedule. `CATZILLA_MODEL_REPLAY=<that>` runs it again, with the name of the test and the variant
+//! that was printed; `CATZILLA_MODEL_SCHEDULES` says how many schedules each scheduler tries for each variant.
+#![cfg(shuttle)]
+#![allow(unsafe_code)]
+// What a failing test says of itself.
+#![allow(clippy::print_stdout)]
+
+use catzilla_cache::ffi::cache::{catzilla_cache_t, into_handle};
+use catzilla_cache::ffi::classic::{catzilla_cache_destroy, catzilla_cache_get};
+use catzilla_cache::ffi::info::catzilla_last_error_code;
+use catzilla_cache::{
+    Cache, Clock, Get, ManualTime, Options, Purge, Put, Read, Remove, Ttl, Value, CLASSIC_RESULT_LIFETIME,
+};
+use shuttle::scheduler::{
+    PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
+};
+use shuttle::thread::{spawn, yield_now, JoinHandle};
+use shuttle::{Config, Runner};
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many schedules of each scheduler, for each variant. Arbitrary: so that all of it takes some ten seconds.
+const SCHEDULES: usize = 400;
+
+/// Arbitrary, but the same every time.
+const SEED: u64 = 0x0C47_211A;
+
+/// Runs `model` under many schedules: those of a scheduler that chooses anew at each step, and those that have few changes
+/// but at any place (Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", 2010).
+fn explore(variant: &str, model: impl Fn() + Send + Sync + 'static) {
+    explore_more(1, variant, model);
+}
+
+/// As above, so many times as many schedules: for what needs changes at four places or more.
+fn explore_more(times: usize, variant: &str, model: impl Fn() + Send + Sync + 'static) {
+    let model = Arc::new(model);
+    let run = |scheduler: Box<dyn Scheduler + Send>| {
+        let model = model.clone();
+        Runner::new(scheduler, config()).run(move || {
+            model();
+            assert_eq!(catzilla_last_error_code(), 0, "a call has failed");
+        });
+    };
+    let setting = |name: &str| std::env::var(name).ok();
+    if setting("CATZILLA_MODEL_VARIANT").is_some_and(|wanted| wanted != variant) {
+        return;
+    }
+    if let Some(schedule) = setting("CATZILLA_MODEL_REPLAY") {
+        let schedule: String = schedule.split_whitespace().collect();
+        return run(Box::new(ReplayScheduler::new_from_encoded(&schedule)));
+    }
+    let schedules = setting("CATZILLA_MODEL_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap()) * times;
+    println!("variant: {variant}");
+    run(Box::new(RandomScheduler::new_from_seed(SEED, schedules)));
+    for depth in 2..=4 {
+        run(Box::new(PctScheduler::new_from_seed(SEED + depth as u64, depth, schedules)));
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    // LZ4 has tables on the stack.
+    config.stack_size = 1 << 18;
+    // That statics are dropped at the end of a run is what we want.
+    config.silence_warnings = true;
+    config
+}
+
+/// The number of a key, the version, a filling, and a checksum of them.
+fn value(key: u8, version: u8) -> Vec<u8> {
+    let mut value = vec![key, version];
+    value.extend((0..70 + 8 * (version % 3)).map(|_| key ^ version));
+    value.push(sum(&value));
+    value
+}
+
+fn sum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0x35, |sum, byte| sum.rotate_left(1) ^ byte)
+}
+
+/// The version of a value, which has to be whole, and `key`'s.
+#[track_caller]
+fn version(bytes: &[u8], key: u8) -> u8 {
+    let (check, body) = bytes.split_last().expect("a value that was never stored");
+    assert_eq!(*check, sum(body), "a torn value, or freed memory: {bytes:?}");
+    assert_eq!(body[0], key, "another key's value");
+    body[1]
+}
+
+/// Keys of different lengths.
+fn name(key: u8) -> Vec<u8> {
+    [b"key-".as_slice(), &[b'a' + key], &vec![b'-'; usize::from(key) % 3 * 6]].concat()
+}
+
+/// How a look-up is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Copy,
+    Acquire,
+    Classic,
+}
+
+const WAYS: [Way; 3] = [Way::Copy, Way::Acquire, Way::Classic];
+const POLICIES: [&str; 2] = ["lru", "s3fifo"];
+
+/// What a look-up has found, which has to stay as it was.
+enum Found {
+    Copy(Vec<u8>),
+    Value(Value),
+    Classic { data: *const u8, len: usize },
+}
+
+impl Found {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Found::Copy(bytes) => bytes,
+            Found::Value(value) => value,
+            // SAFETY: the models look at it within its lifetime only, which is what is being checked.
+            Found::Classic { data, len } => unsafe { std::slice::from_raw_parts(*data, *len) },
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Model {
+    cache: Arc<Cache>,
+    handle: Handle,
+    time: ManualTime,
+}
+
+#[derive(Clone, Copy)]
+struct Handle(*mut catzilla_cache_t);
+
+// SAFETY: a handle may be used by any thread.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+const LIFETIME: Duration = Duration::from_secs(10);
+
+impl Model {
+    fn open(set: &[(&str, &str)]) -> Self {
+        let mut options = Options::new();
+        let always = [
+            ("memory.jemalloc", "off"),
+            ("memory.sweep_interval", "off"),
+            ("memory.compression", "off"),
+            ("memory.compression_threshold", "64"),
+        ];
+        for (name, text) in always.iter().chain(set) {
+            options.set(name, text).unwrap();
+        }
+        let (clock, time) = Clock::manual();
+        let cache = Cache::with_clock(&options, clock).unwrap();
+        Self { handle: Handle(into_handle(cache.clone())), cache, time }
+    }
+
+    fn put(&self, key: u8, version: u8) {
+        self.cache.put(&name(key), &value(key, version), Ttl::Forever).unwrap();
+    }
+
+    fn put_for(&self, key: u8, version: u8, lifetime: Duration) {
+        self.cache.put(&name(key), &value(key, version), Ttl::For(lifetime)).unwrap();
+    }
+
+    fn remove(&self, key: u8) -> bool {
+        self.cache.remove(&name(key))
+    }
+
+    fn set_capacity(&self, capacity: &str) {
+        self.cache.set_option("memory.capacity", capacity).unwrap();
+    }
+
+    fn get(&self, way: Way, key: u8) -> Option<Found> {
+        match way {
+            Way::Copy => {
+                let mut buffer = [0; 128];
+                match self.cache.read(&name(key), &mut buffer).unwrap()? {
+                    Read::Copied(len) => Some(Found::Copy(buffer[..len].to_vec())),
+                    Read::Truncated(len) => panic!("a value of {len} bytes was never stored"),
+                }
+            }
+            Way::Acquire => self.cache.acquire(&name(key)).unwrap().map(Found::Value),
+            Way::Classic => {
+                let name = CString::new(name(key)).unwrap();
+                // SAFETY: a live handle and a text.
+                let result = unsafe { catzilla_cache_get(self.handle.0, name.as_ptr()) };
+                result.found.then(|| Found::Classic { data: result.data.cast(), len: result.size })
+            }
+        }
+    }
+
+    /// The version that is stored, if one is.
+    fn version(&self, key: u8) -> Option<u8> {
+        self.get(Way::Copy, key).map(|found| version(found.bytes(), key))
+    }
+
+    /// Looks these keys up one after the other, and everything that was found again and again, as long as it may be looked
+    /// at. Says which versions there were.
+    fn look(&self, way: Way, keys: &[u8]) -> Vec<Option<u8>> {
+        let mut held: VecDeque<(u8, Option<(Found, u8)>)> = VecDeque::new();
+        let mut seen = Vec::new();
+        let check = |held: &VecDeque<(u8, Option<(Found, u8)>)>| {
+            for (key, found) in held {
+                if let Some((found, before)) = found {
+                    assert_eq!(version(found.bytes(), *key), *before, "a result has changed");
+                }
+            }
+        };
+        for key in keys {
+            let found = self.get(way, *key).map(|found| {
+                let version = version(found.bytes(), *key);
+                (found, version)
+            });
+            seen.push(found.as_ref().map(|(_, version)| *version));
+            held.push_back((*key, found));
+            if way == Way::Classic && held.len() > CLASSIC_RESULT_LIFETIME + 1 {
+                held.pop_front();
+            }
+            check(&held);
+        }
+        // Once more after the others have gone on.
+        yield_now();
+        check(&held);
+        seen
+    }
+
+    /// When all threads have ended: the books balance to the byte, and nothing is held back.
+    fn end(self) {
+        self.cache.purge(Purge::All);
+        let memory = self.cache.statistics().memory;
+        assert_eq!((memory.entries, memory.bytes, memory.index_bytes, memory.lent_bytes), (0, 0, 0, 0));
+        // SAFETY: nobody uses the handle any more.
+        unsafe { catzilla_cache_destroy(self.handle.0) };
+    }
+}
+
+/// Whether these states of a key, seen one after the other, can be moments of `history`.
+#[track_caller]
+fn assert_history(seen: &[Option<u8>], history: &[Option<u8>]) {
+    let mut at = 0;
+    for state in seen {
+        let ahead = history[at..].iter().position(|known| known == state);
+        at += ahead.unwrap_or_else(|| panic!("{seen:?} was seen of a key whose history is {history:?}"));
+    }
+}
+
+fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
+/// The key that a reader looks up, and how often.
+const KEY: u8 = 0;
+const LOOKS: [u8; 3] = [KEY; 3];
+
+/// A race of look-ups of [`KEY`], made in each way and under each policy, with what `writer` does to a cache that holds that
+/// key in version 0. `history`: all that is stored under it one after the other.
+fn race(set: &'static [(&str, &str)], history: &'static [Option<u8>], writer: fn(&Model)) {
+    for policy in POLICIES {
+        for way in WAYS {
+            explore(&format!("{way:?} {policy} {set:?}"), move || {
+                let set: Vec<_> = set.iter().copied().chain([("memory.policy", policy)]).collect();
+                let model = Model::open(&set);
+                model.put(KEY, 0);
+                let (here, there) = (model.clone(), model.clone());
+                let writer = spawn(move || writer(&there));
+                let reader = spawn(move || here.look(way, &LOOKS));
+                assert_history(&reader.join().unwrap(), history);
+                writer.join().unwrap();
+                let last = *history.last().unwrap();
+                assert_eq!(model.version(KEY), last, "what was done last does not hold");
+                model.end();
+            });
+        }
+    }
+}
+
+#[test]
+fn get_beside_overwrite() {
+    race(&[("memory.capacity", "2")], &[Some(0), Some(1), Some(2)], |model| {
+        model.put(KEY, 1);
+        model.put(KEY, 2);
+    });
+}
+
+#[test]
+fn get_beside_delete() {
+    race(&[("memory.capacity", "2")], &[Some(0), None, Some(1), None], |model| {
+        assert!(model.remove(KEY));
+        assert_eq!(model.version(KEY), None);
+        model.put(KEY, 1);
+        assert!(model.remove(KEY));
+        assert!(!model.remove(KEY));
+    });
+}
+
+/// Also while the put that has stored it is not done.
+#[test]
+fn a_value_that_was_seen_is_found_again() {
+    for way in WAYS {
+        explore_more(12, &format!("{way:?}"), move || {
+            let model = Model::open(&[("memory.capacity", "2")]);
+            model.put(KEY, 0);
+            let (here, there) = (model.clone(), model.clone());
+            let reader = spawn(move || here.look(way, &LOOKS));
+            let writer = spawn(move || {
+                assert!(there.remove(KEY));
+                there.put(KEY, 1);
+            });
+            assert_history(&reader.join().unwrap(), &[Some(0), None, Some(1)]);
+            writer.join().unwrap();
+            model.end();
+        });
+    }
+}
+
+#[test]
+fn get_beside_evict() {
+    race(&[("memory.capacity", "1")], &[Some(0), None, Some(1), None], |model| {
+        model.put(1, 0);
+        model.put(KEY, 1);
+        model.put(2, 0);
+        assert_eq!(model.cache.statistics().memory.entries, 1);
+    });
+}
+
+#[test]
+fn get_beside_expire() {
+    race(&[("memory.capacity", "2")], &[Some(0), Some(1), None, Some(2), None], |model| {
+        model.put_for(KEY, 1, LIFETIME);
+        model.time.advance(2 * LIFETIME);
+        model.put_for(KEY, 2, LIFETIME);
+        model.time.advance(2 * LIFETIME);
+        // Frees it on the way, unless the look-ups have.
+        model.put(1, 0);
+    });
+}
+
+#[test]
+fn get_that_puts_off_the_end_beside_expire_and_overwrite() {
+    const SLIDING: &[(&str, &str)] = &[("memory.capacity", "2"), ("memory.sliding", "on")];
+    race(SLIDING, &[Some(0), Some(1), None, Some(2)], |model| {
+        model.put_for(KEY, 1, LIFETIME);
+        model.time.advance(LIFETIME / 2);
+        model.put(1, 0);
+        model.time.advance(3 * LIFETIME);
+        model.put(KEY, 2);
+    });
+}
+
+#[test]
+fn get_beside_clear() {
+    race(&[("memory.capacity", "3")], &[Some(0), None, Some(1), None], |model| {
+        model.put(1, 0);
+        assert_eq!(model.cache.purge(Purge::All), 2);
+        model.put(KEY, 1);
+        assert_eq!(model.cache.purge(Purge::All), 1);
+    });
+}
+
+#[test]
+fn get_beside_a_purge_of_a_prefix() {
+    race(&[("memory.capacity", "3")], &[Some(0), None, Some(1)], |model| {
+        assert_eq!(model.cache.purge(Purge::Prefix(b"key-a")), 1);
+        model.put(KEY, 1);
+        assert_eq!(model.cache.purge(Purge::Prefix(b"other")), 0);
+    });
+}
+
+#[test]
+fn get_beside_resize() {
+    race(&[("memory.capacity", "3")], &[Some(0), None, Some(1)], |model| {
+        model.put(1, 0);
+        model.put(2, 0);
+        model.remove(KEY);
+        model.set_capacity("1");
+        assert!(model.cache.statistics().memory.entries <= 1);
+        model.put(KEY, 1);
+        model.set_capacity("5");
+    });
+}
+
+/// Compressed values are decompressed while their entry goes.
+#[test]
+fn get_of_a_compressed_value_beside_overwrite_and_delete() {
+    const COMPRESSING: &[(&str, &str)] = &[("memory.capacity", "2"), ("memory.compression", "on")];
+    race(COMPRESSING, &[Some(0), Some(1), None, Some(2)], |model| {
+        assert_eq!(model.cache.statistics().memory.compressed_puts, 1);
+        model.put(KEY, 1);
+        assert!(model.remove(KEY));
+        model.put(KEY, 2);
+    });
+}
+
+/// The keys of an index of two buckets that the next put makes larger.
+const FULL: u8 = 13;
+/// Those that are put then; the move takes one write for each of the old buckets.
+const GROWTH: std::ops::Range<u8> = FULL..FULL + 3;
+const GROWING: &[(&str, &str)] = &[("memory.shards", "1")];
+
+fn full(set: &[(&str, &str)]) -> Model {
+    let model = Model::open(set);
+    (0..FULL).for_each(|key| model.put(key, 0));
+    model
+}
+
+/// Each key stays where it can be found while the index grows beside look-ups, which help.
+#[test]
+fn get_beside_growth() {
+    for way in WAYS {
+        for keys in [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 0, 12, 0]] {
+            explore(&format!("{way:?} {keys:?}"), move || {
+                let model = full(GROWING);
+                let (here, there) = (model.clone(), model.clone());
+                let reader = spawn(move || here.look(way, &keys));
+                let writer = spawn(move || GROWTH.for_each(|key| there.put(key, 0)));
+                assert_eq!(reader.join().unwrap(), [Some(0); 4], "a key was not found that was there all the while");
+                writer.join().unwrap();
+                for key in 0..GROWTH.end {
+                    assert_eq!(model.version(key), Some(0));
+                }
+                model.end();
+            });
+        }
+    }
+}
+
+/// As above, with keys that change and go at the same time.
+#[test]
+fn get_beside_growth_and_overwrite_and_delete() {
+    for way in WAYS {
+        for key in [0, 5, 7, 12] {
+            explore(&format!("{way:?} {key}"), move || {
+                let model = full(GROWING);
+                let (here, there) = (model.clone(), model.clone());
+                let reader = spawn(move || here.look(way, &[key; 3]));
+                let writer = spawn(move || {
+                    there.put(FULL, 0);
+                    there.put(key, 1);
+                    there.put(FULL + 1, 0);
+                    assert!(there.remove(key));
+                    there.put(key, 2);
+                });
+                assert_history(&reader.join().unwrap(), &[Some(0), Some(1), None, Some(2)]);
+                writer.join().unwrap();
+                assert_eq!(model.version(key), Some(2));
+                model.end();
+            });
+        }
+    }
+}
+
+/// Look-ups move what writers have left of a growth, and put the old table away.
+#[test]
+fn two_readers_help_a_growth_beside_a_writer() {
+    explore("", || {
+        let model = full(GROWING);
+        model.put(FULL, 0);
+        let (a, b, there) = (model.clone(), model.clone(), model.clone());
+        let readers = [spawn(move || a.look(Way::Copy, &[0, 7])), spawn(move || b.look(Way::Classic, &[12, 1]))];
+        let writer = spawn(move || there.put(FULL + 1, 0));
+        for seen in join(readers) {
+            assert_eq!(seen, [Some(0); 2], "a key was not found that was there all the while");
+        }
+        writer.join().unwrap();
+        model.end();
+    });
+}
+
+/// An index that grows is cleared under readers that are in both of its tables.
+#[test]
+fn get_beside_clear_in_the_middle_of_growth() {
+    for way in WAYS {
+        explore(&format!("{way:?}"), move || {
+            let model = full(GROWING);
+            let (here, there) = (model.clone(), model.clone());
+            let reader = spawn(move || here.look(way, &[12, 12]));
+            let writer = spawn(move || {
+                there.put(FULL, 0);
+                assert_eq!(there.cache.purge(Purge::All), u64::from(FULL) + 1);
+                there.put(12, 1);
+            });
+            assert_history(&reader.join().unwrap(), &[Some(0), None, Some(1)]);
+            writer.join().unwrap();
+            model.end();
+        });
+    }
+}
+
+/// A capacity is lowered so far that the index shrinks.
+#[test]
+fn get_beside_an_index_that_shrinks() {
+    for way in WAYS {
+        explore(&format!("{way:?}"), move || {
+            let model = full(GROWING);
+            GROWTH.for_each(|key| model.put(key, 0));
+            let (here, there) = (model.clone(), model.clone());
+            // LRU: the newest stay.
+            let last = GROWTH.end - 1;
+            let reader = spawn(move || here.look(way, &[last, last, 0]));
+            let writer = spawn(move || there.set_capacity("3"));
+            assert_eq!(reader.join().unwrap()[..2], [Some(0); 2]);
+            writer.join().unwrap();
+            assert_eq!(model.cache.statistics().memory.entries, 3);
+            model.end();
+        });
+    }
+}
+
+/// A cache of two shards becomes one of one shard, and of two again, while all of its keys are looked up.
+#[test]
+fn get_beside_the_spread_between_shards() {
+    for policy in POLICIES {
+        for way in WAYS {
+            explore(&format!("{way:?} {policy}"), move || {
+                let model = Model::open(&[("memory.capacity", "4100"), ("memory.policy", policy)]);
+                (0..4).for_each(|key| model.put(key, 0));
+                let (here, there) = (model.clone(), model.clone());
+                let reader = spawn(move || here.look(way, &[0, 1, 2, 3]));
+                let writer = spawn(move || {
+                    there.set_capacity("4000");
+                    there.set_capacity("4100");
+                });
+                assert_eq!(reader.join().unwrap(), [Some(0); 4], "a key was not found that was there all the while");
+                writer.join().unwrap();
+                model.end();
+            });
+        }
+    }
+}
+
+/// What makes a schedule that has failed worth keeping, and the seeds worth anything.
+#[test]
+fn the_same_choices_are_the_same_run() {
+    let model = || {
+        let model = full(GROWING);
+        let (here, there) = (model.clone(), model.clone());
+        let reader = spawn(move || here.look(Way::Acquire, &[0, 5, 12]));
+        let writer = spawn(move || {
+            there.put(FULL, 0);
+            there.cache.purge(Purge::Prefix(b"key-a"));
+            there.put(0, 1);
+        });
+        reader.join().unwrap();
+        writer.join().unwrap();
+        model.end();
+    };
+    let scheduler = RandomScheduler::new_from_seed(SEED, SCHEDULES);
+    Runner::new(UncontrolledNondeterminismCheckScheduler::new(scheduler), config()).run(model);
+}
+
+#[test]
+fn put_and_delete_beside_the_spread_between_shards() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "4100")]);
+        (0..3).for_each(|key| model.put(key, 0));
+        let (a, b) = (model.clone(), model.clone());
+        let writer = spawn(move || {
+            for key in 0..3 {
+                a.put(key, 1);
+                assert_eq!(a.version(key), Some(1));
+            }
+            assert!(a.remove(0));
+            assert_eq!(a.version(0), None);
+        });
+        let spread = spawn(move || {
+            b.set_capacity("4000");
+            b.set_capacity("4100");
+        });
+        join([writer, spread]);
+        assert_eq!((0..3).map(|key| model.version(key)).collect::<Vec<_>>(), [None, Some(1), Some(1)]);
+        assert_eq!(model.cache.statistics().memory.entries, 2);
+        model.end();
+    });
+}
+
+/// There are never more entries than the capacity when both a lowered one and the puts beside it are done.
+#[test]
+fn put_beside_resize() {
+    for shards in ["1", "2"] {
+        explore(shards, move || {
+            let model = Model::open(&[("memory.capacity", "4"), ("memory.shards", shards)]);
+            let there = model.clone();
+            let writer = spawn(move || (0..4).for_each(|key| there.put(key, 0)));
+            model.set_capacity("2");
+            writer.join().unwrap();
+            assert!(model.cache.statistics().memory.entries <= 2);
+            model.end();
+        });
+    }
+}
+
+/// Each thread stores its keys into shards that have room for one entry altogether.
+#[test]
+fn two_writers_in_two_full_shards() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "1"), ("memory.shards", "2")]);
+        let writers = [0, 1].map(|writer| {
+            let model = model.clone();
+            spawn(move || {
+                for key in [writer, 2 + writer, writer] {
+                    model.put(key, 0);
+                }
+            })
+        });
+        join(writers);
+        assert_eq!(model.cache.statistics().memory.entries, 1);
+        model.end();
+    });
+}
+
+/// Values are taken and given back by two threads while the entry goes: the last one frees it, whoever that is.
+#[test]
+fn acquire_and_release_beside_evict() {
+    for policy in POLICIES {
+        explore(policy, move || {
+            let model = Model::open(&[("memory.capacity", "1"), ("memory.policy", policy)]);
+            model.put(KEY, 0);
+            let readers = [1, 2].map(|times| {
+                let model = model.clone();
+                spawn(move || {
+                    for _ in 0..times {
+                        let seen = model.look(Way::Acquire, &[KEY]);
+                        assert!(seen == [Some(0)] || seen == [None]);
+                    }
+                })
+            });
+            model.put(1, 0);
+            model.put(2, 0);
+            join(readers);
+            model.end();
+        });
+    }
+}
+
+/// A value is handed to another thread, which drops it after, before or while the cache goes.
+#[test]
+fn a_value_is_dropped_beside_destroy() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "2")]);
+        model.put(KEY, 0);
+        let values = [(); 2].map(|()| model.cache.acquire(&name(KEY)).unwrap().unwrap());
+        let threads = values.map(|value| spawn(move || assert_eq!(version(&value, KEY), 0)));
+        let Model { cache, handle, .. } = model;
+        drop(cache);
+        // SAFETY: nobody uses the handle any more; values outlive it.
+        unsafe { catzilla_cache_destroy(handle.0) };
+        join(threads);
+    });
+}
+
+/// One cache is destroyed, with what was lent of it, while a thread that has used it reads results of another.
+#[test]
+fn get_beside_destroy_of_another_cache() {
+    for way in WAYS {
+        explore(&format!("{way:?}"), move || {
+            let (model, other) = (Model::open(&[("memory.capacity", "1")]), Model::open(&[("memory.capacity", "1")]));
+            model.put(KEY, 0);
+            other.put(KEY, 7);
+            let (here, there) = (model.clone(), other.clone());
+            let reader = spawn(move || {
+                assert_eq!(there.version(KEY), Some(7));
+                there.get(Way::Classic, KEY).expect("the other cache's result, which is not looked at again");
+                drop(there);
+                here.look(way, &LOOKS)
+            });
+            let there = model.clone();
+            let writer = spawn(move || there.put(KEY, 1));
+            // It goes when the reader has done with it, and this has.
+            let Model { cache, handle, .. } = other;
+            while Arc::strong_count(&cache) > 2 {
+                yield_now();
+            }
+            drop(cache);
+            // SAFETY: nobody uses the handle any more.
+            unsafe { catzilla_cache_destroy(handle.0) };
+            assert_history(&reader.join().unwrap(), &[Some(0), Some(1)]);
+            writer.join().unwrap();
+            model.end();
+        });
+    }
+}
+
+/// Threads end with results in their hands, and others take their records over.
+#[test]
+fn threads_that_end_with_results_beside_overwrite() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "2")]);
+        model.put(KEY, 0);
+        let there = model.clone();
+        let writer = spawn(move || (1..4).for_each(|version| there.put(KEY, version)));
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let here = model.clone();
+            seen.extend(spawn(move || here.look(Way::Classic, &[KEY])).join().unwrap());
+        }
+        assert_history(&seen, &[Some(0), Some(1), Some(2), Some(3)]);
+        writer.join().unwrap();
+        // Of the threads that have ended nothing is lent.
+        model.end();
+    });
+}
+
+/// The first look-up of a thread, while a writer believes itself alone.
+#[test]
+fn the_first_look_up_of_two_threads_beside_overwrite() {
+    for way in WAYS {
+        explore(&format!("{way:?}"), move || {
+            let model = Model::open(&[("memory.capacity", "2")]);
+            model.put(KEY, 0);
+            let readers = [(); 2].map(|()| {
+                let here = model.clone();
+                spawn(move || here.look(way, &[KEY]))
+            });
+            model.put(KEY, 1);
+            for seen in join(readers) {
+                assert_history(&seen, &[Some(0), Some(1)]);
+            }
+            model.end();
+        });
+    }
+}
+
+#[test]
+fn sweep_beside_get_and_put_of_the_same_key() {
+    for policy in POLICIES {
+        for way in WAYS {
+            explore(&format!("{way:?} {policy}"), move || {
+                let model = Model::open(&[("memory.capacity", "2"), ("memory.policy", policy)]);
+                model.put_for(KEY, 0, LIFETIME);
+                let (a, b, c) = (model.clone(), model.clone(), model.clone());
+                let reader = spawn(move || a.look(way, &[KEY; 2]));
+                let writer = spawn(move || {
+                    b.put_for(KEY, 1, 3 * LIFETIME);
+                    b.put(1, 0);
+                });
+                let sweeper = spawn(move || {
+                    c.time.advance(2 * LIFETIME);
+                    c.cache.sweep();
+                });
+                assert_history(&reader.join().unwrap(), &[Some(0), None, Some(1)]);
+                join([writer, sweeper]);
+                assert_eq!(model.version(KEY), Some(1), "a sweep has taken what was stored anew");
+                model.end();
+            });
+        }
+    }
+}
+
+#[test]
+fn batches_beside_clear() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "3")]);
+        (0..3).for_each(|key| model.put(key, 0));
+        let (here, there) = (model.clone(), model.clone());
+        let keys: [u8; 3] = [0, 1, 2];
+        let batches = spawn(move || {
+            let names = keys.map(name);
+            for _ in 0..2 {
+                let mut buffers = [[0; 128]; 3];
+                let mut gets: Vec<_> =
+                    names.iter().zip(&mut buffers).map(|(name, buffer)| Get::new(name, buffer)).collect();
+                here.cache.get_many(&mut gets);
+                for (get, key) in gets.iter().zip(keys) {
+                    if let Some(Read::Copied(len)) = get.outcome.as_ref().unwrap() {
+                        version(&get.buffer[..*len], key);
+                    }
+                }
+                let values = keys.map(|key| value(key, 1));
+                let mut puts: Vec<_> =
+                    names.iter().zip(&values).map(|(name, value)| Put::new(name, value, Ttl::Forever)).collect();
+                here.cache.put_many(&mut puts);
+                assert!(puts.iter().all(|put| put.outcome.is_ok()));
+            }
+            let mut removes: Vec<_> = names.iter().map(|name| Remove::new(name)).collect();
+            here.cache.remove_many(&mut removes);
+        });
+        let clear = spawn(move || {
+            there.cache.purge(Purge::All);
+            there.cache.purge(Purge::Prefix(b"key-b"));
+        });
+        join([batches, clear]);
+        assert_eq!(model.cache.statistics().memory.entries, 0);
+        model.end();
+    });
+}
