@@ -1,0 +1,426 @@
+//! The C interface of catzilla-cache: loaded at run time, as a stranger would. Every other file is safe code above this one
+//! but for the processes' own calls in `system`.
+//!
+//! The declarations repeat those of `include/catzilla_cache.h`; that they fit is what the ABI number stands for.
+
+use std::ffi::{c_char, c_int, c_void, CStr, CString};
+use std::mem::{size_of, ManuallyDrop};
+use std::path::Path;
+use std::ptr;
+
+/// The ABI this file was written for.
+const ABI: u32 = 1;
+
+pub type Status = i32;
+pub const OK: Status = 0;
+pub const NOT_FOUND: Status = 1;
+pub const TRUNCATED: Status = 2;
+pub const VALUE_TOO_LARGE: Status = -201;
+
+pub const FOREVER: u64 = u64::MAX;
+
+/// `CATZILLA_CLASSIC_RESULT_LIFETIME`.
+pub const RESULT_LIFETIME: usize = 64;
+
+const PURGE_ALL: i32 = 0;
+const PURGE_PREFIX: i32 = 1;
+
+/// `catzilla_options_t`, `catzilla_cache_t` and `catzilla_value_t`, of which only addresses are known here.
+#[repr(C)]
+struct Opaque {
+    _opaque: [u8; 0],
+}
+
+/// `catzilla_option_info_t`.
+#[repr(C)]
+struct OptionInfo {
+    name: *const c_char,
+    kind: *const c_char,
+    default_value: *const c_char,
+    range: *const c_char,
+    help: *const c_char,
+    live: bool,
+}
+
+/// `catzilla_statistics_t`, as far as this tool looks.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statistics {
+    struct_size: usize,
+    pub hits: u64,
+    pub misses: u64,
+    pub requests: u64,
+    hit_ratio: f64,
+    pub puts: u64,
+    pub removals: u64,
+    memory_hits: u64,
+    memory_misses: u64,
+    pub entries: u64,
+    pub capacity: u64,
+    pub bytes: u64,
+    pub max_bytes: u64,
+    pub index_bytes: u64,
+    pub lent_bytes: u64,
+    active_bytes: u64,
+    pub evictions: u64,
+    pub expirations: u64,
+}
+
+/// `cache_result_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Lent {
+    data: *mut c_void,
+    size: usize,
+    pub found: bool,
+}
+
+impl Lent {
+    /// The bytes of a result that was found.
+    ///
+    /// # Safety
+    ///
+    /// The thread has made at most [`RESULT_LIFETIME`] classic look-ups since, and the cache lives.
+    pub unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: found, and the rest is the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), self.size) }
+    }
+}
+
+/// `catzilla_get_t`, `catzilla_put_t` and `catzilla_remove_t`.
+#[repr(C)]
+struct GetItem {
+    key: *const c_void,
+    key_len: usize,
+    buffer: *mut c_void,
+    capacity: usize,
+    value_len: usize,
+    status: Status,
+}
+
+#[repr(C)]
+struct PutItem {
+    key: *const c_void,
+    key_len: usize,
+    value: *const c_void,
+    value_len: usize,
+    ttl_ms: u64,
+    status: Status,
+}
+
+#[repr(C)]
+struct RemoveItem {
+    key: *const c_void,
+    key_len: usize,
+    status: Status,
+}
+
+macro_rules! functions {
+    ($table:ident: $($name:ident: $type:ty,)*) => {
+        struct $table { $($name: $type,)* }
+
+        impl $table {
+            /// Looks every function up, under its C name without `catzilla_`; the error is the first that is missing.
+            fn of(object: &libloading::Library) -> Result<Self, &'static str> {
+                Ok(Self {
+                    $($name: {
+                        let symbol = concat!("catzilla_", stringify!($name));
+                        // SAFETY: the type is the one the header declares for this name.
+                        *unsafe { object.get::<$type>(symbol) }.map_err(|_| symbol)?
+                    },)*
+                })
+            }
+        }
+    };
+}
+
+functions! { Functions:
+    abi_version: unsafe extern "C" fn() -> u32,
+    version: unsafe extern "C" fn() -> *const c_char,
+    last_error_message: unsafe extern "C" fn() -> *const c_char,
+    option_count: unsafe extern "C" fn() -> usize,
+    option_info: unsafe extern "C" fn(usize) -> *const OptionInfo,
+    options_create: unsafe extern "C" fn() -> *mut Opaque,
+    options_set: unsafe extern "C" fn(*mut Opaque, *const c_char, *const c_char) -> Status,
+    options_destroy: unsafe extern "C" fn(*mut Opaque),
+    cache_open: unsafe extern "C" fn(*const Opaque, *mut *mut Opaque) -> Status,
+    cache_destroy: unsafe extern "C" fn(*mut Opaque),
+    cache_set_option: unsafe extern "C" fn(*mut Opaque, *const c_char, *const c_char) -> Status,
+    cache_put: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *const c_void, usize, u64) -> Status,
+    cache_read: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *mut c_void, usize, *mut usize) -> Status,
+    cache_remove: unsafe extern "C" fn(*mut Opaque, *const c_void, usize) -> Status,
+    cache_contains: unsafe extern "C" fn(*mut Opaque, *const c_void, usize) -> Status,
+    cache_purge: unsafe extern "C" fn(*mut Opaque, i32, *const c_void, usize, *mut u64) -> Status,
+    cache_acquire: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *mut *mut Opaque) -> Status,
+    value_data: unsafe extern "C" fn(*const Opaque) -> *const c_void,
+    value_size: unsafe extern "C" fn(*const Opaque) -> usize,
+    value_release: unsafe extern "C" fn(*mut Opaque),
+    cache_statistics: unsafe extern "C" fn(*mut Opaque, *mut Statistics) -> Status,
+    cache_memory_usage: unsafe extern "C" fn(*mut Opaque) -> usize,
+    cache_get: unsafe extern "C" fn(*mut Opaque, *const c_char) -> Lent,
+    cache_set: unsafe extern "C" fn(*mut Opaque, *const c_char, *const c_void, usize, u32) -> c_int,
+    cache_delete: unsafe extern "C" fn(*mut Opaque, *const c_char) -> c_int,
+    cache_exists: unsafe extern "C" fn(*mut Opaque, *const c_char) -> bool,
+    cache_expire_entries: unsafe extern "C" fn(*mut Opaque) -> usize,
+    release_results: unsafe extern "C" fn(),
+}
+
+// Of a later version: used where they are there.
+functions! { Batches:
+    cache_get_many: unsafe extern "C" fn(*mut Opaque, *mut GetItem, usize) -> Status,
+    cache_put_many: unsafe extern "C" fn(*mut Opaque, *mut PutItem, usize) -> Status,
+    cache_remove_many: unsafe extern "C" fn(*mut Opaque, *mut RemoveItem, usize) -> Status,
+}
+
+/// The loaded library.
+pub struct Library {
+    functions: Functions,
+    batches: Option<Batches>,
+    /// Names and ranges of the table of options.
+    pub options: Vec<(String, String)>,
+    pub version: String,
+    /// Keeps the functions mapped. Never unloaded: the library is linked to stay until the process ends.
+    _object: ManuallyDrop<libloading::Library>,
+}
+
+impl Library {
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        // SAFETY: the user names a build of catzilla-cache, whose initialisers need nothing from us.
+        let object = unsafe { libloading::Library::new(path) }.map_err(|error| format!("{shown}: {error}"))?;
+        let functions = Functions::of(&object).map_err(|name| format!("{shown}: has no function {name}"))?;
+        // SAFETY: takes nothing and returns a number in every ABI there has been.
+        let abi = unsafe { (functions.abi_version)() };
+        if abi != ABI {
+            return Err(format!("{shown}: has ABI {abi}, this program needs {ABI}"));
+        }
+        // SAFETY: the version is a static text; each row of the table is static and so are its texts.
+        let (version, options) = unsafe {
+            let row = |index| (functions.option_info)(index).as_ref().map(|row| (text(row.name), text(row.range)));
+            (text((functions.version)()), (0..(functions.option_count)()).map_while(row).collect())
+        };
+        let batches = Batches::of(&object).ok();
+        Ok(Self { functions, batches, options, version, _object: ManuallyDrop::new(object) })
+    }
+
+    pub fn has_batches(&self) -> bool {
+        self.batches.is_some()
+    }
+
+    /// The allowed values of an option; `None` when the library has no such option.
+    pub fn range(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|row| row.0 == name).map(|row| &*row.1)
+    }
+
+    /// What went wrong in this thread's last failing call.
+    pub fn last_error(&self) -> String {
+        // SAFETY: never NULL, and good until this thread's next failing call.
+        unsafe { text((self.functions.last_error_message)()) }
+    }
+
+    pub fn open(&self, options: &[(String, String)]) -> Result<Cache<'_>, String> {
+        let f = &self.functions;
+        let mut raw = ptr::null_mut();
+        // SAFETY: the options object is used here only and ended; texts end in a zero and outlive the calls.
+        let status = unsafe {
+            let object = (f.options_create)();
+            let mut status = OK;
+            for (name, value) in options {
+                if status == OK {
+                    status = (f.options_set)(object, c_text(name).as_ptr(), c_text(value).as_ptr());
+                }
+            }
+            if status == OK {
+                status = (f.cache_open)(object, &mut raw);
+            }
+            (f.options_destroy)(object);
+            status
+        };
+        match status {
+            OK => Ok(Cache { raw, library: self }),
+            status => Err(format!("status {status}: {}", self.last_error())),
+        }
+    }
+
+    pub fn release_results(&self) {
+        // SAFETY: whoever calls it forgets its results.
+        unsafe { (self.functions.release_results)() }
+    }
+}
+
+/// `catzilla_cache_t`; destroyed on drop.
+pub struct Cache<'l> {
+    raw: *mut Opaque,
+    library: &'l Library,
+}
+
+// SAFETY: the header lets every thread make every call at any time, except destroy: `drop` has the cache alone.
+unsafe impl Send for Cache<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Cache<'_> {}
+
+// SAFETY, for all calls below: the cache lives until drop, slices are read or written within their lengths only, texts end
+// in a zero, and outputs are places that may be written.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<'l> Cache<'l> {
+    pub fn put(&self, key: &[u8], value: &[u8], ttl_ms: u64) -> Status {
+        let (k, v) = (key.as_ptr().cast(), value.as_ptr().cast());
+        unsafe { (self.library.functions.cache_put)(self.raw, k, key.len(), v, value.len(), ttl_ms) }
+    }
+
+    pub fn read(&self, key: &[u8], buffer: &mut [u8]) -> (Status, usize) {
+        let mut len = 0;
+        let (k, b) = (key.as_ptr().cast(), buffer.as_mut_ptr().cast());
+        let read = self.library.functions.cache_read;
+        (unsafe { read(self.raw, k, key.len(), b, buffer.len(), &mut len) }, len)
+    }
+
+    pub fn acquire(&self, key: &[u8]) -> (Status, Option<Held<'l>>) {
+        let mut raw = ptr::null_mut();
+        let acquire = self.library.functions.cache_acquire;
+        let status = unsafe { acquire(self.raw, key.as_ptr().cast(), key.len(), &mut raw) };
+        (status, (!raw.is_null()).then_some(Held { raw, library: self.library }))
+    }
+
+    pub fn remove(&self, key: &[u8]) -> Status {
+        unsafe { (self.library.functions.cache_remove)(self.raw, key.as_ptr().cast(), key.len()) }
+    }
+
+    pub fn contains(&self, key: &[u8]) -> Status {
+        unsafe { (self.library.functions.cache_contains)(self.raw, key.as_ptr().cast(), key.len()) }
+    }
+
+    /// All, or what begins with the prefix.
+    pub fn purge(&self, prefix: Option<&[u8]>) -> (Status, u64) {
+        let mut removed = 0;
+        let what = if prefix.is_some() { PURGE_PREFIX } else { PURGE_ALL };
+        let prefix = prefix.unwrap_or_default();
+        let purge = self.library.functions.cache_purge;
+        (unsafe { purge(self.raw, what, prefix.as_ptr().cast(), prefix.len(), &mut removed) }, removed)
+    }
+
+    pub fn set_option(&self, name: &str, value: &str) -> Status {
+        let (name, value) = (c_text(name), c_text(value));
+        unsafe { (self.library.functions.cache_set_option)(self.raw, name.as_ptr(), value.as_ptr()) }
+    }
+
+    pub fn statistics(&self) -> (Status, Statistics) {
+        let mut statistics = Statistics { struct_size: size_of::<Statistics>(), ..Statistics::default() };
+        (unsafe { (self.library.functions.cache_statistics)(self.raw, &mut statistics) }, statistics)
+    }
+
+    pub fn memory_usage(&self) -> u64 {
+        unsafe { (self.library.functions.cache_memory_usage)(self.raw) as u64 }
+    }
+
+    pub fn get(&self, key: &CStr) -> Lent {
+        unsafe { (self.library.functions.cache_get)(self.raw, key.as_ptr()) }
+    }
+
+    /// Classic: the lifetime is in seconds.
+    pub fn set(&self, key: &CStr, value: &[u8], ttl: u32) -> bool {
+        let set = self.library.functions.cache_set;
+        unsafe { set(self.raw, key.as_ptr(), value.as_ptr().cast(), value.len(), ttl) == 0 }
+    }
+
+    pub fn delete(&self, key: &CStr) -> bool {
+        unsafe { (self.library.functions.cache_delete)(self.raw, key.as_ptr()) == 0 }
+    }
+
+    pub fn exists(&self, key: &CStr) -> bool {
+        unsafe { (self.library.functions.cache_exists)(self.raw, key.as_ptr()) }
+    }
+
+    pub fn sweep(&self) -> usize {
+        unsafe { (self.library.functions.cache_expire_entries)(self.raw) }
+    }
+
+    /// Status and length of each. Only for a library that has batches.
+    pub fn get_many(&self, keys: &[&[u8]], buffers: &mut [&mut [u8]]) -> (Status, Vec<(Status, usize)>) {
+        let get = self.library.batches.as_ref().expect("asked before").cache_get_many;
+        let item = |(key, buffer): (&&[u8], &mut &mut [u8])| GetItem {
+            key: key.as_ptr().cast(),
+            key_len: key.len(),
+            buffer: buffer.as_mut_ptr().cast(),
+            capacity: buffer.len(),
+            value_len: usize::MAX,
+            status: Status::MIN,
+        };
+        let mut items: Vec<GetItem> = keys.iter().zip(buffers).map(item).collect();
+        let status = unsafe { get(self.raw, items.as_mut_ptr(), items.len()) };
+        (status, items.iter().map(|item| (item.status, item.value_len)).collect())
+    }
+
+    pub fn put_many(&self, puts: &[(&[u8], &[u8], u64)]) -> (Status, Vec<Status>) {
+        let put = self.library.batches.as_ref().expect("asked before").cache_put_many;
+        let item = |(key, value, ttl_ms): &(&[u8], &[u8], u64)| PutItem {
+            key: key.as_ptr().cast(),
+            key_len: key.len(),
+            value: value.as_ptr().cast(),
+            value_len: value.len(),
+            ttl_ms: *ttl_ms,
+            status: Status::MIN,
+        };
+        let mut items: Vec<PutItem> = puts.iter().map(item).collect();
+        let status = unsafe { put(self.raw, items.as_mut_ptr(), items.len()) };
+        (status, items.iter().map(|item| item.status).collect())
+    }
+
+    pub fn remove_many(&self, keys: &[&[u8]]) -> (Status, Vec<Status>) {
+        let remove = self.library.batches.as_ref().expect("asked before").cache_remove_many;
+        let item = |key: &&[u8]| RemoveItem { key: key.as_ptr().cast(), key_len: key.len(), status: Status::MIN };
+        let mut items: Vec<RemoveItem> = keys.iter().map(item).collect();
+        let status = unsafe { remove(self.raw, items.as_mut_ptr(), items.len()) };
+        (status, items.iter().map(|item| item.status).collect())
+    }
+
+    pub fn library(&self) -> &'l Library {
+        self.library
+    }
+}
+
+impl Drop for Cache<'_> {
+    fn drop(&mut self) {
+        // SAFETY: having the cache mutably means that every other call has returned.
+        unsafe { (self.library.functions.cache_destroy)(self.raw) }
+    }
+}
+
+/// `catzilla_value_t`; released on drop, on whichever thread.
+pub struct Held<'l> {
+    raw: *mut Opaque,
+    library: &'l Library,
+}
+
+// SAFETY: the header lets any thread read and release a value.
+unsafe impl Send for Held<'_> {}
+
+impl Held<'_> {
+    pub fn bytes(&self) -> &[u8] {
+        let f = &self.library.functions;
+        // SAFETY: the value is held until drop; its data is never NULL.
+        unsafe { std::slice::from_raw_parts((f.value_data)(self.raw).cast(), (f.value_size)(self.raw)) }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // SAFETY: released once, and not used after this.
+        unsafe { (self.library.functions.value_release)(self.raw) }
+    }
+}
+
+fn c_text(text: &str) -> CString {
+    CString::new(text).expect("texts of this program have no zero in them")
+}
+
+/// # Safety
+///
+/// `address` is NULL or a text that ends in a zero and lives until this returns.
+unsafe fn text(address: *const c_char) -> String {
+    if address.is_null() {
+        return String::new();
+    }
+    // SAFETY: not NULL, and the rest is the caller's promise.
+    unsafe { CStr::from_ptr(address) }.to_string_lossy().into_owned()
+}
