@@ -22,7 +22,7 @@ const HELP: &str = "\
   --engine NAME              only engines whose name begins so (may be repeated)
   --scenario TEXT            only scenarios whose name contains this (may be repeated)
   --rounds N  --round-ms N   how many rounds are counted, and how long one is
-  --entries N                entries in the cache (memory)
+  --entries N                entries in the cache (batch, latency, memory, json); puts (fragmentation); gets (instructions)
   --option NAME=VALUE        an option for the row `catzilla` (may be repeated)
   --variant ROW:NAME=VALUE[,NAME=VALUE...]   a further row `catzilla-ROW` with these options
   --list                     names of engines and scenarios
@@ -41,12 +41,11 @@ impl Args {
 
     /// The rows asked for. Ours is always among them, since every other row is compared with it.
     pub fn engines(&self) -> Vec<String> {
-        let rows = self.settings.rows();
         if self.engines.is_empty() {
-            return rows;
+            return self.settings.usual_rows();
         }
         let wanted = |row: &String| row.starts_with(OURS) || self.engines.iter().any(|name| row.starts_with(name));
-        rows.into_iter().filter(wanted).collect()
+        self.settings.rows().into_iter().filter(wanted).collect()
     }
 
     pub fn scenarios(&self) -> Vec<Scenario> {

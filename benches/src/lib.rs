@@ -11,13 +11,17 @@
 
 pub mod args;
 pub mod child;
+pub mod documents;
 pub mod engine;
 pub mod engines;
+pub mod goals;
 pub mod keys;
 pub mod machine;
 pub mod report;
 pub mod scenario;
+pub mod ticks;
 pub mod turns;
+pub mod ways;
 pub mod worker;
 
 #[cfg(feature = "jemalloc")]

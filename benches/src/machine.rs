@@ -1,4 +1,4 @@
-//! What the figures were measured on, printed above them.
+//! What the figures were measured on, printed above them, and what the system says about this process.
 
 use crate::engines;
 use std::fs::read_to_string;
@@ -19,9 +19,9 @@ pub fn heading(question: &str) {
     match engines::load_library() {
         Ok(library) => {
             let version = engines::text(&library, b"catzilla_version\0");
-            let policy = engines::option_default(&library, "memory.policy");
+            let policy = engines::policy(&library);
             println!(
-                "catzilla: {} (policy by default: {})",
+                "catzilla: {} (policy, unless an option names another: {})",
                 version.unwrap_or_else(|error| error),
                 policy.as_deref().unwrap_or("unknown")
             );
@@ -40,4 +40,19 @@ fn huge_pages() -> Option<String> {
 /// Above the number of busy threads of a run, somebody else was working here too.
 fn load() -> Option<String> {
     Some(read_to_string("/proc/loadavg").ok()?.split(' ').next()?.to_owned())
+}
+
+/// Anonymous memory in use: not the program and libraries that loading an engine maps in.
+pub fn resident_bytes() -> i64 {
+    let text = read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("Anonymous:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<i64>().ok());
+    kilobytes.expect("/proc/self/smaps_rollup names anonymous memory") * 1024
+}
+
+/// What the scheduler has kept this thread waiting so far, in nanoseconds; 0 where it does not say.
+pub fn waiting_time() -> u64 {
+    let text = read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let waited = text.split(' ').nth(1).and_then(|ns| ns.parse().ok());
+    waited.unwrap_or(0)
 }

@@ -28,7 +28,8 @@ pub struct Scenario {
 /// The smaller figure is a working set that second-level caches nearly hold; the larger one lives in memory.
 const SMALL: usize = 10_000;
 const LARGE: usize = 1_000_000;
-const CHURN_UNIVERSE: usize = 100_000;
+/// A tenth of it is 8,192: a power of two, the only kind of capacity that one of the peers has.
+const CHURN_UNIVERSE: usize = 81_920;
 
 /// As in the trace literature's usual web skew.
 const ZIPF: Skew = Skew::Zipf(0.99);
@@ -63,18 +64,17 @@ pub fn named(name: &str) -> Option<Scenario> {
     all().into_iter().find(|scenario| scenario.name == name)
 }
 
-/// Engines that split their capacity over shards evict before it is reached; a quarter more keeps every key of a scenario
-/// without evictions in every engine. The hit column of the tables shows whether it did.
-pub const HEADROOM_PERCENT: usize = 25;
-
 impl Scenario {
     pub fn shape(&self) -> Shape {
         match self.kind {
-            Kind::Churn => Shape { capacity: self.universe / 10, expected: self.universe / 10 },
-            Kind::Get | Kind::Mixed => {
-                Shape { capacity: self.universe + self.universe * HEADROOM_PERCENT / 100, expected: self.universe }
-            }
+            Kind::Churn => Shape { capacity: self.universe / 10, expected: self.universe / 10, grows: false },
+            Kind::Get | Kind::Mixed => Shape::with_headroom(self.universe),
         }
+    }
+
+    /// Whether the entries are too many for any cache of the processor's.
+    pub fn is_large(&self) -> bool {
+        self.universe == LARGE
     }
 
     pub fn puts_percent(&self) -> usize {
@@ -99,7 +99,7 @@ impl Scenario {
     pub fn title(&self) -> String {
         let keys = match self.universe {
             LARGE => "1,000,000",
-            CHURN_UNIVERSE => "100,000",
+            CHURN_UNIVERSE => "81,920",
             _ => "10,000",
         };
         let skew = match self.skew {

@@ -6,6 +6,7 @@
 use crate::engine::{Engine, NOT_FOUND, OK};
 use crate::engines::{self, Settings};
 use crate::keys::{accesses, keys, Key, Value, PUT, VALUE_LEN};
+use crate::machine::waiting_time;
 use crate::scenario::{Kind, Scenario};
 use std::io::BufRead;
 use std::sync::mpsc::{channel, Receiver, Sender};
@@ -89,7 +90,8 @@ pub fn run(engine: &str, scenario: Scenario, round: Duration, settings: &Setting
     });
 }
 
-fn fill(engine: &Engine, keys: &[Key]) {
+/// One put a key, before anything is timed.
+pub fn fill(engine: &Engine, keys: &[Key]) {
     let mut value = Value::new();
     for (id, key) in keys.iter().enumerate() {
         let status = engine.put(key.bytes(), value.stamp(id as u32));
@@ -140,7 +142,7 @@ impl<'a> Lane<'a> {
         for index in self.at..self.at + BATCH {
             let access = self.order[index % ORDER_LENGTH];
             let ahead = self.order[(index + PREFETCH_AHEAD) % ORDER_LENGTH] & !PUT;
-            prefetch(&self.keys[ahead as usize]);
+            self.keys[ahead as usize].prefetch();
             let id = access & !PUT;
             let key = self.keys[id as usize].bytes();
             if PUTS && access & PUT != 0 {
@@ -170,23 +172,4 @@ impl<'a> Lane<'a> {
         self.at = (self.at + BATCH) % ORDER_LENGTH;
         outcome.ops += BATCH as u64;
     }
-}
-
-/// What the scheduler has kept this thread waiting so far; 0 where it does not say.
-fn waiting_time() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let waited = text.split(' ').nth(1).and_then(|ns| ns.parse().ok());
-    waited.unwrap_or(0)
-}
-
-#[inline(always)]
-fn prefetch(key: &Key) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint about an address that is valid anyhow.
-    unsafe {
-        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(key).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = key;
 }

@@ -2,13 +2,12 @@
 //! than a copied one? One thread, one key that is in the processor's cache: nothing is left but instructions.
 
 use catzilla_benches::args::Args;
-use catzilla_benches::report::median;
+use catzilla_benches::ways::{self, way, Way};
 use catzilla_benches::{engines, machine};
 use libloading::os::unix::Library;
 use std::ffi::{c_char, c_void};
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 const KEY: &std::ffi::CStr = c"bench:00000000:0123456789abcdef";
 const ABSENT: &std::ffi::CStr = c"bench:00000000:0000000000000000";
@@ -96,13 +95,6 @@ impl Calls {
             }
         }
     }
-}
-
-/// One row: a name and a call that is repeated.
-struct Way<'a> {
-    name: &'static str,
-    call: Box<dyn FnMut(usize) + 'a>,
-    rounds: Vec<f64>,
 }
 
 fn main() -> ExitCode {
@@ -263,45 +255,14 @@ extern "C" fn nothing(_: Handle, _: *const c_void, _: usize) -> i32 {
     black_box(0)
 }
 
-fn way<'a>(name: &'static str, call: impl FnMut(usize) + 'a) -> Way<'a> {
-    Way { name, call: Box::new(call), rounds: Vec::new() }
-}
-
 fn take_turns(ways: &mut [Way], args: &Args) {
-    // Round 0 warms up.
-    for round in 0..=args.rounds {
-        for way in &mut *ways {
-            let ns = time(&mut way.call, args.round);
-            if round > 0 {
-                way.rounds.push(ns);
-            }
-        }
-    }
-}
-
-fn time(call: &mut dyn FnMut(usize), length: Duration) -> f64 {
-    let begun = Instant::now();
-    let mut count = 0;
-    loop {
-        call(BATCH);
-        count += BATCH;
-        let elapsed = begun.elapsed();
-        if elapsed >= length {
-            return elapsed.as_nanos() as f64 / count as f64;
-        }
-    }
+    ways::take_turns(ways, BATCH, args);
 }
 
 fn print_table(title: &str, ways: &[Way]) {
     println!("\n{title}");
     println!("  {:<50}{:>9}{:>10}", "call", "ns", "to first");
     for way in ways {
-        let ratios = way.rounds.iter().zip(&ways[0].rounds);
-        println!(
-            "  {:<50}{:>9.1}{:>10.2}",
-            way.name,
-            median(way.rounds.clone()).expect("at least one round"),
-            median(ratios.map(|(ns, first)| ns / first).collect()).expect("at least one round"),
-        );
+        println!("  {:<50}{:>9.1}{:>10.2}", way.name, way.median(), way.over(&ways[0]),);
     }
 }

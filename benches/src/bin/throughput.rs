@@ -28,10 +28,9 @@ fn main() -> ExitCode {
     }
     let mut tally = Tally::default();
     for scenario in args.scenarios() {
-        let rows = turns::measure(scenario, &args);
-        let alone = scenario.on_one_thread().map(|alone| alone.name);
-        tally.table(scenario.name, &scenario.title(), scenario.threads, alone, &rows);
+        tally.table(scenario, turns::measure(scenario, &args));
     }
+    tally.goals();
     match tally.verdict() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -9,6 +9,14 @@ use std::path::PathBuf;
 
 pub const ENV: &str = "CATZILLA_LIBRARY";
 
+/// The header's `CATZILLA_TTL_FOREVER`.
+pub const FOREVER: u64 = u64::MAX;
+pub const HOUR_MS: u64 = 3_600_000;
+
+/// What the rows use where the library has it: the policy that was made for what they measure. Options from the command line
+/// come after it.
+const POLICY: (&str, &str) = ("memory.policy", "s3fifo");
+
 /// The start of `catzilla_statistics_t`; the library fills as much of it as `struct_size` says.
 #[repr(C)]
 #[derive(Default)]
@@ -29,6 +37,12 @@ struct Statistics {
     memory_index_bytes: u64,
     memory_lent_bytes: u64,
     memory_active_bytes: u64,
+    memory_evictions: u64,
+    memory_expirations: u64,
+    memory_compressed_puts: u64,
+    memory_compression_input_bytes: u64,
+    memory_compression_output_bytes: u64,
+    memory_compression_ratio: f64,
 }
 
 type OptionsCreate = unsafe extern "C" fn() -> *mut c_void;
@@ -52,8 +66,8 @@ pub fn load() -> Result<Library, String> {
     })
 }
 
-/// Opens a cache with `options` (name, value) on top of the capacity that the scenario asks for.
-pub fn open(library: &Library, shape: Shape, options: &[(String, String)]) -> Result<Engine, String> {
+/// Opens a cache with `options` (name, value) on top of the capacity that the scenario asks for. Every put passes `ttl_ms`.
+pub fn open(library: &Library, shape: Shape, ttl_ms: u64, options: &[(String, String)]) -> Result<Engine, String> {
     // SAFETY: the signatures of the header; the option object and the out-pointer live through the calls.
     unsafe {
         let create: OptionsCreate = *library.get(b"catzilla_options_create\0").map_err(reason)?;
@@ -67,6 +81,8 @@ pub fn open(library: &Library, shape: Shape, options: &[(String, String)]) -> Re
 
         let object = create();
         let capacity = ("memory.capacity".to_owned(), shape.capacity.to_string());
+        // A library that does not know the policy leaves the options as they were.
+        try_policy(set, object);
         let mut status = 0;
         for (name, value) in std::iter::once(&capacity).chain(options) {
             let name = CString::new(name.as_str()).map_err(|error| error.to_string())?;
@@ -84,15 +100,42 @@ pub fn open(library: &Library, shape: Shape, options: &[(String, String)]) -> Re
         if status != 0 {
             return Err(text(library, b"catzilla_last_error_message\0")?);
         }
-        let engine = Engine::from_raw(cache, read, put, destroy);
+        let engine = Engine::from_raw(cache, read, put, destroy).with_ttl_ms(ttl_ms);
         Ok(engine.with_account(Box::new(move |cache| {
             let mut statistics = Statistics { struct_size: size_of::<Statistics>(), ..Statistics::default() };
             ask(cache, &mut statistics);
             OwnAccount {
                 counted: statistics.memory_bytes,
                 active: Some(statistics.memory_active_bytes).filter(|&active| active > 0),
+                compression: (statistics.memory_compressed_puts > 0).then_some(statistics.memory_compression_ratio),
             }
         })))
+    }
+}
+
+/// # Safety
+/// `set` is the library's function and `object` an options object of it.
+unsafe fn try_policy(set: OptionsSet, object: *mut c_void) -> bool {
+    let [name, value] = [POLICY.0, POLICY.1].map(|text| CString::new(text).expect("a constant without NUL"));
+    // SAFETY: see above; the strings live through the call.
+    unsafe { set(object, name.as_ptr(), value.as_ptr()) == 0 }
+}
+
+/// The policy of the rows that do not name one.
+pub fn policy(library: &Library) -> Option<String> {
+    // SAFETY: the signatures of the header.
+    let known = unsafe {
+        let create: OptionsCreate = *library.get(b"catzilla_options_create\0").ok()?;
+        let set: OptionsSet = *library.get(b"catzilla_options_set\0").ok()?;
+        let drop_options: OptionsDestroy = *library.get(b"catzilla_options_destroy\0").ok()?;
+        let object = create();
+        let known = try_policy(set, object);
+        drop_options(object);
+        known
+    };
+    match known {
+        true => Some(POLICY.1.to_owned()),
+        false => option_default(library, POLICY.0),
     }
 }
 
@@ -113,7 +156,7 @@ struct OptionInfo {
 }
 
 /// The default of an option, as the library's own table gives it.
-pub fn option_default(library: &Library, wanted: &str) -> Option<String> {
+fn option_default(library: &Library, wanted: &str) -> Option<String> {
     // SAFETY: the signatures of the header; the records are static storage and begin with these three strings.
     unsafe {
         let count: unsafe extern "C" fn() -> usize = *library.get(b"catzilla_option_count\0").ok()?;

@@ -58,7 +58,7 @@ pub fn open(library: &Library, shape: Shape) -> Result<Engine, String> {
     Ok(engine.with_account(Box::new(move |classic| {
         // SAFETY: the box made above.
         let counted = unsafe { memory_usage((*classic.cast::<Classic>()).cache) };
-        OwnAccount { counted: counted as u64, active: None }
+        OwnAccount { counted: counted as u64, ..OwnAccount::default() }
     })))
 }
 

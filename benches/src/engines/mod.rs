@@ -6,20 +6,38 @@ mod foyer;
 mod moka;
 pub mod original;
 mod quick_cache;
+mod scc;
+mod tinyufo;
 
 use crate::engine::{Engine, Shape};
 use std::path::Path;
 
-pub use catzilla::{find as library_path, load as load_library, option_default, text};
+pub use catzilla::{find as library_path, load as load_library, policy, text, FOREVER};
 
 /// One seed for every hasher, so that two runs do the same work.
 pub(crate) const HASH_SEED: u64 = 0x00ca_721a;
 
 pub const OURS: &str = "catzilla";
+/// As `catzilla`, with a lifetime for every entry: what lifetimes cost.
+pub const OURS_TTL: &str = "catzilla-ttl";
 pub const OURS_CLASSIC: &str = "catzilla-classic";
 pub const ORIGINAL: &str = "original";
 /// Ours first: a row is compared with one above it.
-pub const NAMES: [&str; 7] = [OURS, "quick_cache", "foyer-s3fifo", "foyer-lru", "moka", OURS_CLASSIC, ORIGINAL];
+pub const NAMES: [&str; 11] = [
+    OURS,
+    OURS_TTL,
+    "quick_cache",
+    "scc",
+    "scc-fifo",
+    "tinyufo",
+    "foyer-s3fifo",
+    "foyer-lru",
+    "moka",
+    OURS_CLASSIC,
+    ORIGINAL,
+];
+/// Measured when they are named only.
+const ON_REQUEST: [&str; 1] = ["foyer-lru"];
 
 /// Options for the `catzilla` row, and further rows of it with other options.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +54,13 @@ impl Settings {
         rows.splice(1..1, self.variants.iter().map(|(name, _)| name.clone()));
         rows
     }
+
+    /// The rows of a run that names none.
+    pub fn usual_rows(&self) -> Vec<String> {
+        let mut rows = self.rows();
+        rows.retain(|row| !ON_REQUEST.contains(&row.as_str()));
+        rows
+    }
 }
 
 /// The row that `name` is compared with: the same interface of ours.
@@ -47,6 +72,11 @@ pub fn compared_with(name: &str) -> &'static str {
     }
 }
 
+/// A cache of somebody else's that is still being made.
+pub fn is_peer(name: &str) -> bool {
+    !is_ours(name) && name != ORIGINAL
+}
+
 /// Rows whose failure is our failure.
 pub fn is_ours(name: &str) -> bool {
     name.starts_with(OURS)
@@ -54,15 +84,19 @@ pub fn is_ours(name: &str) -> bool {
 
 pub fn open(name: &str, shape: Shape, settings: &Settings) -> Result<Engine, String> {
     match name {
-        OURS => catzilla::open(keep(catzilla::load()?), shape, &settings.options),
+        OURS => catzilla::open(keep(catzilla::load()?), shape, catzilla::FOREVER, &settings.options),
+        OURS_TTL => catzilla::open(keep(catzilla::load()?), shape, catzilla::HOUR_MS, &settings.options),
         OURS_CLASSIC => classic::open(keep(catzilla::load()?), shape),
         ORIGINAL => classic::open(keep(original::load(&original::find()?)?), shape),
         "quick_cache" => Ok(quick_cache::QuickCache::new(shape).into()),
+        "scc" => Ok(scc::Scc::new(shape).into()),
+        "scc-fifo" => Ok(scc::SccFifo::new(shape).into()),
+        "tinyufo" => Ok(tinyufo::TinyUfo::new(shape).into()),
         "moka" => Ok(moka::Moka::new(shape).into()),
         "foyer-s3fifo" => Ok(foyer::Foyer::s3fifo(shape).into()),
         "foyer-lru" => Ok(foyer::Foyer::lru(shape).into()),
         _ => match settings.variants.iter().find(|(row, _)| row == name) {
-            Some((_, options)) => catzilla::open(keep(catzilla::load()?), shape, options),
+            Some((_, options)) => catzilla::open(keep(catzilla::load()?), shape, catzilla::FOREVER, options),
             None => Err(format!("no engine is called {name}")),
         },
     }

@@ -12,7 +12,7 @@ impl Moka {
         Moka(
             Cache::builder()
                 .max_capacity(shape.capacity as u64)
-                .initial_capacity(shape.expected)
+                .initial_capacity(if shape.grows { 0 } else { shape.expected })
                 .build_with_hasher(FixedState::with_seed(super::HASH_SEED)),
         )
     }
