@@ -11,7 +11,7 @@ WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
 
 export CARGO PYTHON CC
 
-.PHONY: build demo check test test-tools test-rust test-features test-replay test-c test-python sanitize soak fuzz bench header documents clean
+.PHONY: build demo check test test-tools test-rust test-features test-replay test-soak test-c test-python model sanitize soak fuzz bench bench-large bench-programs header documents clean
 
 build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
@@ -29,11 +29,13 @@ demo: build ## The smallest program, then a real trace through the C interface
 check: ## The quick subset: format, lints, Rust tests
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path tools/replay/Cargo.toml
+	$(CARGO) fmt --check --manifest-path tools/soak/Cargo.toml
 	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
 	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
 	$(MAKE) --no-print-directory test-rust
 
-test: test-tools check build test-features test-replay test-c test-python ## Everything a change must pass
+test: test-tools check build test-features test-replay test-soak test-c test-python ## Everything a change must pass
+	tools/model --short
 	tools/sanitize --short
 	$(MAKE) --no-print-directory demo
 
@@ -47,13 +49,18 @@ test-rust:
 
 # The memory tier alone has to work with nothing else compiled in.
 test-features:
-	$(CARGO) test --quiet --locked --no-default-features --target-dir target/bare --lib --test accounting --test model --test threads
+	$(CARGO) test --quiet --locked --no-default-features --target-dir target/bare --lib --test accounting --test model --test threads --test tiny
 	$(CARGO) clippy --quiet --locked --no-default-features --features jemalloc -- -D warnings
 
 test-replay: build
 	$(CARGO) clippy --quiet --locked --manifest-path tools/replay/Cargo.toml --target-dir target --all-targets -- -D warnings
 	CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) \
 	    $(CARGO) test --quiet --locked --manifest-path tools/replay/Cargo.toml --target-dir target
+
+test-soak: build
+	$(CARGO) clippy --quiet --locked --manifest-path tools/soak/Cargo.toml --target-dir target --all-targets -- -D warnings
+	CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) \
+	    $(CARGO) test --quiet --locked --manifest-path tools/soak/Cargo.toml --target-dir target
 
 test-c: build
 	if command -v cmake >/dev/null; then \
@@ -66,11 +73,16 @@ test-python: build
 	    $(PYTHON) -m pytest -q bindings/python/tests; \
 	fi
 
+model: ## Every race of the engine under thousands of schedules, with proof that mistakes are found
+	tools/model
+
 sanitize: ## AddressSanitizer, ThreadSanitizer and Miri, with proof that they are on
 	tools/sanitize
 
 SOAK_SECONDS ?= 120
 soak: test-tools build ## The long forms; SOAK_SECONDS says how long each of them
+	$(CARGO) build --release --locked --manifest-path tools/soak/Cargo.toml --target-dir target
+	target/release/soak --seconds $(SOAK_SECONDS)
 	CATZILLA_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked --target-dir target/soak --test threads -- --test-threads=1
 	cmake -B build/cmake -S . && cmake --build build/cmake -j2
 	for stress in build/cmake/c-tests/stress_*; do \
@@ -81,9 +93,19 @@ FUZZ_SECONDS ?= 120
 fuzz: ## Looks for call sequences that break the cache; needs cargo-fuzz and a nightly toolchain
 	cd fuzz && $(CARGO) +nightly fuzz run calls -- -max_total_time=$(FUZZ_SECONDS)
 
-bench: test-tools build ## The engine beside the original one and its peers, in one run; prints where we lose
+BENCH_ARGS ?= $(BENCH_ARGUMENTS)
+BENCHES := target/benches/release
+bench: bench-programs ## The engine beside the original one and its peers; prints where we lose. BENCH_ARGS=--quick: the short form
+	for question in throughput batch latency memory fragmentation instructions ffi_cost; do \
+	    $(BENCHES)/$$question $(BENCH_ARGS) || exit 1; echo; \
+	done
+
+bench-large: bench-programs ## Ten million entries, and ten gigabytes of documents
+	$(BENCHES)/memory --entries 10000000 $(BENCH_ARGS)
+	$(BENCHES)/json $(BENCH_ARGS)
+
+bench-programs: test-tools build
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml --target-dir target/benches
-	for question in throughput memory ffi_cost; do target/benches/release/$$question $(BENCH_ARGUMENTS) || exit 1; done
 
 header: ## Takes over the header that the sources make
 	$(CARGO) build --locked
