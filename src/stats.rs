@@ -31,9 +31,6 @@ impl Stripe {
             Self(OWN + number % SHARED)
         }
     }
-
-    /// For a thread without a number.
-    pub(crate) const ANY: Self = Self(OWN);
 }
 
 impl<const N: usize> Striped<N> {

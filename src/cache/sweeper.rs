@@ -401,8 +401,11 @@ mod tests {
             let (left, shrinks) = (sweeper.shared.memory.bytes(), sweeper.pressure_shrinks());
             assert!(left <= full / 1000 * 729, "{left} of {full} are left after three tenths of what was there");
             let least = (0..shrinks).fold(full, |held, _| held - held.div_ceil(SHRINK_DIVISOR));
-            // An entry, and the rounding of each step, may go beyond a tenth.
-            assert!(left + 1_000 * shrinks >= least, "{left} are left after {shrinks} shrinks, fewer than {least}");
+            // An entry of each step may go beyond a tenth, and each of nine shards may hold a KiB less than it was granted.
+            assert!(
+                left + 200 * shrinks + (9 << 10) >= least,
+                "{left} are left after {shrinks} shrinks, fewer than {least}"
+            );
         });
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].0 == Level::Warn && told[0].1.contains("25.00%"), "{told:?}");

@@ -4,6 +4,8 @@
 //! taken and given back through a [`Magazine`], of which each shard has one and uses it under its lock, or past it.
 #![allow(unsafe_code)]
 
+#[cfg(all(feature = "jemalloc", not(miri)))]
+use super::entry::{prefetch_to_write, LINE};
 use super::pin::Pins;
 use crate::fork::{Forks, Hold};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -38,9 +40,16 @@ pub(super) struct Magazine {
 #[cfg(all(feature = "jemalloc", not(miri)))]
 struct Blocks {
     cache: jemalloc::ThreadCache,
-    /// For each size class a list of free blocks, each of which holds the address of the next.
-    free: [*mut u8; SMALL_CLASSES],
-    count: [u8; SMALL_CLASSES],
+    /// One for each size class.
+    free: [Free; SMALL_CLASSES],
+}
+
+/// A list of free blocks, each of which holds the address of the next.
+#[cfg(all(feature = "jemalloc", not(miri)))]
+#[derive(Clone, Copy)]
+struct Free {
+    first: *mut u8,
+    count: usize,
 }
 
 /// Sizes up to this are kept in our own hands, one list for each multiple of 16 bytes.
@@ -50,7 +59,7 @@ const SMALL: usize = 512;
 const SMALL_CLASSES: usize = SMALL / 16 + 1;
 /// So many of a size at most: a little more than are freed in one go.
 #[cfg(all(feature = "jemalloc", not(miri)))]
-const MOST_KEPT: u8 = 128;
+const MOST_KEPT: usize = 128;
 
 #[cfg(all(feature = "jemalloc", not(miri)))]
 // SAFETY: the blocks belong to the magazine alone.
@@ -59,8 +68,8 @@ unsafe impl Send for Blocks {}
 #[cfg(all(feature = "jemalloc", not(miri)))]
 impl Blocks {
     fn new() -> Option<Self> {
-        let free = [std::ptr::null_mut(); SMALL_CLASSES];
-        jemalloc::ThreadCache::new().map(|cache| Self { cache, free, count: [0; SMALL_CLASSES] })
+        let free = [Free { first: std::ptr::null_mut(), count: 0 }; SMALL_CLASSES];
+        jemalloc::ThreadCache::new().map(|cache| Self { cache, free })
     }
 
     /// Which list a block belongs to.
@@ -80,10 +89,13 @@ impl Blocks {
     #[inline(always)]
     fn take(&mut self, layout: Layout) -> Option<NonNull<u8>> {
         let class = Self::class(layout)?;
-        let block = NonNull::new(self.free[class])?;
+        let free = &mut self.free[class];
+        let block = NonNull::new(free.first)?;
         // SAFETY: the block is free and ours, and `keep` has written the next one's address into it.
-        self.free[class] = unsafe { block.cast::<*mut u8>().read() };
-        self.count[class] -= 1;
+        free.first = unsafe { block.cast::<*mut u8>().read() };
+        free.count -= 1;
+        // The next entry of that size will be written there.
+        self.expect(layout);
         Some(block)
     }
 
@@ -91,14 +103,24 @@ impl Blocks {
     #[inline(always)]
     fn keep(&mut self, block: NonNull<u8>, layout: Layout) -> bool {
         match Self::class(layout) {
-            Some(class) if self.count[class] < MOST_KEPT => {
+            Some(class) if self.free[class].count < MOST_KEPT => {
+                let free = &mut self.free[class];
                 // SAFETY: the block has 16 bytes or more, is aligned to them, and nobody uses it any more.
-                unsafe { block.cast::<*mut u8>().write(self.free[class]) };
-                self.free[class] = block.as_ptr();
-                self.count[class] += 1;
+                unsafe { block.cast::<*mut u8>().write(free.first) };
+                free.first = block.as_ptr();
+                free.count += 1;
                 true
             }
             _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn expect(&self, layout: Layout) {
+        if let Some(class) = Self::class(layout) {
+            for line in 0..(class * 16).div_ceil(LINE) {
+                prefetch_to_write(self.free[class].first.wrapping_add(line * LINE));
+            }
         }
     }
 
@@ -128,6 +150,16 @@ impl Magazine {
         Self {
             #[cfg(all(feature = "jemalloc", not(miri)))]
             blocks: None,
+        }
+    }
+
+    /// Asks the processor for the block that the next allocation will take: it may have been written last by another core.
+    #[inline(always)]
+    pub(super) fn expect(&self, layout: Layout) {
+        let _ = layout;
+        #[cfg(all(feature = "jemalloc", not(miri)))]
+        if let Some(blocks) = &self.blocks {
+            blocks.expect(layout);
         }
     }
 

@@ -164,7 +164,11 @@ impl<'a> Owned<'a> {
         block.as_ptr().expose_provenance();
         let owned = Self { entry: EntryRef(block), heap };
         // SAFETY: the bytes behind the value belong to the block, and nobody else has it.
-        unsafe { owned.entry.behind().write_bytes(0, if sliding { LINKS + LIFETIME } else { LINKS }) };
+        unsafe { owned.entry.behind().cast::<[u8; LINKS]>().write([0; LINKS]) };
+        if sliding {
+            // SAFETY: as above.
+            unsafe { owned.entry.behind().add(LINKS).cast::<[u8; LIFETIME]>().write([0; LIFETIME]) };
+        }
         Some(owned)
     }
 
@@ -447,12 +451,27 @@ impl EntryRef {
         self.0.as_ptr().addr() as u64
     }
 
-    /// Asks the processor for what a writer will look at.
+    /// How many lines behind the one where the entry begins its links do.
+    #[inline]
+    pub(super) fn line_of_links(self) -> u64 {
+        (self.behind().addr() / LINE - self.0.as_ptr().addr() / LINE) as u64
+    }
+
+    /// Asks the processor for where the entry begins.
     #[inline]
     pub(super) fn prefetch(self) {
         prefetch(self.0.as_ptr());
     }
+
+    /// The same for its links, which are so many lines behind.
+    #[inline(always)]
+    pub(super) fn prefetch_links(self, line_of_links: u8) {
+        prefetch_to_write(self.0.as_ptr().cast::<u8>().wrapping_add(usize::from(line_of_links) * LINE));
+    }
 }
+
+/// Bytes of a line of the processor's cache.
+pub(super) const LINE: usize = 64;
 
 /// Blocks above this are not kept in a magazine: jemalloc's own bound for what a thread cache takes.
 const LARGE: usize = 32 << 10;
@@ -472,6 +491,19 @@ pub(super) fn prefetch<T>(pointer: *const T) {
     unsafe {
         use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
         _mm_prefetch(pointer.cast::<i8>(), _MM_HINT_T0);
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = pointer;
+}
+
+/// The same for a line that will be written soon: other cores give it up now.
+#[inline(always)]
+pub(super) fn prefetch_to_write<T>(pointer: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint that never faults, and does nothing on processors that do not know it.
+    unsafe {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_ET0};
+        _mm_prefetch(pointer.cast::<i8>(), _MM_HINT_ET0);
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = pointer;

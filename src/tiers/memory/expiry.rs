@@ -235,12 +235,11 @@ impl Wheel {
     /// Takes out some of the hints that `is_alive` denies, from one slot after the other. Called when there are far more hints
     /// than entries, so that the entries that were overwritten do not fill the memory with hints.
     pub(super) fn weed(&mut self, most: usize, is_alive: impl Fn(Hint) -> bool) {
-        let mut looked = 0;
-        for _ in 0..self.slots.len() {
-            if looked >= most {
-                return;
-            }
-            let number = self.weeded;
+        let (mut looked, mut visited) = (0, 0);
+        while looked < most && visited <= self.slots.len() {
+            let Some(number) = self.occupied_from(self.weeded) else { return };
+            // Once round all of them at most.
+            visited += (number + self.slots.len() - self.weeded) % self.slots.len() + 1;
             let slot = &mut self.slots[number];
             // A piece at a time, the oldest of the slot, which goes to its end.
             if let Some(mut piece) = slot.pieces.pop_front() {
@@ -258,6 +257,20 @@ impl Wheel {
             // Mostly there is one slot that has nearly all; it is visited as often as any.
             self.weeded = (number + 1) % self.slots.len();
         }
+    }
+
+    /// The first slot from this one on, and round, that is not empty.
+    fn occupied_from(&self, start: usize) -> Option<usize> {
+        let (level, slot) = (start / SLOTS, start % SLOTS);
+        for step in 0..=LEVELS {
+            let level = (level + step) % LEVELS;
+            let from = if step == 0 { u64::MAX << slot } else { u64::MAX };
+            let occupied = self.occupied[level] & from;
+            if occupied != 0 {
+                return Some(level * SLOTS + occupied.trailing_zeros() as usize);
+            }
+        }
+        None
     }
 }
 

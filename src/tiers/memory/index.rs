@@ -406,6 +406,7 @@ unsafe fn search_table(table: Table, hazard: &AtomicPtr<Header>, hash: Hash, key
 }
 
 /// The writer's side. Belongs to one shard and is only touched under its lock.
+#[repr(C)]
 pub(super) struct Index {
     current: Table,
     previous: Table,
@@ -524,6 +525,13 @@ impl Bucket {
         slots_of(matches(self.meta(), 0)).find(|slot| self.slots[*slot].load(Ordering::Relaxed).is_null())
     }
 
+    /// Fills a free slot; its tag first, see the top of the file.
+    #[inline(always)]
+    fn put(&self, slot: usize, entry: EntryRef, hash: Hash) {
+        self.set_tag(slot, hash.tag());
+        self.slots[slot].store(slot_word(entry, hash), Ordering::Release);
+    }
+
     fn entry(&self, slot: usize) -> Option<EntryRef> {
         let word = self.slots[slot].load(Ordering::Relaxed);
         // SAFETY: the caller holds the shard's lock, and while a slot names an entry it is not freed.
@@ -533,9 +541,14 @@ impl Bucket {
     /// Empties a slot.
     fn take(&self, slot: usize) -> Option<EntryRef> {
         let entry = self.entry(slot)?;
+        self.clear_slot(slot);
+        Some(entry)
+    }
+
+    #[inline(always)]
+    fn clear_slot(&self, slot: usize) {
         self.set_tag(slot, 0);
         self.slots[slot].store(null_mut(), Ordering::Release);
-        Some(entry)
     }
 }
 
@@ -696,15 +709,26 @@ impl Index {
         self.len += 1;
     }
 
+    #[inline]
     fn place(&self, entry: EntryRef, hash: Hash) {
+        // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+        let home = unsafe { self.current.bucket(self.current.home(hash)) };
+        match home.free_slot() {
+            Some(slot) => home.put(slot, entry, hash),
+            None => self.place_behind(entry, hash),
+        }
+    }
+
+    /// The same where the first bucket is full.
+    #[inline(never)]
+    fn place_behind(&self, entry: EntryRef, hash: Hash) {
         let table = self.current;
         let mut number = table.home(hash);
         for _ in 0..table.size().buckets() {
             // SAFETY: the caller holds the shard's lock, under which its tables are alive.
             let bucket = unsafe { table.bucket(number) };
             if let Some(slot) = bucket.free_slot() {
-                bucket.set_tag(slot, hash.tag());
-                bucket.slots[slot].store(slot_word(entry, hash), Ordering::Release);
+                bucket.put(slot, entry, hash);
                 return;
             }
             bucket.count_overflow(true);
@@ -724,6 +748,21 @@ impl Index {
     #[inline]
     pub(super) fn remove(&mut self, entry: EntryRef, hash: Hash) {
         let word = slot_word(entry, hash);
+        if !self.current.is_none() {
+            // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+            let home = unsafe { self.current.bucket(self.current.home(hash)) };
+            if let Some(slot) = home.slots.iter().position(|slot| slot.load(Ordering::Relaxed) == word) {
+                home.clear_slot(slot);
+                self.len -= 1;
+                return;
+            }
+        }
+        self.remove_from_behind(word, hash);
+    }
+
+    /// The same for an entry that is in another bucket than its first, or in the table that is being replaced.
+    #[inline(never)]
+    fn remove_from_behind(&mut self, word: *mut Header, hash: Hash) {
         let Some((position, _)) = self.search(hash.place(), |other| other == word) else {
             debug_assert!(false, "the entry is not in the index");
             return;

@@ -1,12 +1,14 @@
 //! A doubly linked list through entries: nothing is allocated for it, and an entry is taken out without being searched for.
 //!
-//! The links are 48 bits wide; the lowest four bits of one, which an address has no use for, say which list it is.
+//! The links are 48 bits wide; the lowest four bits of each, which an address has no use for, hold something else: in the
+//! one, which list the entry is in; in the other, how far behind the beginning of the next entry its own links stand. So
+//! both lines of the entry that comes next can be fetched before either is looked at.
 //! Belongs to a policy and is touched under its shard's lock only.
 #![allow(unsafe_code)]
 
 use super::entry::{EntryRef, Link};
 
-const TAG: u64 = 0xF;
+const LOW: u64 = 0xF;
 
 /// A list from the oldest entry to the newest.
 pub(super) struct List {
@@ -14,19 +16,39 @@ pub(super) struct List {
     oldest: Option<EntryRef>,
     len: usize,
     /// Below 16; what [`tag`] says of the entries in it.
-    tag: u64,
+    tag: u8,
+    /// How many lines behind their beginnings the links of these two stand, or did when they last came to that place.
+    line_of_newest: u8,
+    line_of_oldest: u8,
 }
 
 /// Which list an entry is in.
 #[inline]
-pub(super) fn tag(entry: EntryRef) -> u64 {
-    entry.link(Link::Newer) & TAG
+pub(super) fn tag(entry: EntryRef) -> u8 {
+    (entry.link(Link::Older) & LOW) as u8
+}
+
+/// In four bits; the links of long entries stand further behind and are not fetched ahead.
+fn line_of_links(entry: EntryRef) -> u8 {
+    entry.line_of_links().min(LOW) as u8
 }
 
 impl List {
-    pub(super) const fn new(tag: u64) -> Self {
-        assert!(tag <= TAG);
-        Self { newest: None, oldest: None, len: 0, tag }
+    pub(super) const fn new(tag: u8) -> Self {
+        assert!(tag as u64 <= LOW);
+        Self { newest: None, oldest: None, len: 0, tag, line_of_newest: 0, line_of_oldest: 0 }
+    }
+
+    /// Asks the processor for what the next [`List::push`] and [`List::pop`] will touch.
+    #[inline(always)]
+    pub(super) fn expect(&self) {
+        if let Some(newest) = self.newest {
+            newest.prefetch_links(self.line_of_newest);
+        }
+        if let Some(oldest) = self.oldest {
+            oldest.prefetch();
+            oldest.prefetch_links(self.line_of_oldest);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -43,7 +65,7 @@ impl List {
             return None;
         }
         // SAFETY: a link of an entry in a list names another entry of that list, which its shard keeps alive.
-        unsafe { EntryRef::from_address(entry.link(Link::Newer) & !TAG) }
+        unsafe { EntryRef::from_address(entry.link(Link::Newer) & !LOW) }
     }
 
     /// The next older one. The oldest entry's own link is not to be relied on: it may name one that has gone.
@@ -52,37 +74,43 @@ impl List {
             return None;
         }
         // SAFETY: as above.
-        unsafe { EntryRef::from_address(entry.link(Link::Older)) }
+        unsafe { EntryRef::from_address(entry.link(Link::Older) & !LOW) }
     }
 
-    fn set_newer(&self, entry: EntryRef, newer: Option<EntryRef>) {
-        entry.set_link(Link::Newer, newer.map_or(0, EntryRef::address) | self.tag);
+    fn set_newer(entry: EntryRef, newer: EntryRef) {
+        entry.set_link(Link::Newer, newer.address() | u64::from(line_of_links(newer)));
     }
 
-    fn set_older(entry: EntryRef, older: Option<EntryRef>) {
-        entry.set_link(Link::Older, older.map_or(0, EntryRef::address));
+    fn set_older(&self, entry: EntryRef, older: Option<EntryRef>) {
+        entry.set_link(Link::Older, older.map_or(0, EntryRef::address) | u64::from(self.tag));
     }
 
     /// Takes in an entry that is in no list.
     pub(super) fn push(&mut self, entry: EntryRef) {
-        Self::set_older(entry, self.newest);
-        self.set_newer(entry, None);
+        self.set_older(entry, self.newest);
         match self.newest {
-            Some(newest) => self.set_newer(newest, Some(entry)),
+            Some(newest) => Self::set_newer(newest, entry),
             None => self.oldest = Some(entry),
         }
         self.newest = Some(entry);
+        self.line_of_newest = line_of_links(entry);
         self.len += 1;
     }
 
-    /// Takes the oldest out. Touches no other entry.
+    /// Takes the oldest out. Touches no other entry, and asks the processor for what the next call will touch.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<EntryRef> {
         let oldest = self.oldest?;
-        self.oldest = self.newer(oldest);
-        if self.oldest.is_none() {
-            self.newest = None;
-        }
         self.len -= 1;
+        self.oldest = self.newer(oldest);
+        match self.oldest {
+            Some(next) => {
+                self.line_of_oldest = (oldest.link(Link::Newer) & LOW) as u8;
+                next.prefetch();
+                next.prefetch_links(self.line_of_oldest);
+            }
+            None => self.newest = None,
+        }
         Some(oldest)
     }
 
@@ -94,11 +122,11 @@ impl List {
         }
         let (newer, older) = (self.newer(entry), self.older(entry));
         match newer {
-            Some(newer) => Self::set_older(newer, older),
+            Some(newer) => self.set_older(newer, older),
             None => self.newest = older,
         }
-        if let Some(older) = older {
-            self.set_newer(older, newer);
+        if let (Some(older), Some(newer)) = (older, newer) {
+            Self::set_newer(older, newer);
         }
         self.len -= 1;
     }
@@ -106,14 +134,16 @@ impl List {
     /// Puts `new`, which is in no list, where `old` stands.
     pub(super) fn replace(&mut self, old: EntryRef, new: EntryRef) {
         let (newer, older) = (self.newer(old), self.older(old));
-        self.set_newer(new, newer);
-        Self::set_older(new, older);
+        self.set_older(new, older);
         match newer {
-            Some(newer) => Self::set_older(newer, Some(new)),
+            Some(newer) => {
+                Self::set_newer(new, newer);
+                self.set_older(newer, Some(new));
+            }
             None => self.newest = Some(new),
         }
         match older {
-            Some(older) => self.set_newer(older, Some(new)),
+            Some(older) => Self::set_newer(older, new),
             None => self.oldest = Some(new),
         }
     }

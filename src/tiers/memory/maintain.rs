@@ -2,7 +2,7 @@
 
 use super::arena::Heap;
 use super::budget::Budget;
-use super::{barrier, record, shards_for, Count, Layout, Memory, Shard};
+use super::{barrier, record, shards_for, Count, Layout, Looked, Memory, Shard};
 use crate::fork::Hold;
 use crate::options::MemoryOptions;
 use crate::stats::MemoryStatistics;
@@ -41,6 +41,7 @@ impl Memory {
         for shard in &self.shards {
             let mut locked = self.lock(shard);
             cleared += locked.len() as u64;
+            locked.count(Count::Removals, locked.len() as u64);
             let tables = locked.clear(self.clock.now());
             locked.give_back_unused();
             drop(locked);
@@ -50,7 +51,6 @@ impl Memory {
                 self.lock(shard).retire_table(table);
             }
         }
-        self.count(Count::Removals, cleared);
         self.trim();
         cleared
     }
@@ -143,8 +143,9 @@ impl Memory {
         let layout = layout.next(layout.shards()).next(wanted);
         for entry in entries {
             let hash = self.hash(entry.key());
-            if !shards[layout.home(hash)].attach(entry, hash) {
-                self.count(Count::Evictions, 1);
+            let shard = &mut shards[layout.home(hash)];
+            if !shard.attach(entry, hash) {
+                shard.count(Count::Evictions, 1);
             }
         }
         // All grants go where they are needed; what is left over goes back.
@@ -213,10 +214,10 @@ impl Memory {
 
     /// What can be told without a lock: everything but `active_bytes`; `lent_bytes` may count what only waits to be freed.
     pub(crate) fn figures(&self) -> MemoryStatistics {
-        let sum = |what: Count| self.counters.sum(what as usize);
+        let sum = |what: Count| self.shards.iter().map(|shard| shard.counted(what)).sum();
         MemoryStatistics {
-            hits: sum(Count::Hits),
-            misses: sum(Count::Misses),
+            hits: self.looked.sum(Looked::Hits as usize),
+            misses: self.looked.sum(Looked::Misses as usize),
             puts: sum(Count::Puts),
             removals: sum(Count::Removals),
             entries: self.entries(),

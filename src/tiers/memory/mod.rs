@@ -34,7 +34,7 @@ use crate::clock::{Clock, Tick, Ttl};
 use crate::codec::lz4;
 use crate::error::{Error, Result, Status};
 use crate::options::{MemoryOptions, UNBOUNDED};
-use crate::stats::{Stripe, Striped};
+use crate::stats::Striped;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use ahash::RandomState;
 use arena::{Heap, Magazine};
@@ -44,23 +44,15 @@ use entry::{EntryRef, Header, Owned, Payload};
 use index::{Hash, Search};
 use policy::{Noted, Use};
 use reclaim::Reader;
-use record::Record;
-use shard::{Locked, Shard, Shared};
+use shard::{Count, Locked, Shard, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the tier counts.
+/// What look-ups count, each thread for itself. What writers count is with their shard: see [`shard::Count`].
 #[derive(Clone, Copy)]
-enum Count {
+enum Looked {
     Hits,
     Misses,
-    Puts,
-    Removals,
-    Evictions,
-    Expirations,
-    CompressedPuts,
-    CompressionInput,
-    CompressionOutput,
     Last,
 }
 
@@ -78,7 +70,7 @@ pub(crate) struct Memory {
     sliding: bool,
     live: Live,
     clock: Clock,
-    counters: Striped<{ Count::Last as usize }>,
+    looked: Striped<{ Looked::Last as usize }>,
     budget: CachePadded<Budget>,
     heap: Arc<Heap>,
 }
@@ -183,7 +175,7 @@ impl Memory {
             sliding: options.sliding,
             live,
             clock,
-            counters: Striped::new(),
+            looked: Striped::new(),
             budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
             heap,
         };
@@ -204,14 +196,7 @@ impl Memory {
             Some(block) => Payload::Lz4 { block, original_len: value.len() as u32 },
             None => Payload::Plain(value),
         };
-        self.insert(hash, key, payload, ttl)?;
-        self.count(Count::Puts, 1);
-        if let Some(block) = block {
-            self.count(Count::CompressedPuts, 1);
-            self.count(Count::CompressionInput, value.len() as u64);
-            self.count(Count::CompressionOutput, block.len() as u64);
-        }
-        Ok(())
+        self.insert(hash, key, payload, ttl)
     }
 
     /// Copies a value out. `None` is a miss; what did not fit is not a request yet, since the caller will ask again.
@@ -224,7 +209,7 @@ impl Memory {
     #[inline(always)]
     fn read_hashed(&self, reader: &Reader, hash: Hash, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
         let Some(entry) = self.look_up(reader, reader.hazard(), hash, key) else {
-            self.counters.add(reader.stripe(), Count::Misses as usize, 1);
+            self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
         let read = match entry.value() {
@@ -238,7 +223,7 @@ impl Memory {
             Err(_) => decompress_into(entry, buffer)?,
         };
         if let Read::Copied(_) = read {
-            self.counters.add(reader.stripe(), Count::Hits as usize, 1);
+            self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
         }
         Ok(Some(read))
     }
@@ -247,7 +232,7 @@ impl Memory {
     pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         let Some(entry) = self.look_up(&reader, reader.hazard(), self.hash(key), key) else {
-            self.counters.add(reader.stripe(), Count::Misses as usize, 1);
+            self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
         let deadline = entry.deadline();
@@ -255,7 +240,7 @@ impl Memory {
             Some(copy) => copy.into_value(&self.heap),
             None => entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?,
         };
-        self.counters.add(reader.stripe(), Count::Hits as usize, 1);
+        self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
         Ok(Some(Value::new(pinned, deadline, self.clock.clone())))
     }
 
@@ -268,14 +253,14 @@ impl Memory {
         let lease = lease::take(reader.record());
         let Some(entry) = self.look_up(&reader, lease, hash, key) else {
             hazard::withdraw(lease);
-            self.counters.add(reader.stripe(), Count::Misses as usize, 1);
+            self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
         let lent = match entry.value() {
             Ok(value) => Lent { data: value.as_ptr(), len: value.len() },
             Err(_) => self.lend_copy(lease, hash, entry)?,
         };
-        self.counters.add(reader.stripe(), Count::Hits as usize, 1);
+        self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
         Ok(Some(lent))
     }
 
@@ -409,8 +394,10 @@ impl Memory {
         if layout.size() > MADE_UNDER_LOCK {
             made = Some(make(&mut Magazine::none()).ok_or_else(Error::out_of_memory)?);
         }
+        self.shards[Layout(self.layout.load(Relaxed)).home(hash)].expect_put(hash);
         loop {
             let mut shard = self.lock_home(hash);
+            shard.expect(hash, layout);
             self.expire_some(&mut shard);
             if !shard.reserve(|| self.expected_entries()) {
                 return Err(Error::out_of_memory());
@@ -421,6 +408,7 @@ impl Memory {
                 match self.make_room(&mut shard, hash, key, size + expiry::HINT, &mut is_admitted) {
                     Ok(Room::Made) => present = shard.find(hash, key),
                     Ok(Room::TurnedAway) => {
+                        shard.count_put(payload);
                         self.settle(shard, hash, None);
                         return Ok(());
                     }
@@ -450,6 +438,7 @@ impl Memory {
                 Some((position, old)) => shard.replace(position, old, entry, hash),
                 None => shard.insert(entry, hash),
             };
+            shard.count_put(payload);
             shard.weed();
             self.settle(shard, hash, Some(entry));
             return Ok(());
@@ -497,7 +486,7 @@ impl Memory {
                 if let Some((_, old)) = present {
                     self.take_out(shard, old, Count::Evictions);
                 }
-                self.count(Count::Evictions, 1);
+                shard.count(Count::Evictions, 1);
                 return Ok(Room::TurnedAway);
             }
             *is_admitted = true;
@@ -509,25 +498,32 @@ impl Memory {
 
     /// After an entry has gone in or was refused: evicts others for what the shard has taken beyond what was foreseen (the
     /// index may have grown), and gives back what it does not need.
-    #[inline]
+    #[inline(always)]
     fn settle<'a>(&'a self, mut shard: Locked<'a>, hash: Hash, entry: Option<EntryRef>) {
         if self.budget.bounds_bytes() {
-            let shards = Layout(self.layout.load(Relaxed)).shards();
-            loop {
-                let bytes = shard.bytes();
-                if self.budget.cover_bytes(shard.grant(), bytes, shards) {
-                    break;
-                }
-                match shard.victim() {
-                    Some(victim) if Some(victim) != entry => self.evict_victim(&mut shard, victim),
-                    _ => {
-                        let lacking = bytes - shard.grant().bytes;
-                        drop(shard);
-                        if !self.shed(1, || self.budget.lacks_bytes(lacking)) {
-                            return;
-                        }
-                        shard = self.lock_home(hash);
+            self.settle_bytes(shard, hash, entry);
+        } else {
+            self.balance(&mut shard);
+        }
+    }
+
+    #[cold]
+    fn settle_bytes<'a>(&'a self, mut shard: Locked<'a>, hash: Hash, entry: Option<EntryRef>) {
+        let shards = Layout(self.layout.load(Relaxed)).shards();
+        loop {
+            let bytes = shard.bytes();
+            if self.budget.cover_bytes(shard.grant(), bytes, shards) {
+                break;
+            }
+            match shard.victim() {
+                Some(victim) if Some(victim) != entry => self.evict_victim(&mut shard, victim),
+                _ => {
+                    let lacking = bytes - shard.grant().bytes;
+                    drop(shard);
+                    if !self.shed(1, || self.budget.lacks_bytes(lacking)) {
+                        return;
                     }
+                    shard = self.lock_home(hash);
                 }
             }
         }
@@ -535,11 +531,15 @@ impl Memory {
     }
 
     /// Gives back what a shard was granted and does not need, if it is much.
-    #[inline]
+    #[inline(always)]
     fn balance(&self, shard: &mut Locked<'_>) {
-        if shard.grant().bytes == 0 && shard.grant().entries <= shard.len() as u64 + 1 {
-            return;
+        if shard.grant().bytes != 0 || shard.grant().entries > shard.len() as u64 + 1 {
+            self.give_back(shard);
         }
+    }
+
+    #[inline(never)]
+    fn give_back(&self, shard: &mut Locked<'_>) {
         let shards = Layout(self.layout.load(Relaxed)).shards();
         let (entries, bytes) = (shard.len() as u64, shard.bytes());
         self.budget.balance(shard.grant(), entries, bytes, shards);
@@ -554,7 +554,7 @@ impl Memory {
 
     fn evict_victim(&self, shard: &mut Locked<'_>, victim: EntryRef) {
         shard.evict(victim);
-        self.count(Count::Evictions, 1);
+        shard.count(Count::Evictions, 1);
     }
 
     /// Frees some of what has expired.
@@ -576,7 +576,7 @@ impl Memory {
     fn take_out(&self, shard: &mut Locked<'_>, entry: EntryRef, why: Count) {
         shard.remove(entry);
         self.balance(shard);
-        self.count(why, 1);
+        shard.count(why, 1);
     }
 
     fn is_expired(&self, entry: EntryRef) -> bool {
@@ -675,11 +675,6 @@ impl Memory {
             shard.clock.set_exactness(exact, self.budget.capacity() / layout.shards() as u64);
         }
     }
-
-    fn count(&self, what: Count, by: u64) {
-        let stripe = Record::existing().map_or(Stripe::ANY, |record| Stripe::of_thread(record.number()));
-        self.counters.add(stripe, what as usize, by);
-    }
 }
 
 impl Drop for Memory {
@@ -722,14 +717,14 @@ fn shards_for(entries: u64) -> u64 {
     if entries <= ONE_SHARD {
         return 1;
     }
-    // Four a core, so that two threads seldom meet; at least 2,048 entries each, so that a shard's order is nearly the
+    // Eight a core, so that two threads seldom meet; at least 1,024 entries each, so that a shard's order is nearly the
     // cache's.
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    let enough = (4 * cores).next_power_of_two().min(64);
+    let enough = (8 * cores).next_power_of_two().min(64);
     if entries == UNBOUNDED {
         enough
     } else {
-        enough.min(entries / (ONE_SHARD / 2)).max(1)
+        enough.min(entries / (ONE_SHARD / 4)).max(1)
     }
 }
 

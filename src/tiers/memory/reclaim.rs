@@ -23,7 +23,7 @@
 
 use super::arena::{Heap, Magazine};
 use super::barrier;
-use super::entry::{EntryRef, Header};
+use super::entry::{prefetch_to_write, EntryRef, Header};
 use super::hazard;
 use super::index::OldTable;
 use super::record::{self, Record};
@@ -90,58 +90,94 @@ const BYTES: u64 = 1 << 20;
 /// The pages of a table of this size are given back to the system at once.
 const LARGE_TABLE: u64 = 256 << 10;
 
-/// What has left a shard and waits for its readers. Under the shard's lock.
+/// How many entries that nobody can be reading a put frees: more than it retires, and few, so that no put waits. Those that
+/// have just been freed are the next entries' memory.
+const FREED_PER_PUT: usize = 4;
+/// The same while more bytes wait than should.
+const FREED_IN_NEED: usize = 64;
+
+/// An entry that has left its shard, and what the allocator takes for it.
+struct Gone {
+    entry: EntryRef,
+    size: u64,
+}
+
+/// What has left a shard: on its way from `waiting` through `sealed` to `free`. Under the shard's lock.
 pub(super) struct Retired {
-    entries: Vec<EntryRef>,
-    tables: Vec<OldTable>,
-    /// So many of the entries, and of the tables, came before `ticket` was taken.
-    sealed: (usize, usize),
-    ticket: u64,
-    bytes: u64,
+    /// Since the last ticket was taken.
+    waiting: Vec<Gone>,
+    /// Nobody can be reading them any more.
+    free: Vec<Gone>,
+    /// What those in `free` take.
+    free_bytes: u64,
+    /// What all others take, and the tables.
+    held_bytes: u64,
     /// It is looked whether something can go when either is reached.
     due_count: usize,
     due_bytes: u64,
     /// So often a table that waits is passed over.
     patience: usize,
+    tables: Vec<OldTable>,
+    /// Before the ticket was taken.
+    sealed: Vec<Gone>,
+    /// So many of the tables, too.
+    sealed_tables: usize,
+    ticket: Option<u64>,
     /// Kept for its memory.
     announced: Vec<usize>,
 }
 
 /// Large blocks that nobody can be reading. Dropping it frees them; do that outside the shard's lock.
 pub(super) struct Garbage<'a> {
-    entries: Vec<EntryRef>,
-    tables: Vec<OldTable>,
+    left: Vec<Left>,
     /// The barrier that everything waits for should be passed now.
     wants_barrier: bool,
     heap: &'a Heap,
 }
 
+enum Left {
+    Entry(EntryRef),
+    Table(OldTable),
+}
+
 impl Retired {
     pub(super) const fn new() -> Self {
         Self {
-            entries: Vec::new(),
-            tables: Vec::new(),
-            sealed: (0, 0),
-            ticket: 0,
-            bytes: 0,
+            waiting: Vec::new(),
+            free: Vec::new(),
+            free_bytes: 0,
+            held_bytes: 0,
             due_count: COUNT,
             due_bytes: BYTES,
             patience: 0,
+            tables: Vec::new(),
+            sealed: Vec::new(),
+            sealed_tables: 0,
+            ticket: None,
             announced: Vec::new(),
         }
     }
 
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.free_bytes + self.held_bytes
+    }
+
+    /// Asks the processor for what the next calls will touch.
+    #[inline(always)]
+    pub(super) fn expect(&self) {
+        if let Some(next) = self.free.last() {
+            next.entry.prefetch();
+        }
+        prefetch_to_write(self.waiting.as_ptr_range().end);
     }
 
     /// Takes over an entry that has just left the shard. `size`: what the allocator takes for it.
     #[inline]
     pub(super) fn push(&mut self, entry: EntryRef, size: u64) {
-        if self.entries.len() < self.entries.capacity() || self.entries.try_reserve(1).is_ok() {
-            self.bytes += size;
-            self.entries.push(entry);
+        if self.waiting.len() < self.waiting.capacity() || self.waiting.try_reserve(1).is_ok() {
+            self.held_bytes += size;
+            self.waiting.push(Gone { entry, size });
         }
         // Without memory for the list the entry is given up for lost: a leak is better than a pointer that dangles.
     }
@@ -149,16 +185,23 @@ impl Retired {
     /// Takes over a table that readers can no longer find.
     pub(super) fn push_table(&mut self, table: OldTable, heap: &Heap) {
         if table.address() != 0 && self.tables.try_reserve(1).is_ok() {
-            self.bytes += table.size(heap);
+            self.held_bytes += table.size(heap);
             self.tables.push(table);
             self.patience = 0;
         }
     }
 
+    /// Whether [`Retired::collect_some`] has something to do.
     #[inline]
     pub(super) fn is_due(&mut self) -> bool {
+        !self.free.is_empty() || self.look_is_due()
+    }
+
+    #[inline]
+    fn look_is_due(&mut self) -> bool {
+        let count = self.waiting.len() + self.sealed.len();
         // In models as soon as there is anything, so that races come sooner.
-        self.entries.len() >= self.due_count || self.bytes >= self.due_bytes || self.table_is_due() || cfg!(shuttle)
+        count >= self.due_count || self.held_bytes >= self.due_bytes || self.table_is_due() || cfg!(shuttle)
     }
 
     /// A table is as large as many entries, and seldom; one that a reader holds back is not looked at each time.
@@ -168,29 +211,39 @@ impl Retired {
         !self.tables.is_empty() && self.patience == 0
     }
 
-    /// Frees what has waited for long enough, in a shard of so many entries; large blocks are left to the caller.
+    /// Frees some of what has waited for long enough, in a shard of so many entries; large blocks are left to the caller.
     #[must_use = "dropping it under the lock frees memory there"]
     pub(super) fn collect_some<'a>(&mut self, heap: &'a Heap, magazine: &mut Magazine, shard: usize) -> Garbage<'a> {
         let mut garbage = Garbage::none(heap);
+        if self.look_is_due() {
+            self.look(&mut garbage, shard);
+        }
+        let most = if self.free_bytes < BYTES { FREED_PER_PUT } else { FREED_IN_NEED };
+        self.free_some(most, magazine, &mut garbage);
+        garbage
+    }
+
+    /// Finds out what nobody can be reading, or says that a barrier is wanted for that.
+    fn look(&mut self, garbage: &mut Garbage<'_>, shard: usize) {
         if record::am_alone() {
             self.seal();
-            self.free_sealed(heap, magazine, &mut garbage);
-            return garbage;
+            self.release_sealed(garbage);
+            return;
         }
-        if self.sealed != (0, 0) && barrier::has_passed(self.ticket) {
-            self.free_sealed(heap, magazine, &mut garbage);
+        if self.ticket.is_some_and(barrier::has_passed) {
+            self.release_sealed(garbage);
         }
-        if self.sealed == (0, 0) {
+        if self.ticket.is_none() {
             self.seal();
         }
+        let count = self.waiting.len() + self.sealed.len();
         let most = (shard / PART).clamp(COUNT, MOST).max(self.due_count);
         let table_is_due = !self.tables.is_empty() && self.patience == 0;
-        if self.entries.len() >= most || self.bytes >= self.due_bytes || table_is_due {
-            garbage.wants_barrier = true;
+        if count >= most || self.held_bytes >= self.due_bytes || table_is_due {
+            garbage.wants_barrier = self.ticket.is_some();
         } else {
-            self.due_count = self.entries.len() + COUNT / 2;
+            self.due_count = count + COUNT / 2;
         }
-        garbage
     }
 
     /// Frees whatever nobody can be reading, now.
@@ -198,74 +251,93 @@ impl Retired {
     pub(super) fn collect_all<'a>(&mut self, heap: &'a Heap, magazine: &mut Magazine) -> Garbage<'a> {
         let mut garbage = Garbage::none(heap);
         self.seal();
-        if self.sealed != (0, 0) && (record::am_alone() || barrier::heavy()) {
-            self.free_sealed(heap, magazine, &mut garbage);
+        if self.ticket.is_some() && (record::am_alone() || barrier::heavy()) {
+            self.release_sealed(&mut garbage);
         }
+        self.free_some(usize::MAX, magazine, &mut garbage);
         garbage
     }
 
+    /// Takes a ticket for all that waits.
     fn seal(&mut self) {
-        self.sealed = (self.entries.len(), self.tables.len());
-        self.ticket = barrier::ticket();
+        if self.sealed.is_empty() {
+            std::mem::swap(&mut self.waiting, &mut self.sealed);
+        } else if self.sealed.try_reserve(self.waiting.len()).is_ok() {
+            self.sealed.append(&mut self.waiting);
+        }
+        self.sealed_tables = self.tables.len();
+        let is_empty = self.sealed.is_empty() && self.tables.is_empty();
+        self.ticket = (!is_empty).then(barrier::ticket);
     }
 
-    /// Steps 3 and 4 of the protocol, after the barrier.
-    fn free_sealed(&mut self, heap: &Heap, magazine: &mut Magazine, garbage: &mut Garbage<'_>) {
+    /// Steps 3 and 4 of the protocol, after the barrier. An entry that stands in no slot now will never again: from here on it
+    /// does not matter when it is freed.
+    fn release_sealed(&mut self, garbage: &mut Garbage<'_>) {
         let mut announced = std::mem::take(&mut self.announced);
-        if let Some(looked) = record::snapshot(&mut announced) {
+        let looked = record::snapshot(&mut announced);
+        if let Some(looked) = looked.filter(|_| self.free.try_reserve(self.sealed.len()).is_ok()) {
             let is_held = |address: usize| !announced.is_empty() && announced.binary_search(&address).is_ok();
-            let (mut number, sealed, mut waiting) = (0, self.sealed.0, 0);
-            let mut freed = 0;
-            self.entries.retain(|entry| {
-                number += 1;
-                if number > sealed {
-                    return true;
+            let (free, mut freed) = (&mut self.free, 0);
+            self.sealed.retain(|Gone { entry, size }| {
+                let is_held = is_held(entry.as_ptr().addr());
+                if !is_held {
+                    free.push(Gone { entry: *entry, size: *size });
+                    freed += size;
                 }
-                if is_held(entry.as_ptr().addr()) {
-                    waiting += 1;
-                    return true;
-                }
-                let size = entry.size(heap);
-                freed += size;
-                if heap.pins.orphan(*entry, || heap.detach(size)) {
-                    // The last value frees it, perhaps has already.
-                } else if entry.is_large() && garbage.entries.try_reserve(1).is_ok() {
-                    garbage.entries.push(*entry);
-                } else {
-                    // SAFETY: it left the shard before the barrier, and is neither announced, leased nor pinned.
-                    unsafe { entry.free(heap, magazine) };
-                }
-                false
+                is_held
             });
+            self.free_bytes += freed;
+            self.held_bytes -= freed;
+            let sealed_tables = self.sealed_tables;
             for (number, table) in std::mem::take(&mut self.tables).into_iter().enumerate() {
-                if number >= self.sealed.1 || is_held(table.address()) {
+                if number >= sealed_tables || is_held(table.address()) {
                     self.tables.push(table);
+                    continue;
+                }
+                self.held_bytes -= table.size(garbage.heap);
+                if garbage.left.try_reserve(1).is_ok() {
+                    garbage.left.push(Left::Table(table));
                 } else {
-                    freed += table.size(heap);
-                    if garbage.tables.try_reserve(1).is_ok() {
-                        garbage.tables.push(table);
-                    } else {
-                        // SAFETY: readers could no longer find it before the barrier, and nobody announces it.
-                        unsafe { table.free(heap) };
-                    }
+                    // SAFETY: readers could no longer find it before the barrier, and nobody announces it.
+                    unsafe { table.free(garbage.heap) };
                 }
             }
-            self.bytes -= freed;
             // A quarter of the slots that had to be looked at: four slots an entry. Twice what is held, so that a thread
             // that keeps many results does not make every removal look again.
-            self.due_count = COUNT + looked / 4 + 2 * waiting;
-            self.due_bytes = BYTES + 2 * self.bytes;
+            self.due_count = COUNT + looked / 4 + 2 * self.sealed.len();
+            self.due_bytes = BYTES + 2 * self.held_bytes;
         }
         self.announced = announced;
-        self.sealed = (0, 0);
+        self.ticket = None;
         self.patience = COUNT;
+    }
+
+    /// Frees so many of those that nobody can be reading.
+    #[inline]
+    fn free_some(&mut self, most: usize, magazine: &mut Magazine, garbage: &mut Garbage<'_>) {
+        let heap = garbage.heap;
+        for _ in 0..most {
+            let Some(Gone { entry, size }) = self.free.pop() else { break };
+            if let Some(soon) = self.free.len().checked_sub(2 * FREED_PER_PUT) {
+                self.free[soon].entry.prefetch();
+            }
+            self.free_bytes -= size;
+            if heap.pins.orphan(entry, || heap.detach(size)) {
+                // The last value frees it, perhaps has already.
+            } else if entry.is_large() && garbage.left.try_reserve(1).is_ok() {
+                garbage.left.push(Left::Entry(entry));
+            } else {
+                // SAFETY: it left the shard before the barrier, and is neither announced, leased nor pinned.
+                unsafe { entry.free(heap, magazine) };
+            }
+        }
     }
 
     /// Gives up everything, announced, leased or not: the cache is being destroyed, and classic results end with it. What a
     /// value pins stays until that is dropped.
     pub(super) fn give_up(&mut self, heap: &Heap) {
-        for entry in self.entries.drain(..) {
-            give_up(entry, heap);
+        for gone in self.waiting.drain(..).chain(self.sealed.drain(..)).chain(self.free.drain(..)) {
+            give_up(gone.entry, heap);
         }
         for table in self.tables.drain(..) {
             // SAFETY: nobody is in a call on this cache any more.
@@ -284,27 +356,40 @@ pub(super) fn give_up(entry: EntryRef, heap: &Heap) {
 
 impl<'a> Garbage<'a> {
     pub(super) fn none(heap: &'a Heap) -> Self {
-        Self { entries: Vec::new(), tables: Vec::new(), wants_barrier: false, heap }
+        Self { left: Vec::new(), wants_barrier: false, heap }
     }
 }
 
 impl Drop for Garbage<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
+        if self.wants_barrier || !self.left.is_empty() {
+            self.dispose();
+        }
+    }
+}
+
+impl Garbage<'_> {
+    #[cold]
+    fn dispose(&mut self) {
         if self.wants_barrier {
             // Who comes next to a shard that waits for it will find that it has been passed.
             barrier::heavy();
         }
-        for entry in self.entries.drain(..) {
-            // SAFETY: `free_sealed` found nobody who could be reading it, and has taken it off the list.
-            unsafe { entry.free(self.heap, &mut Magazine::none()) };
-        }
-        for table in self.tables.drain(..) {
-            let is_large = table.size(self.heap) >= LARGE_TABLE;
-            // SAFETY: as above, and readers cannot find it any more.
-            unsafe { table.free(self.heap) };
-            if is_large && self.heap.is_arena() {
-                // Else it would stay resident until the arena is used again. malloc gives blocks of that size back by itself.
-                self.heap.trim();
+        for left in self.left.drain(..) {
+            match left {
+                // SAFETY: `release_sealed` found nobody who could be reading it, and it has been taken off the list.
+                Left::Entry(entry) => unsafe { entry.free(self.heap, &mut Magazine::none()) },
+                Left::Table(table) => {
+                    let is_large = table.size(self.heap) >= LARGE_TABLE;
+                    // SAFETY: as above, and readers cannot find it any more.
+                    unsafe { table.free(self.heap) };
+                    if is_large && self.heap.is_arena() {
+                        // Else it would stay resident until the arena is used again. malloc gives blocks of that size back
+                        // by itself.
+                        self.heap.trim();
+                    }
+                }
             }
         }
     }

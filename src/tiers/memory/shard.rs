@@ -3,16 +3,17 @@
 
 use super::arena::{Heap, Magazine};
 use super::budget::{Budget, Grant};
-use super::entry::{EntryRef, Owned};
+use super::entry::{prefetch_to_write, EntryRef, Owned, Payload, LINE};
 use super::expiry::{Hint, Wheel};
 use super::index::{Hash, Index, OldTable, Position, Published};
-use super::policy::{self, Clock, Policy};
+use super::policy::{Books, Clock, Policy};
 use super::reclaim::{self, Garbage, Retired};
 use crate::clock::{Tick, FOREVER};
 use crate::options::PolicyName;
 use crate::sync::{Mutex, MutexGuard, TryLockError};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
+use std::alloc::Layout;
 // Nothing is decided by the figures, so a model has nothing to choose at them.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -21,32 +22,55 @@ pub(super) struct Shard {
     pub(super) published: CachePadded<Published>,
     /// What hits and the policy share.
     pub(super) clock: CachePadded<Clock>,
-    figures: Figures,
-    state: Mutex<State>,
+    written: CachePadded<Written>,
     policy: PolicyName,
 }
 
-/// What can be told without the lock: as of when it was last released.
+/// What every writer writes, close together: on a machine of many cores a put is as slow as it touches lines that another
+/// core has written.
+#[repr(C)]
+struct Written {
+    figures: Figures,
+    state: Mutex<State>,
+}
+
+/// What writers count. The first ones fit into a line together with what else is told without the lock.
+#[derive(Clone, Copy)]
+pub(super) enum Count {
+    Puts,
+    Removals,
+    Evictions,
+    Expirations,
+    CompressedPuts,
+    CompressionInput,
+    CompressionOutput,
+    Last,
+}
+
+/// What can be told without the lock: as of when it was last released. Only written under it.
 #[derive(Default)]
+#[repr(C)]
 struct Figures {
     entries: AtomicU64,
     bytes: AtomicU64,
     index: AtomicU64,
     lent: AtomicU64,
+    counts: [AtomicU64; Count::Last as usize],
 }
 
-/// What the lock protects.
+/// What the lock protects; in front what a put into a full cache touches.
+#[repr(C)]
 pub(super) struct State {
     index: Index,
-    policy: Box<dyn Policy>,
-    wheel: Wheel,
-    retired: Retired,
-    magazine: Magazine,
-    grant: Grant,
     /// What the allocator takes for the entries in the index.
     entry_bytes: u64,
     /// What it takes for the index.
     index_bytes: u64,
+    grant: Grant,
+    policy: Books,
+    retired: Retired,
+    wheel: Wheel,
+    magazine: Magazine,
     /// Heavy entries that were turned away lately, see [`Locked::is_expected`].
     turned_away: [u64; 8],
     random: u64,
@@ -56,7 +80,7 @@ impl State {
     fn new(policy: PolicyName, now: Tick, heap: &Heap) -> Self {
         Self {
             index: Index::new(),
-            policy: policy::new(policy),
+            policy: Books::new(policy),
             wheel: Wheel::new(now),
             retired: Retired::new(),
             magazine: heap.magazine(),
@@ -68,6 +92,9 @@ impl State {
         }
     }
 }
+
+/// How many lines of a shard a put touches.
+const HOT_LINES: usize = 5;
 
 /// What all shards of a cache use.
 #[derive(Clone, Copy)]
@@ -98,15 +125,28 @@ impl Shard {
         Self {
             published: CachePadded::new(Published::new()),
             clock: CachePadded::new(Clock::default()),
-            figures: Figures::default(),
-            state: Mutex::new(State::new(policy, now, heap)),
+            written: CachePadded::new(Written {
+                figures: Figures::default(),
+                state: Mutex::new(State::new(policy, now, heap)),
+            }),
             policy,
+        }
+    }
+
+    /// Asks the processor for the lines that a put of a key with that hash will touch, all at once: each may have been written by
+    /// another core.
+    #[inline(always)]
+    pub(super) fn expect_put(&self, hash: Hash) {
+        self.published.prefetch_bucket(hash);
+        let written = (&raw const *self.written).cast::<u8>();
+        for line in 0..HOT_LINES {
+            prefetch_to_write(written.wrapping_add(line * LINE));
         }
     }
 
     #[inline(always)]
     pub(super) fn lock<'a>(&'a self, shared: Shared<'a>, now: impl FnOnce() -> Tick) -> Locked<'a> {
-        let state = match self.state.lock() {
+        let state = match self.written.state.lock() {
             Ok(state) => state,
             Err(poisoned) => self.set_aside(poisoned.into_inner(), shared, now()),
         };
@@ -115,7 +155,7 @@ impl Shard {
 
     /// The lock if nobody has it.
     pub(super) fn try_lock<'a>(&'a self, shared: Shared<'a>) -> Option<Locked<'a>> {
-        match self.state.try_lock() {
+        match self.written.state.try_lock() {
             Ok(state) => {
                 Some(Locked { shard: self, shared, state, garbage: Garbage::none(shared.heap), is_untouched: false })
             }
@@ -131,33 +171,38 @@ impl Shard {
         let _ = state.index.clear(&self.published);
         shared.budget.take_back_unused(&mut state.grant, 0, 0);
         std::mem::forget(std::mem::replace(&mut *state, State::new(self.policy, now, shared.heap)));
-        self.state.clear_poison();
+        self.written.state.clear_poison();
         state
+    }
+
+    /// How often something has happened since the cache was made.
+    pub(super) fn counted(&self, what: Count) -> u64 {
+        self.written.figures.counts[what as usize].load(Relaxed)
     }
 
     /// Entries in the shard.
     pub(super) fn entries(&self) -> u64 {
-        self.figures.entries.load(Relaxed)
+        self.written.figures.entries.load(Relaxed)
     }
 
     /// What entries, index, policy and wheel take.
     pub(super) fn bytes(&self) -> u64 {
-        self.figures.bytes.load(Relaxed)
+        self.written.figures.bytes.load(Relaxed)
     }
 
     /// The index's part of it.
     pub(super) fn index_bytes(&self) -> u64 {
-        self.figures.index.load(Relaxed)
+        self.written.figures.index.load(Relaxed)
     }
 
     /// What has left the shard and waits for readers.
     pub(super) fn lent(&self) -> u64 {
-        self.figures.lent.load(Relaxed)
+        self.written.figures.lent.load(Relaxed)
     }
 
     /// Gives up everything, announced, leased or not, except what a value pins. Nobody else uses the shard any more.
     pub(super) fn give_up(&mut self, heap: &Heap) {
-        let state = self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let state = self.written.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         for entry in state.index.iter() {
             reclaim::give_up(entry, heap);
         }
@@ -207,6 +252,22 @@ impl<'a> Locked<'a> {
         self.state.index.find(hash, key)
     }
 
+    #[inline(always)]
+    pub(super) fn count(&mut self, what: Count, by: u64) {
+        let count = &self.shard.written.figures.counts[what as usize];
+        count.store(count.load(Relaxed) + by, Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn count_put(&mut self, payload: Payload<'_>) {
+        self.count(Count::Puts, 1);
+        if let Payload::Lz4 { block, original_len } = payload {
+            self.count(Count::CompressedPuts, 1);
+            self.count(Count::CompressionInput, original_len.into());
+            self.count(Count::CompressionOutput, block.len() as u64);
+        }
+    }
+
     /// The magazine for this shard's blocks.
     pub(super) fn magazine(&mut self) -> &mut Magazine {
         &mut self.state.magazine
@@ -238,6 +299,14 @@ impl<'a> Locked<'a> {
             state.index_bytes = state.index.bytes(shared.heap);
         }
         reserved
+    }
+
+    /// As [`Shard::expect_put`], what is only known under the lock.
+    #[inline(always)]
+    pub(super) fn expect(&self, hash: Hash, layout: Layout) {
+        self.state.policy.expect(hash);
+        self.state.magazine.expect(layout);
+        self.state.retired.expect();
     }
 
     /// Takes a new entry in, whose key is not here. [`Locked::reserve`] has been called since the last one.
@@ -361,7 +430,7 @@ impl<'a> Locked<'a> {
     pub(super) fn clear(&mut self, now: Tick) -> [OldTable; 2] {
         let shard = self.shard;
         let state = &mut *self.state;
-        state.policy = policy::new(shard.policy);
+        state.policy = Books::new(shard.policy);
         state.wheel = Wheel::new(now);
         state.entry_bytes = 0;
         state.index_bytes = 0;
@@ -480,7 +549,7 @@ impl<'a> Locked<'a> {
     }
 
     fn publish(&self) {
-        let figures = &self.shard.figures;
+        let figures = &self.shard.written.figures;
         let state = &self.state;
         figures.entries.store(state.index.len() as u64, Relaxed);
         figures.bytes.store(self.bytes(), Relaxed);

@@ -70,10 +70,10 @@ fn is_older(a: u32, b: u32) -> bool {
     a != b && b.wrapping_sub(a) & STAMPS < STAMPS / 2
 }
 
-const LIST: u64 = 0;
-const HEAP: u64 = 1;
+const LIST: u8 = 0;
+const HEAP: u8 = 1;
 
-pub(super) struct Lru {
+pub(in super::super) struct Lru {
     stored: List,
     moved: Heap,
 }
@@ -85,6 +85,11 @@ impl Lru {
 }
 
 impl Policy for Lru {
+    #[inline(always)]
+    fn expect(&self, _: Hash) {
+        self.stored.expect();
+    }
+
     fn insert(&mut self, entry: EntryRef, _: Hash, clock: &Clock) {
         let stamp = clock.tick();
         entry.set_mark(stamp << 1);
@@ -114,9 +119,6 @@ impl Policy for Lru {
             // Without memory for the heap the second best has to do.
             if let Some(oldest) = moved.filter(|_| self.moved.filed.try_reserve(1).is_ok()) {
                 self.stored.pop();
-                if let Some(next) = self.stored.oldest() {
-                    next.prefetch();
-                }
                 self.moved.push(oldest);
             } else if !self.moved.settle_top() {
                 break;
@@ -131,9 +133,6 @@ impl Policy for Lru {
 
     fn evict(&mut self, entry: EntryRef, _: Hash) {
         self.remove(entry);
-        if let Some(next) = self.stored.oldest() {
-            next.prefetch();
-        }
     }
 
     fn renew(&mut self, clock: &Clock) {
@@ -171,9 +170,11 @@ struct Heap {
 
 const CHILDREN: usize = 4;
 
+/// Where in the link the place stands: above what says that it is one.
+const PLACE_SHIFT: u32 = 4;
+
 impl Heap {
     fn push(&mut self, entry: EntryRef) {
-        entry.set_link(Link::Newer, HEAP);
         let place = self.filed.len();
         self.filed.push((stamp(entry), entry));
         self.rise(place);
@@ -196,7 +197,7 @@ impl Heap {
     }
 
     fn remove(&mut self, entry: EntryRef) {
-        let place = entry.link(Link::Older) as usize;
+        let place = (entry.link(Link::Older) >> PLACE_SHIFT) as usize;
         self.filed.swap_remove(place);
         if self.filed.is_empty() {
             self.filed = Vec::new();
@@ -212,7 +213,7 @@ impl Heap {
     }
 
     fn settle(&self, place: usize) {
-        self.filed[place].1.set_link(Link::Older, place as u64);
+        self.filed[place].1.set_link(Link::Older, (place as u64) << PLACE_SHIFT | u64::from(HEAP));
     }
 
     fn rise(&mut self, mut place: usize) -> usize {

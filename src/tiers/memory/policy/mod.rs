@@ -16,6 +16,9 @@ use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The books of one shard. Every call is made under the shard's lock.
 pub(super) trait Policy: Send {
+    /// A key with that hash may be inserted: asks the processor for what that will touch.
+    fn expect(&self, _hash: Hash) {}
+
     /// `entry` has come into the shard.
     fn insert(&mut self, entry: EntryRef, hash: Hash, clock: &Clock);
 
@@ -98,10 +101,67 @@ impl Use {
     }
 }
 
-/// Empty books of that policy.
-pub(super) fn new(name: PolicyName) -> Box<dyn Policy> {
-    match name {
-        PolicyName::Lru => Box::new(lru::Lru::new()),
-        PolicyName::S3Fifo => Box::new(s3fifo::S3Fifo::new()),
+/// The books of whichever policy was chosen. Not behind a pointer: they belong beside what else a put touches.
+pub(super) enum Books {
+    Lru(lru::Lru),
+    S3Fifo(s3fifo::S3Fifo),
+}
+
+/// The same call for each kind of books.
+macro_rules! each {
+    ($books:expr, $policy:ident => $call:expr) => {
+        match $books {
+            Books::Lru($policy) => $call,
+            Books::S3Fifo($policy) => $call,
+        }
+    };
+}
+
+impl Books {
+    /// Empty books of that policy.
+    pub(super) fn new(name: PolicyName) -> Self {
+        match name {
+            PolicyName::Lru => Books::Lru(lru::Lru::new()),
+            PolicyName::S3Fifo => Books::S3Fifo(s3fifo::S3Fifo::new()),
+        }
+    }
+}
+
+impl Policy for Books {
+    #[inline(always)]
+    fn expect(&self, hash: Hash) {
+        each!(self, books => books.expect(hash));
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, entry: EntryRef, hash: Hash, clock: &Clock) {
+        each!(self, books => books.insert(entry, hash, clock));
+    }
+
+    fn replace(&mut self, old: EntryRef, new: EntryRef, clock: &Clock) {
+        each!(self, books => books.replace(old, new, clock));
+    }
+
+    fn remove(&mut self, entry: EntryRef) {
+        each!(self, books => books.remove(entry));
+    }
+
+    #[inline(always)]
+    fn victim(&mut self, clock: &Clock) -> Option<EntryRef> {
+        each!(self, books => books.victim(clock))
+    }
+
+    #[inline(always)]
+    fn evict(&mut self, entry: EntryRef, hash: Hash) {
+        each!(self, books => books.evict(entry, hash));
+    }
+
+    fn renew(&mut self, clock: &Clock) {
+        each!(self, books => books.renew(clock));
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        each!(self, books => books.bytes())
     }
 }

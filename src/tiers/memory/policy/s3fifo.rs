@@ -23,10 +23,10 @@ const SMALL_PART: usize = 10;
 /// put can take, hardly ever reached.
 const MOST_LOOKED_AT: usize = 1 << 8;
 
-const SMALL: u64 = 0;
-const MAIN: u64 = 1;
+const SMALL: u8 = 0;
+const MAIN: u8 = 1;
 
-pub(super) struct S3Fifo {
+pub(in super::super) struct S3Fifo {
     small: List,
     main: List,
     ghost: Ghost,
@@ -60,6 +60,13 @@ impl S3Fifo {
 }
 
 impl Policy for S3Fifo {
+    #[inline(always)]
+    fn expect(&self, hash: Hash) {
+        self.ghost.prefetch(hash);
+        self.small.expect();
+        self.main.expect();
+    }
+
     fn insert(&mut self, entry: EntryRef, hash: Hash, _: &Clock) {
         if self.ghost.take(hash) {
             self.main.push(entry);
@@ -87,9 +94,6 @@ impl Policy for S3Fifo {
                 return Some(oldest);
             }
             list.pop();
-            if let Some(next) = list.oldest() {
-                next.prefetch();
-            }
             oldest.set_mark(if small_is_full { 0 } else { count - 1 });
             self.main.push(oldest);
         }
@@ -100,11 +104,7 @@ impl Policy for S3Fifo {
         if list::tag(entry) == SMALL {
             self.ghost.remember(hash, self.len());
         }
-        let next = self.list_of(entry).newer(entry);
         self.take_out(entry);
-        if let Some(next) = next {
-            next.prefetch();
-        }
     }
 
     fn bytes(&self) -> u64 {
