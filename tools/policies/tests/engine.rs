@@ -15,17 +15,21 @@ use catzilla_replay::locate;
 enum Promise {
     /// The same answer to every request.
     Same,
-    /// The hit ratio is the same but for so many points.
-    Within(f64),
+    /// The hit ratio is the same but for so many points, and for more on the traces that are named.
+    Within { points: f64, but: &'static [(&'static str, f64)] },
 }
 
 /// To tighten a promise, or to make one for a policy to come, is to edit a line here.
 ///
-/// `s3fifo`: a few tenths on most traces, 2.0 on arc_p6 and 1.4 on lirs_gli. The ghost of the engine measures age by how many
-/// keys were remembered since, where the simulator's is a queue that becomes shorter when a key comes back; and its sets
-/// forget early when they are full.
-const PROMISES: &[(&str, Promise)] =
-    &[("lru", Promise::Same), ("fifo", Promise::Same), ("sieve", Promise::Same), ("s3fifo", Promise::Within(2.2))];
+/// `s3fifo`: the ghost of the engine measures age by how many keys were remembered since, where the simulator's is a queue
+/// that becomes shorter when a key comes back; that is what is seen on arc_p6, where the engine hits more often. And its sets
+/// forget early when they are full, which is what is seen on lirs_gli. Seeds decide about some tenths.
+const PROMISES: &[(&str, Promise)] = &[
+    ("lru", Promise::Same),
+    ("fifo", Promise::Same),
+    ("sieve", Promise::Same),
+    ("s3fifo", Promise::Within { points: 0.6, but: &[("arc_p6", 2.2), ("lirs_gli", 1.6)] }),
+];
 
 const PERCENTS: [f64; 3] = [1.0, 10.0, 25.0];
 
@@ -83,12 +87,13 @@ fn the_engine_hits_about_as_often_as_the_simulator_where_that_is_promised() {
     let Some(library) = library() else { return };
     let mut wrong = Vec::new();
     for (policy, promise) in PROMISES {
-        let Promise::Within(most) = promise else { continue };
+        let Promise::Within { points, but } = promise else { continue };
         if !offered(&library, policy) {
             continue;
         }
-        println!("{policy}: hit ratio of the engine, of the simulator, and the distance, which may be {most}");
+        println!("{policy}: hit ratio of the engine, of the simulator, and the distance");
         for trace in traces() {
+            let most = but.iter().find(|(name, _)| *name == trace.name).map_or(*points, |(_, points)| *points);
             let keys = engine::keys(trace.objects);
             for size in trace.sizes(&PERCENTS) {
                 let mut simulator = (named(policy).expect("a simulator of that name").new)(size.entries);
@@ -98,7 +103,7 @@ fn the_engine_hits_about_as_often_as_the_simulator_where_that_is_promised() {
                 let expected = share(hits(&mut *simulator, &trace.requests));
                 let distance = found - expected;
                 println!("{:24} {:>7} entries {found:7.2} {expected:7.2} {distance:+6.2}", trace.name, size.entries);
-                if distance.abs() > *most {
+                if distance.abs() > most {
                     wrong.push(format!("{} with {} entries: {found:.2}, not {expected:.2}", trace.name, size.entries));
                 }
             }

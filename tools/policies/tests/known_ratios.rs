@@ -1,4 +1,6 @@
-//! The simulators against hit ratios that another set of simulators found, written independently of this one.
+//! The simulators against hit ratios that another set of simulators found, written independently of this one. What the papers
+//! leave open was chosen as it is there: the room of LIRS for what is not LIR and how much its stack remembers, how the tenth
+//! of S3-FIFO is rounded, the width of the sketch of W-TinyLFU.
 //!
 //! The traces that are not part of the repository are looked for in the folder that `CATZILLA_TRACES` names; what is not there
 //! is skipped, with a word.
