@@ -11,7 +11,7 @@ WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
 
 export CARGO PYTHON CC
 
-.PHONY: build demo check test test-tools test-rust test-features test-replay test-soak test-c test-python model sanitize soak fuzz bench bench-large bench-programs header documents clean
+.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c test-python model sanitize soak fuzz bench bench-large bench-programs hit-ratio header documents clean
 
 build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
@@ -29,12 +29,13 @@ demo: build ## The smallest program, then a real trace through the C interface
 check: ## The quick subset: format, lints, Rust tests
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path tools/replay/Cargo.toml
+	$(CARGO) fmt --check --manifest-path tools/policies/Cargo.toml
 	$(CARGO) fmt --check --manifest-path tools/soak/Cargo.toml
 	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
 	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
 	$(MAKE) --no-print-directory test-rust
 
-test: test-tools check build test-features test-replay test-soak test-c test-python ## Everything a change must pass
+test: test-tools check build test-features test-replay test-policies test-soak test-c test-python ## Everything a change must pass
 	tools/model --short
 	tools/sanitize --short
 	$(MAKE) --no-print-directory demo
@@ -56,6 +57,11 @@ test-replay: build
 	$(CARGO) clippy --quiet --locked --manifest-path tools/replay/Cargo.toml --target-dir target --all-targets -- -D warnings
 	CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) \
 	    $(CARGO) test --quiet --locked --manifest-path tools/replay/Cargo.toml --target-dir target
+
+test-policies: build
+	$(CARGO) clippy --quiet --locked --manifest-path tools/policies/Cargo.toml --target-dir target --all-targets --all-features -- -D warnings
+	CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) \
+	    $(CARGO) test --quiet --locked --manifest-path tools/policies/Cargo.toml --target-dir target --all-features
 
 test-soak: build
 	$(CARGO) clippy --quiet --locked --manifest-path tools/soak/Cargo.toml --target-dir target --all-targets -- -D warnings
@@ -99,6 +105,12 @@ bench: bench-programs ## The engine beside the original one and its peers; print
 	for question in throughput batch latency memory fragmentation instructions ffi_cost; do \
 	    $(BENCHES)/$$question $(BENCH_ARGS) || exit 1; echo; \
 	done
+	$(MAKE) --no-print-directory hit-ratio
+
+hit-ratio: build ## How often each policy hits on every trace there is; draws build/hit-ratio.png
+	$(CARGO) build --release --locked --manifest-path tools/policies/Cargo.toml --target-dir target --features chart
+	target/release/hit-ratio $(filter --quick,$(BENCH_ARGS))
+	target/release/hit-ratio-chart build/hit-ratio.csv build/hit-ratio.png
 
 bench-large: bench-programs ## Ten million entries, and ten gigabytes of documents
 	$(BENCHES)/memory --entries 10000000 $(BENCH_ARGS)

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
-use crate::capacity::Capacity;
-use crate::failure::Failure;
-use crate::payload::{KEY_LENGTHS, MAX_VALUE_SIZE};
+use catzilla_replay::capacity::Capacity;
+use catzilla_replay::failure::Failure;
+use catzilla_replay::payload::{KEY_LENGTHS, MAX_VALUE_SIZE};
 
 pub const HELP: &str = "\
 replay: plays recorded cache accesses against catzilla-cache through its C interface.

@@ -1,4 +1,4 @@
-//! The C interface of catzilla-cache, and the only unsafe code of this tool.
+//! The C interface of catzilla-cache, and the only unsafe code of this package.
 //!
 //! The shared object is loaded at run time and its functions are looked up by name, so nothing of the library's Rust
 //! side is compiled in. The declarations repeat those of `include/catzilla_cache.h`; that they fit is what the ABI number

@@ -4,32 +4,27 @@
 //! what it shows is what a C program gets. For each capacity it opens a new cache, reads every key of the trace in order
 //! and, on a miss, puts a value. Every value that comes back is checked byte for byte.
 //!
-//! `arguments` reads the command line, `trace` the files, `payload` makes keys and values, `locate` finds the library,
-//! `library` is the C interface, `run` does the work, `progress` and `report` talk to the user.
+//! `arguments` reads the command line, `run` does the work, `progress` and `report` talk to the user. What other programs
+//! can use as well is in the library of this package: traces, keys and values, and the C interface.
 
 #![deny(unsafe_code)]
 
 mod arguments;
-mod capacity;
-mod failure;
-#[allow(unsafe_code)]
-mod library;
-mod locate;
-mod payload;
 mod progress;
 mod report;
 mod run;
-mod trace;
 
 use std::process::ExitCode;
 
+use catzilla_replay::failure::Failure;
+use catzilla_replay::library::Library;
+use catzilla_replay::locate;
+use catzilla_replay::payload::Keys;
+use catzilla_replay::trace::Trace;
+
 use arguments::{Arguments, Command};
-use failure::Failure;
-use library::Library;
-use payload::Keys;
 use report::Report;
 use run::Replay;
-use trace::Trace;
 
 fn main() -> ExitCode {
     match act(lexopt::Parser::from_env()) {

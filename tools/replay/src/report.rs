@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use catzilla_replay::capacity::Capacity;
+use catzilla_replay::failure::Failure;
+use catzilla_replay::library::{Library, OptionRow};
+use catzilla_replay::trace::Trace;
+
 use crate::arguments::Arguments;
-use crate::capacity::Capacity;
-use crate::failure::Failure;
-use crate::library::{Library, OptionRow};
 use crate::run::Measured;
-use crate::trace::Trace;
 
 /// Headings of the columns, with their widths: the longest number that is likely, and a gap.
 const COLUMNS: [(&str, usize); 9] = [

@@ -11,13 +11,14 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
+use catzilla_replay::capacity::Capacity;
+use catzilla_replay::failure::Failure;
+use catzilla_replay::library::{Cache, Library, Put, Read, Statistics};
+use catzilla_replay::payload::{is_value_of, write_value, Keys};
+use catzilla_replay::trace::{Trace, ValueSizes};
+
 use crate::arguments::CAPACITY_OPTION;
-use crate::capacity::Capacity;
-use crate::failure::Failure;
-use crate::library::{Cache, Library, Put, Read, Statistics};
-use crate::payload::{is_value_of, write_value, Keys};
 use crate::progress::Progress;
-use crate::trace::{Trace, ValueSizes};
 
 /// Requests a thread takes from the trace at a time. Threads must not drift apart, or the cache would see another trace
 /// than the one that was recorded; one request at a time would make the shared position the busiest line of all.
