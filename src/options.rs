@@ -59,10 +59,21 @@ const DEFAULT_CAPACITY: u64 = 10_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PolicyName {
     Lru,
+    Lfu,
+    Fifo,
+    Ttl,
+    Sieve,
     S3Fifo,
 }
 
-const POLICIES: &[(&str, PolicyName)] = &[("lru", PolicyName::Lru), ("s3fifo", PolicyName::S3Fifo)];
+const POLICIES: &[(&str, PolicyName)] = &[
+    ("lru", PolicyName::Lru),
+    ("lfu", PolicyName::Lfu),
+    ("fifo", PolicyName::Fifo),
+    ("ttl", PolicyName::Ttl),
+    ("sieve", PolicyName::Sieve),
+    ("s3fifo", PolicyName::S3Fifo),
+];
 
 /// A row of the table.
 pub struct OptionInfo {
@@ -155,8 +166,10 @@ pub static TABLE: &[OptionInfo] = &[
     OptionInfo {
         name: "memory.policy",
         default: "lru",
-        help: "Which entry leaves when the cache is full. lru: the one used longest ago. s3fifo: first those never asked for again; \
-               choose it where much is stored for nothing, as before a web server or a database, or where threads are many.",
+        help: "Which entry leaves when the cache is full. lru: the one used longest ago. lfu: the one used least often, what was \
+               popular once ageing. fifo: the one stored first. ttl: the one that expires soonest. sieve: the one stored first \
+               of those not asked for lately. s3fifo: first those never asked for again; choose it where much is stored for \
+               nothing, as before a web server or a database, or where threads are many.",
         live: false,
         kind: Kind::Policy,
         set: |options, value| options.memory.policy = value.policy(),

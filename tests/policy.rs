@@ -1,9 +1,10 @@
 //! Who leaves when the cache is full, held against a model that knows all about time: the whole cache through its calls, where
 //! the policies' own tests look at one room.
 
-use catzilla_cache::{Cache, Options, Ttl};
-use std::collections::{BTreeMap, HashMap};
+use catzilla_cache::{Cache, Clock, Options, Ttl};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn open(policy: &str, capacity: u64, shards: &str) -> Arc<Cache> {
     let mut options = Options::new();
@@ -24,6 +25,18 @@ impl Random {
     }
 }
 
+/// A policy in the plainest form there is.
+trait Model {
+    fn len(&self) -> u64;
+    fn has(&self, key: u64) -> bool;
+    fn hit(&mut self, key: u64);
+    /// Stores a key that may be there.
+    fn put(&mut self, key: u64);
+    fn remove(&mut self, key: u64) -> bool;
+    fn evict(&mut self) -> u64;
+    fn keys(&self) -> Vec<u64>;
+}
+
 /// Keys by the time of their last use.
 #[derive(Default)]
 struct Lru {
@@ -32,23 +45,114 @@ struct Lru {
     now: u64,
 }
 
-impl Lru {
-    fn remove(&mut self, key: u64) -> bool {
-        self.last_use.remove(&key).map(|at| self.by_age.remove(&at)).is_some()
+impl Model for Lru {
+    fn len(&self) -> u64 {
+        self.last_use.len() as u64
     }
 
-    fn touch(&mut self, key: u64) {
+    fn has(&self, key: u64) -> bool {
+        self.last_use.contains_key(&key)
+    }
+
+    fn hit(&mut self, key: u64) {
         self.remove(key);
         self.now += 1;
         self.by_age.insert(self.now, key);
         self.last_use.insert(key, self.now);
     }
+
+    fn put(&mut self, key: u64) {
+        self.hit(key);
+    }
+
+    fn remove(&mut self, key: u64) -> bool {
+        self.last_use.remove(&key).map(|at| self.by_age.remove(&at)).is_some()
+    }
+
+    fn evict(&mut self) -> u64 {
+        let (_, key) = self.by_age.pop_first().unwrap();
+        self.last_use.remove(&key);
+        key
+    }
+
+    fn keys(&self) -> Vec<u64> {
+        self.last_use.keys().copied().collect()
+    }
+}
+
+/// Keys in the order in which they were stored, whether each was hit since the hand passed it, and the hand; without hits and
+/// hand it is a FIFO.
+struct Sieve {
+    stored: VecDeque<(u64, bool)>,
+    hand: usize,
+    counts_hits: bool,
+}
+
+impl Sieve {
+    fn new(counts_hits: bool) -> Self {
+        Self { stored: VecDeque::new(), hand: 0, counts_hits }
+    }
+
+    fn place(&self, key: u64) -> Option<usize> {
+        self.stored.iter().position(|(stored, _)| *stored == key)
+    }
+
+    fn take(&mut self, place: usize) -> u64 {
+        if place < self.hand {
+            self.hand -= 1;
+        }
+        let (key, _) = self.stored.remove(place).unwrap();
+        // Behind the newest it is the oldest's turn, whatever is stored meanwhile.
+        if self.hand == self.stored.len() {
+            self.hand = 0;
+        }
+        key
+    }
+}
+
+impl Model for Sieve {
+    fn len(&self) -> u64 {
+        self.stored.len() as u64
+    }
+
+    fn has(&self, key: u64) -> bool {
+        self.place(key).is_some()
+    }
+
+    fn hit(&mut self, key: u64) {
+        let place = self.place(key).unwrap();
+        self.stored[place].1 = self.counts_hits;
+    }
+
+    fn put(&mut self, key: u64) {
+        match self.place(key) {
+            Some(_) => self.hit(key),
+            None => self.stored.push_back((key, false)),
+        }
+    }
+
+    fn remove(&mut self, key: u64) -> bool {
+        self.place(key).map(|place| self.take(place)).is_some()
+    }
+
+    fn evict(&mut self) -> u64 {
+        loop {
+            if !self.stored[self.hand].1 {
+                return self.take(self.hand);
+            }
+            self.stored[self.hand].1 = false;
+            self.hand = (self.hand + 1) % self.stored.len();
+        }
+    }
+
+    fn keys(&self) -> Vec<u64> {
+        self.stored.iter().map(|(key, _)| *key).collect()
+    }
 }
 
 /// Runs calls at random. Every victim has to be the model's: the cache holds as many entries as the model, and what the model
 /// has let go is not among them, so they hold the same.
-fn evicts_in_exact_order(cache: &Cache, capacity: u64, calls: u64, most_hits: u64) {
-    let mut model = Lru::default();
+fn evicts_in_exact_order(mut model: impl Model, cache: &Cache, capacity: u64, calls: u64, most_hits: u64) {
     let mut random = Random(0x5EED + capacity);
     for call in 0..calls {
         // Some keys are far more popular than others.
@@ -58,25 +162,24 @@ fn evicts_in_exact_order(cache: &Cache, capacity: u64, calls: u64, most_hits: u6
         match random.below(16) {
             0 => assert_eq!(cache.remove(&bytes), model.remove(key)),
             number if number <= most_hits => {
-                let is_hit = model.last_use.contains_key(&key);
+                let is_hit = model.has(key);
                 assert_eq!(cache.acquire(&bytes).unwrap().is_some(), is_hit, "call {call}");
                 if is_hit {
-                    model.touch(key);
+                    model.hit(key);
                 }
             }
             _ => {
+                let victim = (!model.has(key) && model.len() == capacity).then(|| model.evict());
                 cache.put(&bytes, b"", Ttl::Forever).unwrap();
-                model.touch(key);
-                if model.last_use.len() as u64 > capacity {
-                    let (_, victim) = model.by_age.pop_first().unwrap();
-                    model.last_use.remove(&victim);
+                model.put(key);
+                if let Some(victim) = victim {
                     assert!(!cache.contains(&victim.to_le_bytes()), "call {call}: {victim} should have left");
                 }
             }
         }
     }
-    assert_eq!(cache.statistics().memory.entries, model.last_use.len() as u64);
-    assert!(model.last_use.keys().all(|key| cache.contains(&key.to_le_bytes())));
+    assert_eq!(cache.statistics().memory.entries, model.len());
+    assert!(model.keys().iter().all(|key| cache.contains(&key.to_le_bytes())));
 }
 
 #[test]
@@ -84,11 +187,119 @@ fn lru_evicts_in_exact_order_in_a_cache_of_one_shard() {
     let calls = if cfg!(miri) { 300 } else { 200_000 };
     for capacity in [1, 2, 10, 1_000, 4_096] {
         for most_hits in [4, 12] {
-            evicts_in_exact_order(&open("lru", capacity, "0"), capacity, calls, most_hits);
+            evicts_in_exact_order(Lru::default(), &open("lru", capacity, "0"), capacity, calls, most_hits);
         }
     }
     // One that was asked for.
-    evicts_in_exact_order(&open("lru", 20_000, "1"), 20_000, 2 * calls, 8);
+    evicts_in_exact_order(Lru::default(), &open("lru", 20_000, "1"), 20_000, 2 * calls, 8);
+}
+
+#[test]
+fn fifo_and_sieve_evict_in_exact_order_in_a_cache_of_one_shard() {
+    let calls = if cfg!(miri) { 300 } else { 20_000 };
+    for (policy, counts_hits) in [("fifo", false), ("sieve", true)] {
+        for capacity in [1, 2, 10, 500] {
+            for most_hits in [4, 12] {
+                let cache = open(policy, capacity, "0");
+                evicts_in_exact_order(Sieve::new(counts_hits), &cache, capacity, calls, most_hits);
+            }
+        }
+    }
+}
+
+/// The hand passes whatever was hit, however much that is.
+#[test]
+fn sieve_is_exact_after_everything_was_asked_for() {
+    let capacity = if cfg!(miri) { 100 } else { 4_096 };
+    let cache = open("sieve", capacity, "1");
+    (0..capacity).for_each(|key| cache.put(&key.to_le_bytes(), b"", Ttl::Forever).unwrap());
+    for key in 0..capacity {
+        assert!(cache.acquire(&key.to_le_bytes()).unwrap().is_some());
+    }
+    for key in 0..capacity {
+        cache.put(&(capacity + key).to_le_bytes(), b"", Ttl::Forever).unwrap();
+        assert!(!cache.contains(&key.to_le_bytes()), "number {key} should have left");
+    }
+}
+
+#[test]
+fn lfu_keeps_what_is_asked_for_most_often_until_it_has_aged() {
+    const CAPACITY: u64 = 100;
+    let cache = open("lfu", CAPACITY, "1");
+    let put = |key: u64| cache.put(&key.to_le_bytes(), b"", Ttl::Forever).unwrap();
+    let has = |key: u64| cache.contains(&key.to_le_bytes());
+    (0..CAPACITY).for_each(put);
+    // Number 0 once, number 1 twice ...
+    for key in 0..20_u64 {
+        (0..=key).for_each(|_| assert!(cache.acquire(&key.to_le_bytes()).unwrap().is_some()));
+    }
+    // A scan takes the places of those that were never asked for, the first one first.
+    for key in CAPACITY..2 * CAPACITY - 20 {
+        put(key);
+        assert!(!has(key - CAPACITY + 20) && (0..20).all(has));
+    }
+    // It goes on, and each round of it is worth one use.
+    let mut lost = Vec::new();
+    for key in 2 * CAPACITY..30 * CAPACITY {
+        put(key);
+        lost.extend((0..20).filter(|key| !has(*key) && !lost.contains(key)).collect::<Vec<_>>());
+    }
+    assert_eq!(lost, (0..20).collect::<Vec<_>>(), "the least popular first, and in the end all");
+    // What is stored again was used.
+    (0..CAPACITY).for_each(put);
+    (0..10).for_each(put);
+    (CAPACITY..2 * CAPACITY - 10).for_each(put);
+    assert!((0..10).all(has) && !(10..CAPACITY).any(has));
+}
+
+#[test]
+fn ttl_evicts_what_expires_soonest() {
+    const CAPACITY: u64 = if cfg!(miri) { 30 } else { 1_000 };
+    let cache = open("ttl", CAPACITY, "1");
+    let put = |key: u64, ttl| cache.put(&key.to_le_bytes(), b"", ttl).unwrap();
+    let seconds = |number: u64| Ttl::For(Duration::from_secs(1_000 + number));
+    // In another order than that of their ends; and two that never expire.
+    let mut ends: Vec<u64> = (0..CAPACITY - 2).collect();
+    let mut random = Random(3);
+    (1..ends.len()).rev().for_each(|i| ends.swap(i, random.below(i as u64 + 1) as usize));
+    put(CAPACITY, Ttl::Forever);
+    put(CAPACITY + 1, Ttl::Forever);
+    ends.iter().for_each(|end| put(*end, seconds(*end)));
+    // Hits change nothing; what is stored again gets its new lifetime.
+    assert!(cache.acquire(&0_u64.to_le_bytes()).unwrap().is_some());
+    put(5, seconds(2 * CAPACITY));
+    for number in (0..CAPACITY - 2).filter(|number| *number != 5) {
+        put(10 * CAPACITY + number, seconds(3 * CAPACITY));
+        assert!(!cache.contains(&number.to_le_bytes()), "{number} should have left");
+    }
+    let next = |number: u64| put(20 * CAPACITY + number, seconds(4 * CAPACITY));
+    next(0);
+    assert!(!cache.contains(&5_u64.to_le_bytes()));
+    // Those with the same end in their order, and then those that never expire in theirs.
+    (1..CAPACITY - 2).for_each(next);
+    assert!(cache.contains(&CAPACITY.to_le_bytes()) && cache.contains(&(CAPACITY + 1).to_le_bytes()));
+    (0..CAPACITY - 1).for_each(|number| put(30 * CAPACITY + number, Ttl::Forever));
+    assert!(!cache.contains(&CAPACITY.to_le_bytes()) && cache.contains(&(CAPACITY + 1).to_le_bytes()));
+}
+
+#[test]
+fn ttl_knows_what_hits_have_put_off() {
+    let (clock, time) = Clock::manual();
+    let mut options = Options::new();
+    options.set("memory.policy", "ttl").unwrap().set("memory.capacity", "10").unwrap();
+    options.set("memory.sliding", "on").unwrap().set("memory.sweep_interval", "off").unwrap();
+    let cache = Cache::with_clock(&options, clock).unwrap();
+    for key in 0..10_u64 {
+        cache.put(&key.to_le_bytes(), b"", Ttl::For(Duration::from_secs(100 + key))).unwrap();
+    }
+    time.advance(Duration::from_secs(50));
+    for key in 0..5_u64 {
+        assert!(cache.acquire(&key.to_le_bytes()).unwrap().is_some());
+    }
+    for key in 5..10_u64 {
+        cache.put(&(100 + key).to_le_bytes(), b"", Ttl::Forever).unwrap();
+        assert!(!cache.contains(&key.to_le_bytes()), "{key} was not put off");
+    }
 }
 
 /// All that are there are asked for, so that every one of them has moved when the next one comes in.
@@ -128,7 +339,7 @@ fn lru_of_several_shards_keeps_what_was_used_lately() {
         if cache.acquire(&key.to_le_bytes()).unwrap().is_none() {
             cache.put(&key.to_le_bytes(), b"", Ttl::Forever).unwrap();
         }
-        model.touch(key);
+        model.hit(key);
     }
     // Shards are not equally full, which costs a little more than the order within them.
     let newest = model.by_age.values().rev().take(CAPACITY as usize * 13 / 16);

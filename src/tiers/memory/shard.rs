@@ -298,7 +298,7 @@ impl<'a> Locked<'a> {
         if is_growing || before == 0 || shard.published.is_growing() {
             state.index_bytes = state.index.bytes(shared.heap);
         }
-        reserved
+        reserved && state.policy.reserve()
     }
 
     /// As [`Shard::expect_put`], what is only known under the lock.

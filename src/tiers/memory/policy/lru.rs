@@ -12,9 +12,10 @@
 //! to have been hit since. A victim is looked for at the end of the list and at the top of the heap; what has moved since
 //! it was filed is filed again by its stamp, and the older of the two that have not is the victim.
 
-use super::super::entry::{EntryRef, Link};
+use super::super::entry::EntryRef;
 use super::super::index::Hash;
 use super::super::list::{self, List};
+use super::heap::Heap;
 use super::{Clock, Noted, Policy};
 use crate::sync::atomic::Ordering::Relaxed;
 
@@ -70,8 +71,12 @@ fn is_older(a: u32, b: u32) -> bool {
     a != b && b.wrapping_sub(a) & STAMPS < STAMPS / 2
 }
 
+/// The same as the heap has them.
+fn leaves_before(a: u64, b: u64) -> bool {
+    is_older(a as u32, b as u32)
+}
+
 const LIST: u8 = 0;
-const HEAP: u8 = 1;
 
 pub(in super::super) struct Lru {
     stored: List,
@@ -80,7 +85,19 @@ pub(in super::super) struct Lru {
 
 impl Lru {
     pub(super) const fn new() -> Self {
-        Self { stored: List::new(LIST), moved: Heap { filed: Vec::new() } }
+        Self { stored: List::new(LIST), moved: Heap::new(leaves_before) }
+    }
+}
+
+impl Lru {
+    /// Files the top of the heap again if it was hit since it was filed. Says whether it was.
+    fn refile_top(&mut self) -> bool {
+        let Some((filed, entry)) = self.moved.top() else { return false };
+        let now = u64::from(stamp(entry));
+        if now != filed {
+            self.moved.refile_top(now);
+        }
+        now != filed
     }
 }
 
@@ -113,21 +130,21 @@ impl Policy for Lru {
     }
 
     fn victim(&mut self, clock: &Clock) -> Option<EntryRef> {
-        let most = if clock.slack.load(Relaxed) == 0 { MOST_EXACT } else { MOST };
+        let most = if clock.is_exact() { MOST_EXACT } else { MOST };
         for _ in 0..most {
             let moved = self.stored.oldest().filter(|entry| entry.mark() & HIT != 0);
             // Without memory for the heap the second best has to do.
-            if let Some(oldest) = moved.filter(|_| self.moved.filed.try_reserve(1).is_ok()) {
+            if let Some(oldest) = moved.filter(|_| self.moved.reserve()) {
                 self.stored.pop();
-                self.moved.push(oldest);
-            } else if !self.moved.settle_top() {
+                self.moved.push(oldest, stamp(oldest).into());
+            } else if !self.refile_top() {
                 break;
             }
         }
         match (self.stored.oldest(), self.moved.top()) {
-            (Some(stored), Some(moved)) if is_older(stamp(moved), stamp(stored)) => Some(moved),
+            (Some(stored), Some((_, moved))) if is_older(stamp(moved), stamp(stored)) => Some(moved),
             (Some(stored), _) => Some(stored),
-            (None, moved) => moved,
+            (None, moved) => moved.map(|(_, entry)| entry),
         }
     }
 
@@ -151,93 +168,14 @@ impl Policy for Lru {
             next = self.stored.newer(entry);
         }
         // All of them in the same way, so the heap's order stays.
-        for (filed, entry) in &mut self.moved.filed {
-            *filed = renewed(*filed);
-            renew(*entry);
-        }
+        self.moved.renumber(|filed, entry| {
+            renew(entry);
+            renewed(filed as u32).into()
+        });
     }
 
     fn bytes(&self) -> u64 {
-        (self.moved.filed.capacity() * size_of::<(u32, EntryRef)>()) as u64
-    }
-}
-
-/// A heap of four children a node, the oldest stamp on top. Each entry knows its place in it by one of its links.
-struct Heap {
-    /// By the stamp that the entry had when it was filed.
-    filed: Vec<(u32, EntryRef)>,
-}
-
-const CHILDREN: usize = 4;
-
-/// Where in the link the place stands: above what says that it is one.
-const PLACE_SHIFT: u32 = 4;
-
-impl Heap {
-    fn push(&mut self, entry: EntryRef) {
-        let place = self.filed.len();
-        self.filed.push((stamp(entry), entry));
-        self.rise(place);
-    }
-
-    fn top(&self) -> Option<EntryRef> {
-        self.filed.first().map(|(_, entry)| *entry)
-    }
-
-    /// Files the top again if it was hit since it was filed. Says whether it was.
-    fn settle_top(&mut self) -> bool {
-        let Some((filed, entry)) = self.filed.first_mut() else { return false };
-        let now = stamp(*entry);
-        let was_hit = *filed != now;
-        *filed = now;
-        if was_hit {
-            self.sink(0);
-        }
-        was_hit
-    }
-
-    fn remove(&mut self, entry: EntryRef) {
-        let place = (entry.link(Link::Older) >> PLACE_SHIFT) as usize;
-        self.filed.swap_remove(place);
-        if self.filed.is_empty() {
-            self.filed = Vec::new();
-        }
-        if place < self.filed.len() {
-            let place = self.rise(place);
-            self.sink(place);
-        }
-    }
-
-    fn is_older(&self, a: usize, b: usize) -> bool {
-        is_older(self.filed[a].0, self.filed[b].0)
-    }
-
-    fn settle(&self, place: usize) {
-        self.filed[place].1.set_link(Link::Older, (place as u64) << PLACE_SHIFT | u64::from(HEAP));
-    }
-
-    fn rise(&mut self, mut place: usize) -> usize {
-        while place > 0 && self.is_older(place, (place - 1) / CHILDREN) {
-            let parent = (place - 1) / CHILDREN;
-            self.filed.swap(place, parent);
-            self.settle(place);
-            place = parent;
-        }
-        self.settle(place);
-        place
-    }
-
-    fn sink(&mut self, mut place: usize) {
-        loop {
-            let first = place * CHILDREN + 1;
-            let children = first..self.filed.len().min(first + CHILDREN);
-            let oldest = children.reduce(|a, b| if self.is_older(b, a) { b } else { a });
-            let Some(child) = oldest.filter(|child| self.is_older(*child, place)) else { break };
-            self.filed.swap(place, child);
-            self.settle(place);
-            place = child;
-        }
-        self.settle(place);
+        self.moved.bytes()
     }
 }
 

@@ -5,9 +5,14 @@
 //! store that is skipped when it would change nothing; an exact order takes a stamp from the shard's [`Clock`] besides.
 //! Everything else happens under the shard's lock, where the notes are read when a victim is wanted.
 
+mod fifo;
 mod ghost;
+mod heap;
+mod lfu;
 mod lru;
 mod s3fifo;
+mod sieve;
+mod ttl;
 
 use super::entry::EntryRef;
 use super::index::Hash;
@@ -16,6 +21,11 @@ use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The books of one shard. Every call is made under the shard's lock.
 pub(super) trait Policy: Send {
+    /// Sees to it that the next insert finds room. False when there is no memory.
+    fn reserve(&mut self) -> bool {
+        true
+    }
+
     /// A key with that hash may be inserted: asks the processor for what that will touch.
     fn expect(&self, _hash: Hash) {}
 
@@ -58,12 +68,19 @@ impl Clock {
         let slack = if exact { 0 } else { (entries / 32).clamp(1, 1 << 20) };
         self.slack.store(slack as u32, Relaxed);
     }
+
+    fn is_exact(&self) -> bool {
+        self.slack.load(Relaxed) == 0
+    }
 }
+
+/// Where in a mark hits are counted. What stands above is the policy's, and now and then a hit puts back what it was.
+const COUNT: u32 = 0xFFFF;
 
 /// What a hit does.
 #[derive(Clone, Copy)]
 pub(super) enum Use {
-    /// Counts up to this.
+    /// Counts up to this, in the part of the mark that is called [`COUNT`].
     Count(u32),
     /// Stamps the entry.
     Stamp,
@@ -80,8 +97,11 @@ pub(super) enum Noted {
 impl Use {
     pub(super) fn of(name: PolicyName) -> Self {
         match name {
+            PolicyName::Fifo | PolicyName::Ttl => Use::Count(0),
+            PolicyName::Lfu => Use::Count(lfu::MOST),
             PolicyName::Lru => Use::Stamp,
             PolicyName::S3Fifo => Use::Count(s3fifo::MOST),
+            PolicyName::Sieve => Use::Count(sieve::MOST),
         }
     }
 
@@ -90,9 +110,9 @@ impl Use {
     pub(super) fn note(self, entry: EntryRef, clock: &Clock) -> Noted {
         match self {
             Use::Count(most) => {
-                let count = entry.mark();
-                if count < most {
-                    entry.set_mark(count + 1);
+                let mark = entry.mark();
+                if mark & COUNT < most {
+                    entry.set_mark(mark + 1);
                 }
                 Noted::Done
             }
@@ -103,16 +123,24 @@ impl Use {
 
 /// The books of whichever policy was chosen. Not behind a pointer: they belong beside what else a put touches.
 pub(super) enum Books {
+    Fifo(fifo::Fifo),
+    Lfu(lfu::Lfu),
     Lru(lru::Lru),
     S3Fifo(s3fifo::S3Fifo),
+    Sieve(sieve::Sieve),
+    Ttl(ttl::Ttl),
 }
 
 /// The same call for each kind of books.
 macro_rules! each {
     ($books:expr, $policy:ident => $call:expr) => {
         match $books {
+            Books::Fifo($policy) => $call,
+            Books::Lfu($policy) => $call,
             Books::Lru($policy) => $call,
             Books::S3Fifo($policy) => $call,
+            Books::Sieve($policy) => $call,
+            Books::Ttl($policy) => $call,
         }
     };
 }
@@ -121,13 +149,22 @@ impl Books {
     /// Empty books of that policy.
     pub(super) fn new(name: PolicyName) -> Self {
         match name {
+            PolicyName::Fifo => Books::Fifo(fifo::Fifo::new()),
+            PolicyName::Lfu => Books::Lfu(lfu::Lfu::new()),
             PolicyName::Lru => Books::Lru(lru::Lru::new()),
             PolicyName::S3Fifo => Books::S3Fifo(s3fifo::S3Fifo::new()),
+            PolicyName::Sieve => Books::Sieve(sieve::Sieve::new()),
+            PolicyName::Ttl => Books::Ttl(ttl::Ttl::new()),
         }
     }
 }
 
 impl Policy for Books {
+    #[inline(always)]
+    fn reserve(&mut self) -> bool {
+        each!(self, books => books.reserve())
+    }
+
     #[inline(always)]
     fn expect(&self, hash: Hash) {
         each!(self, books => books.expect(hash));

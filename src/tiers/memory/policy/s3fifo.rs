@@ -86,7 +86,7 @@ impl Policy for S3Fifo {
 
     fn victim(&mut self, _: &Clock) -> Option<EntryRef> {
         for _ in 0..MOST_LOOKED_AT {
-            let small_is_full = self.small.len() * SMALL_PART > self.len() || self.main.len() == 0;
+            let small_is_full = self.small.len() >= (self.len() / SMALL_PART).max(1) || self.main.len() == 0;
             let list = if small_is_full { &mut self.small } else { &mut self.main };
             let oldest = list.oldest()?;
             let count = oldest.mark();
