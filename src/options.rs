@@ -64,6 +64,7 @@ pub(crate) enum PolicyName {
     Ttl,
     Sieve,
     S3Fifo,
+    Adaptive,
 }
 
 const POLICIES: &[(&str, PolicyName)] = &[
@@ -73,6 +74,7 @@ const POLICIES: &[(&str, PolicyName)] = &[
     ("ttl", PolicyName::Ttl),
     ("sieve", PolicyName::Sieve),
     ("s3fifo", PolicyName::S3Fifo),
+    ("adaptive", PolicyName::Adaptive),
 ];
 
 /// A row of the table.
@@ -168,8 +170,8 @@ pub static TABLE: &[OptionInfo] = &[
         default: "lru",
         help: "Which entry leaves when the cache is full. lru: the one used longest ago. lfu: the one used least often, what was \
                popular once ageing. fifo: the one stored first. ttl: the one that expires soonest. sieve: the one stored first \
-               of those not asked for lately. s3fifo: first those never asked for again; choose it where much is stored for \
-               nothing, as before a web server or a database, or where threads are many.",
+               of those not asked for lately. s3fifo: first those never asked for again. adaptive: what the traffic of late rewards, \
+               recency, frequency or keeping what is there; choose it when you do not know.",
         live: false,
         kind: Kind::Policy,
         set: |options, value| options.memory.policy = value.policy(),

@@ -369,3 +369,53 @@ fn s3fifo_keeps_what_is_asked_for_through_a_scan() {
     // One put looks at a bounded number of entries only, and then settles for the second best.
     assert!(kept("s3fifo") >= CAPACITY / 2 - 2);
 }
+
+/// What the reference simulations of the rules get is had by one cache, whatever the traffic is.
+#[cfg(not(miri))]
+#[test]
+fn adaptive_gets_what_lru_gets_and_what_it_does_not() {
+    const CAPACITY: u64 = 1_000;
+    const LENGTH: u64 = CAPACITY * 3 / 2;
+    let hits = |policy: &str, key_at: fn(u64, &mut Random) -> u64| {
+        let (cache, mut random) = (open(policy, CAPACITY, "1"), Random(11));
+        for number in 0..100 * LENGTH {
+            let key = key_at(number, &mut random).to_le_bytes();
+            if cache.acquire(&key).unwrap().is_none() {
+                cache.put(&key, b"", Ttl::Forever).unwrap();
+            }
+        }
+        cache.statistics().memory.hits * 100 / (100 * LENGTH)
+    };
+    // A loop: LRU gets nothing, and two thirds are possible.
+    let a_loop = |number: u64, _: &mut Random| number % LENGTH;
+    assert_eq!(hits("lru", a_loop), 0);
+    assert!(hits("adaptive", a_loop) >= 60);
+    // A working set that moves on and never comes back.
+    let moving = |number: u64, random: &mut Random| {
+        let newest = number / 4;
+        newest - random.below((CAPACITY * 9 / 10).min(newest + 1))
+    };
+    let possible = hits("lru", moving);
+    assert!(possible >= 60);
+    assert!(hits("adaptive", moving) >= possible - 5, "{} of {possible}", hits("adaptive", moving));
+}
+
+/// The bound is on bytes, so that nobody knows how many entries there will be.
+#[cfg(not(miri))]
+#[test]
+fn adaptive_finds_out_how_many_entries_there_are() {
+    let mut options = Options::new();
+    options.set("memory.policy", "adaptive").unwrap().set("memory.max_bytes", "1MiB").unwrap();
+    let cache = Cache::open(&options).unwrap();
+    let value = [7; 100];
+    let mut late_hits = 0;
+    // Room for some four thousand, in a loop over six thousand.
+    for number in 0..600_000_u64 {
+        let key = (number % 6_000).to_le_bytes();
+        match cache.acquire(&key).unwrap() {
+            Some(_) => late_hits += u64::from(number >= 300_000),
+            None => cache.put(&key, &value, Ttl::Forever).unwrap(),
+        }
+    }
+    assert!(late_hits >= 150_000, "{late_hits}");
+}

@@ -248,7 +248,8 @@ impl Memory {
     /// Every lock of the tier but those of its heap, for the time of a fork; always in the same order.
     pub(crate) fn hold(&self) -> Box<dyn Hold + '_> {
         let shards: Vec<_> = self.shards.iter().map(|shard| self.lock(shard).only_hold()).collect();
-        Box::new(shards)
+        // Only ever tried for under a shard's lock, so nobody waits for it with one.
+        Box::new((shards, self.chooser.as_ref().map(|chooser| chooser.hold())))
     }
 
     /// Where the entries are. Values keep it when the cache has gone, so a fork has to be told of it too.

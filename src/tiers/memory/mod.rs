@@ -42,7 +42,7 @@ use budget::Budget;
 use crossbeam_utils::CachePadded;
 use entry::{EntryRef, Header, Owned, Payload};
 use index::{Hash, Search};
-use policy::{Noted, Use};
+use policy::{Chooser, Chosen, Noted, Use};
 use reclaim::Reader;
 use shard::{Count, Locked, Shard, Shared};
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub(crate) struct Memory {
     /// Seeded for each cache, so that nobody can choose keys that fall together.
     hasher: RandomState,
     on_hit: Use,
+    /// With the policy `adaptive`: who has to know of hits.
+    chooser: Option<Arc<Chooser>>,
     /// Whether a hit gives an entry its lifetime anew.
     sliding: bool,
     live: Live,
@@ -165,13 +167,15 @@ impl Memory {
             compression: AtomicBool::new(false),
             compression_threshold: AtomicU64::new(0),
         };
-        let shards: Box<[_]> = (0..shard_count(options)).map(|_| Shard::new(options.policy, now, &heap)).collect();
+        let policy = Chosen::new(options.policy, (options.entries() != UNBOUNDED).then(|| options.entries()));
+        let shards: Box<[_]> = (0..shard_count(options)).map(|_| Shard::new(&policy, now, &heap)).collect();
         let memory = Self {
             layout: CachePadded::new(AtomicU64::new(shards.len() as u64)),
             fixed_shards: options.shards != 0,
             shards,
             hasher: seed(),
             on_hit: Use::of(options.policy),
+            chooser: policy.chooser,
             sliding: options.sliding,
             live,
             clock,
@@ -320,6 +324,9 @@ impl Memory {
         }
         if self.on_hit.note(entry, &shard.clock) == Noted::Overdue {
             self.lock(shard).renew();
+        }
+        if let Some(chooser) = &self.chooser {
+            chooser.hit(hash);
         }
         if shard.published.is_growing() {
             self.help_growth(shard, hash);
@@ -670,6 +677,9 @@ impl Memory {
     /// Tells every shard how exact its order has to be.
     fn set_exactness(&self) {
         let layout = Layout(self.layout.load(Relaxed));
+        if let Some(chooser) = &self.chooser {
+            chooser.set_shards(layout.shards());
+        }
         let exact = layout.shards() == 1;
         for shard in &self.shards {
             shard.clock.set_exactness(exact, self.budget.capacity() / layout.shards() as u64);

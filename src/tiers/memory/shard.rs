@@ -6,10 +6,9 @@ use super::budget::{Budget, Grant};
 use super::entry::{prefetch_to_write, EntryRef, Owned, Payload, LINE};
 use super::expiry::{Hint, Wheel};
 use super::index::{Hash, Index, OldTable, Position, Published};
-use super::policy::{Books, Clock, Policy};
+use super::policy::{Books, Chosen, Clock, Policy};
 use super::reclaim::{self, Garbage, Retired};
 use crate::clock::{Tick, FOREVER};
-use crate::options::PolicyName;
 use crate::sync::{Mutex, MutexGuard, TryLockError};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -23,7 +22,7 @@ pub(super) struct Shard {
     /// What hits and the policy share.
     pub(super) clock: CachePadded<Clock>,
     written: CachePadded<Written>,
-    policy: PolicyName,
+    policy: Chosen,
 }
 
 /// What every writer writes, close together: on a machine of many cores a put is as slow as it touches lines that another
@@ -77,7 +76,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new(policy: PolicyName, now: Tick, heap: &Heap) -> Self {
+    fn new(policy: &Chosen, now: Tick, heap: &Heap) -> Self {
         Self {
             index: Index::new(),
             policy: Books::new(policy),
@@ -121,7 +120,7 @@ pub(super) fn hash(hasher: &RandomState, key: &[u8]) -> Hash {
 }
 
 impl Shard {
-    pub(super) fn new(policy: PolicyName, now: Tick, heap: &Heap) -> Self {
+    pub(super) fn new(policy: &Chosen, now: Tick, heap: &Heap) -> Self {
         Self {
             published: CachePadded::new(Published::new()),
             clock: CachePadded::new(Clock::default()),
@@ -129,7 +128,7 @@ impl Shard {
                 figures: Figures::default(),
                 state: Mutex::new(State::new(policy, now, heap)),
             }),
-            policy,
+            policy: policy.clone(),
         }
     }
 
@@ -170,7 +169,7 @@ impl Shard {
     fn set_aside<'a>(&self, mut state: MutexGuard<'a, State>, shared: Shared<'_>, now: Tick) -> MutexGuard<'a, State> {
         let _ = state.index.clear(&self.published);
         shared.budget.take_back_unused(&mut state.grant, 0, 0);
-        std::mem::forget(std::mem::replace(&mut *state, State::new(self.policy, now, shared.heap)));
+        std::mem::forget(std::mem::replace(&mut *state, State::new(&self.policy, now, shared.heap)));
         self.written.state.clear_poison();
         state
     }
@@ -430,7 +429,7 @@ impl<'a> Locked<'a> {
     pub(super) fn clear(&mut self, now: Tick) -> [OldTable; 2] {
         let shard = self.shard;
         let state = &mut *self.state;
-        state.policy = Books::new(shard.policy);
+        state.policy = Books::new(&shard.policy);
         state.wheel = Wheel::new(now);
         state.entry_bytes = 0;
         state.index_bytes = 0;

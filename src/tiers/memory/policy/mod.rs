@@ -5,19 +5,27 @@
 //! store that is skipped when it would change nothing; an exact order takes a stamp from the shard's [`Clock`] besides.
 //! Everything else happens under the shard's lock, where the notes are read when a victim is wanted.
 
+mod adaptive;
+mod chooser;
 mod fifo;
 mod ghost;
 mod heap;
 mod lfu;
 mod lru;
+mod rule;
+mod ruled;
 mod s3fifo;
+mod shadow;
 mod sieve;
 mod ttl;
+
+pub(super) use chooser::Chooser;
 
 use super::entry::EntryRef;
 use super::index::Hash;
 use crate::options::PolicyName;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::Arc;
 
 /// The books of one shard. Every call is made under the shard's lock.
 pub(super) trait Policy: Send {
@@ -100,7 +108,7 @@ impl Use {
             PolicyName::Fifo | PolicyName::Ttl => Use::Count(0),
             PolicyName::Lfu => Use::Count(lfu::MOST),
             PolicyName::Lru => Use::Stamp,
-            PolicyName::S3Fifo => Use::Count(s3fifo::MOST),
+            PolicyName::Adaptive | PolicyName::S3Fifo => Use::Count(rule::MOST),
             PolicyName::Sieve => Use::Count(sieve::MOST),
         }
     }
@@ -121,8 +129,24 @@ impl Use {
     }
 }
 
+/// The policy of a cache, and what its shards share for it.
+#[derive(Clone)]
+pub(super) struct Chosen {
+    name: PolicyName,
+    pub(super) chooser: Option<Arc<Chooser>>,
+}
+
+impl Chosen {
+    /// `entries`: how many the cache holds when it is full, if that is known.
+    pub(super) fn new(name: PolicyName, entries: Option<u64>) -> Self {
+        let chooser = (name == PolicyName::Adaptive).then(|| Arc::new(Chooser::new(entries)));
+        Self { name, chooser }
+    }
+}
+
 /// The books of whichever policy was chosen. Not behind a pointer: they belong beside what else a put touches.
 pub(super) enum Books {
+    Adaptive(adaptive::Adaptive),
     Fifo(fifo::Fifo),
     Lfu(lfu::Lfu),
     Lru(lru::Lru),
@@ -135,6 +159,7 @@ pub(super) enum Books {
 macro_rules! each {
     ($books:expr, $policy:ident => $call:expr) => {
         match $books {
+            Books::Adaptive($policy) => $call,
             Books::Fifo($policy) => $call,
             Books::Lfu($policy) => $call,
             Books::Lru($policy) => $call,
@@ -147,8 +172,12 @@ macro_rules! each {
 
 impl Books {
     /// Empty books of that policy.
-    pub(super) fn new(name: PolicyName) -> Self {
-        match name {
+    pub(super) fn new(policy: &Chosen) -> Self {
+        match policy.name {
+            PolicyName::Adaptive => {
+                let chooser = policy.chooser.clone().unwrap_or_else(|| Arc::new(Chooser::new(None)));
+                Books::Adaptive(adaptive::Adaptive::new(chooser))
+            }
             PolicyName::Fifo => Books::Fifo(fifo::Fifo::new()),
             PolicyName::Lfu => Books::Lfu(lfu::Lfu::new()),
             PolicyName::Lru => Books::Lru(lru::Lru::new()),
