@@ -172,7 +172,7 @@ pub static TABLE: &[OptionInfo] = &[
                popular once ageing. fifo: the one stored first. ttl: the one that expires soonest. sieve: the one stored first \
                of those not asked for lately. s3fifo: first those never asked for again. adaptive: what the traffic of late rewards, \
                recency, frequency or keeping what is there; choose it when you do not know.",
-        live: false,
+        live: true,
         kind: Kind::Policy,
         set: |options, value| options.memory.policy = value.policy(),
     },

@@ -42,7 +42,7 @@ use budget::Budget;
 use crossbeam_utils::CachePadded;
 use entry::{EntryRef, Header, Owned, Payload};
 use index::{Hash, Search};
-use policy::{Chooser, Chosen, Noted, Use};
+use policy::{Chooser, Chosen, Noted, OnHit};
 use reclaim::Reader;
 use shard::{Count, Locked, Shard, Shared};
 use std::sync::Arc;
@@ -65,9 +65,9 @@ pub(crate) struct Memory {
     fixed_shards: bool,
     /// Seeded for each cache, so that nobody can choose keys that fall together.
     hasher: RandomState,
-    on_hit: Use,
-    /// With the policy `adaptive`: who has to know of hits.
-    chooser: Option<Arc<Chooser>>,
+    on_hit: OnHit,
+    /// Who decides for the policy `adaptive`.
+    chooser: Arc<Chooser>,
     /// Whether a hit gives an entry its lifetime anew.
     sliding: bool,
     live: Live,
@@ -167,15 +167,16 @@ impl Memory {
             compression: AtomicBool::new(false),
             compression_threshold: AtomicU64::new(0),
         };
-        let policy = Chosen::new(options.policy, (options.entries() != UNBOUNDED).then(|| options.entries()));
+        let chooser = Arc::new(Chooser::new());
+        let policy = Chosen::new(options.policy, known(options.entries()), &chooser);
         let shards: Box<[_]> = (0..shard_count(options)).map(|_| Shard::new(&policy, now, &heap)).collect();
         let memory = Self {
             layout: CachePadded::new(AtomicU64::new(shards.len() as u64)),
             fixed_shards: options.shards != 0,
             shards,
             hasher: seed(),
-            on_hit: Use::of(options.policy),
-            chooser: policy.chooser,
+            on_hit: OnHit::of(&policy),
+            chooser,
             sliding: options.sliding,
             live,
             clock,
@@ -322,11 +323,8 @@ impl Memory {
                 self.slide(entry, now);
             }
         }
-        if self.on_hit.note(entry, &shard.clock) == Noted::Overdue {
+        if self.on_hit.note(entry, hash, &shard.clock, &self.chooser) == Noted::Overdue {
             self.lock(shard).renew();
-        }
-        if let Some(chooser) = &self.chooser {
-            chooser.hit(hash);
         }
         if shard.published.is_growing() {
             self.help_growth(shard, hash);
@@ -677,9 +675,7 @@ impl Memory {
     /// Tells every shard how exact its order has to be.
     fn set_exactness(&self) {
         let layout = Layout(self.layout.load(Relaxed));
-        if let Some(chooser) = &self.chooser {
-            chooser.set_shards(layout.shards());
-        }
+        self.chooser.set_shards(layout.shards());
         let exact = layout.shards() == 1;
         for shard in &self.shards {
             shard.clock.set_exactness(exact, self.budget.capacity() / layout.shards() as u64);
@@ -697,6 +693,11 @@ impl Drop for Memory {
             shard.give_up(&self.heap);
         }
     }
+}
+
+/// A number of entries that is a bound.
+fn known(entries: u64) -> Option<u64> {
+    (entries != UNBOUNDED).then_some(entries)
 }
 
 /// In a model every run with the same choices has to be the same run.

@@ -9,6 +9,7 @@ use super::index::{Hash, Index, OldTable, Position, Published};
 use super::policy::{Books, Chosen, Clock, Policy};
 use super::reclaim::{self, Garbage, Retired};
 use crate::clock::{Tick, FOREVER};
+use crate::options::PolicyName;
 use crate::sync::{Mutex, MutexGuard, TryLockError};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -22,7 +23,6 @@ pub(super) struct Shard {
     /// What hits and the policy share.
     pub(super) clock: CachePadded<Clock>,
     written: CachePadded<Written>,
-    policy: Chosen,
 }
 
 /// What every writer writes, close together: on a machine of many cores a put is as slow as it touches lines that another
@@ -73,6 +73,8 @@ pub(super) struct State {
     /// Heavy entries that were turned away lately, see [`Locked::is_expected`].
     turned_away: [u64; 8],
     random: u64,
+    /// Whose books `policy` are.
+    chosen: Chosen,
 }
 
 impl State {
@@ -88,6 +90,7 @@ impl State {
             index_bytes: 0,
             turned_away: [0; 8],
             random: 0x9E37_79B9_7F4A_7C15,
+            chosen: policy.clone(),
         }
     }
 }
@@ -128,7 +131,6 @@ impl Shard {
                 figures: Figures::default(),
                 state: Mutex::new(State::new(policy, now, heap)),
             }),
-            policy: policy.clone(),
         }
     }
 
@@ -168,8 +170,9 @@ impl Shard {
     #[cold]
     fn set_aside<'a>(&self, mut state: MutexGuard<'a, State>, shared: Shared<'_>, now: Tick) -> MutexGuard<'a, State> {
         let _ = state.index.clear(&self.published);
+        let chosen = state.chosen.clone();
         shared.budget.take_back_unused(&mut state.grant, 0, 0);
-        std::mem::forget(std::mem::replace(&mut *state, State::new(&self.policy, now, shared.heap)));
+        std::mem::forget(std::mem::replace(&mut *state, State::new(&chosen, now, shared.heap)));
         self.written.state.clear_poison();
         state
     }
@@ -383,6 +386,30 @@ impl<'a> Locked<'a> {
         self.state.policy.renew(clock);
     }
 
+    pub(super) fn policy_name(&self) -> PolicyName {
+        self.state.chosen.name
+    }
+
+    /// Hands all entries to the books of another policy, in the order in which the former would have them leave. Says how many
+    /// were lost because there was no memory for the new books.
+    pub(super) fn change_policy(&mut self, policy: &Chosen) -> u64 {
+        let mut former = std::mem::replace(&mut self.state.policy, Books::new(policy));
+        self.state.chosen = policy.clone();
+        let (clock, mut lost) = (&self.shard.clock, 0);
+        while let Some(entry) = former.victim(clock) {
+            former.remove(entry);
+            entry.set_mark(0);
+            let hash = self.shared.hash(entry.key());
+            if self.state.policy.reserve() {
+                self.state.policy.insert(entry, hash, clock);
+            } else {
+                self.unlink(entry, hash);
+                lost += 1;
+            }
+        }
+        lost
+    }
+
     /// Whether [`Locked::next_expired`] may have something to do at `now`.
     #[inline]
     pub(super) fn has_hints(&self) -> bool {
@@ -429,7 +456,7 @@ impl<'a> Locked<'a> {
     pub(super) fn clear(&mut self, now: Tick) -> [OldTable; 2] {
         let shard = self.shard;
         let state = &mut *self.state;
-        state.policy = Books::new(&shard.policy);
+        state.policy = Books::new(&state.chosen);
         state.wheel = Wheel::new(now);
         state.entry_bytes = 0;
         state.index_bytes = 0;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use catzilla_policies::engine::{self, Engine, Shards};
 use catzilla_policies::traces::{self, Trace};
-use catzilla_policies::{hits, named};
+use catzilla_policies::{hits, named, POLICIES};
 use catzilla_replay::library::Library;
 use catzilla_replay::locate;
 
@@ -21,14 +21,13 @@ enum Promise {
 
 /// To tighten a promise, or to make one for a policy to come, is to edit a line here.
 ///
-/// `s3fifo`: the ghost of the engine measures age by how many keys were remembered since, where the simulator's is a queue
-/// that becomes shorter when a key comes back; that is what is seen on arc_p6, where the engine hits more often. And its sets
-/// forget early when they are full, which is what is seen on lirs_gli. Seeds decide about some tenths.
+/// `s3fifo`: each set of the engine's ghost is a queue of its own, so a key is forgotten a little early or late. That shows on
+/// lirs_gli, which is nearly a loop, with 632 entries; seeds decide about a point there.
 const PROMISES: &[(&str, Promise)] = &[
     ("lru", Promise::Same),
     ("fifo", Promise::Same),
     ("sieve", Promise::Same),
-    ("s3fifo", Promise::Within { points: 0.6, but: &[("arc_p6", 2.2), ("lirs_gli", 1.6)] }),
+    ("s3fifo", Promise::Within { points: 0.3, but: &[("lirs_gli", 3.0)] }),
 ];
 
 const PERCENTS: [f64; 3] = [1.0, 10.0, 25.0];
@@ -110,4 +109,40 @@ fn the_engine_hits_about_as_often_as_the_simulator_where_that_is_promised() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What `adaptive` is for: never far from the best of the policies that know nothing of the trace, whichever that is. In points
+/// of the hit ratio, over all traces that are there and their sizes.
+const ADAPTIVE_BEHIND_ON_THE_MEAN: f64 = 1.0;
+const ADAPTIVE_BEHIND_AT_WORST: f64 = 4.0;
+
+#[test]
+fn adaptive_is_never_far_from_the_best() {
+    let Some(library) = library() else { return };
+    if !offered(&library, "adaptive") {
+        return;
+    }
+    let (mut sum, mut count, mut worst) = (0.0, 0, (0.0, String::new()));
+    for trace in traces() {
+        let keys = engine::keys(trace.objects);
+        for size in trace.sizes(&PERCENTS) {
+            let share = |hits: usize| 100.0 * hits as f64 / trace.requests.len() as f64;
+            let simulated = POLICIES.iter().map(|policy| {
+                let mut simulator = (policy.new)(size.entries);
+                (share(hits(&mut *simulator, &trace.requests)), policy.name)
+            });
+            let (best, name) = simulated.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are simulators");
+            let mut engine = Engine::open(&library, &keys, "adaptive", Shards::One, size.entries).expect("a cache");
+            let found = share(engine.hits(&trace.requests).expect("answers"));
+            println!("{:24} {:>7} entries {found:7.2}, {name} {best:7.2}", trace.name, size.entries);
+            sum += best - found;
+            count += 1;
+            if best - found > worst.0 {
+                worst = (best - found, format!("{} with {} entries, beside {name}", trace.name, size.entries));
+            }
+        }
+    }
+    let mean = sum / f64::from(count);
+    assert!(mean <= ADAPTIVE_BEHIND_ON_THE_MEAN, "{mean:.2} points behind on the mean of {count}");
+    assert!(worst.0 <= ADAPTIVE_BEHIND_AT_WORST, "{:.2} points behind: {}", worst.0, worst.1);
 }

@@ -14,7 +14,7 @@ use super::shadow::{Shadow, MOST_ENTRIES};
 use crate::fork::Hold;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{OnceLock, PoisonError};
 
 /// A shadow has a part of the cache's entries, within bounds: all shadows together take less than 1% of the memory of entries
 /// of 200 bytes, and enough is left to tell the rules apart. (With 256 entries for 12,000 one seed in five is misled.)
@@ -56,8 +56,8 @@ pub(in super::super) struct Chooser {
     fitted: AtomicU64,
     /// How many shards the entries are spread over.
     shards: AtomicU64,
-    /// Hashes of hits; 0: nothing.
-    waiting: Box<[AtomicU64]>,
+    /// Hashes of hits; 0: nothing. Made with the first shadows.
+    waiting: OnceLock<Box<[AtomicU64]>>,
     /// How many hits were written into `waiting`, and how many taken out.
     written: AtomicU32,
     taken: AtomicU32,
@@ -77,22 +77,18 @@ struct Shadows {
 }
 
 impl Chooser {
-    /// `entries`: how many the cache holds when it is full, if that is known.
-    pub(super) fn new(entries: Option<u64>) -> Self {
-        let chooser = Self {
+    /// Without shadows until [`Chooser::fit_to`] is called.
+    pub(in super::super) fn new() -> Self {
+        Self {
             rule: AtomicUsize::new(place_of(FIRST)),
             sample: AtomicU32::new(0),
             fitted: AtomicU64::new(0),
             shards: AtomicU64::new(1),
-            waiting: (0..WAITING).map(|_| AtomicU64::new(0)).collect(),
+            waiting: OnceLock::new(),
             written: AtomicU32::new(0),
             taken: AtomicU32::new(0),
             shadows: Mutex::new(Shadows::default()),
-        };
-        if let Some(entries) = entries {
-            chooser.fit_to(entries);
         }
-        chooser
     }
 
     #[inline(always)]
@@ -120,10 +116,11 @@ impl Chooser {
 
     #[inline(never)]
     fn wait(&self, hash: Hash) {
+        let Some(waiting) = self.waiting.get() else { return };
         // Two threads may take the same place, and one hit is lost.
         let written = self.written.load(Relaxed);
         if written.wrapping_sub(self.taken.load(Relaxed)) < WAITING as u32 {
-            self.waiting[written as usize % WAITING].store(hash.0.max(1), Relaxed);
+            waiting[written as usize % WAITING].store(hash.0.max(1), Relaxed);
             self.written.store(written.wrapping_add(1), Relaxed);
         }
     }
@@ -142,9 +139,10 @@ impl Chooser {
     #[inline(never)]
     fn look(&self, missed: Option<Hash>) {
         let Ok(mut shadows) = self.shadows.try_lock() else { return };
+        let Some(waiting) = self.waiting.get() else { return };
         let (written, mut taken) = (self.written.load(Relaxed), self.taken.load(Relaxed));
         for _ in 0..LOOKED_AT_PER_INSERT.min(written.wrapping_sub(taken) as usize) {
-            let slot = &self.waiting[taken as usize % WAITING];
+            let slot = &waiting[taken as usize % WAITING];
             let hash = slot.load(Relaxed);
             slot.store(0, Relaxed);
             taken = taken.wrapping_add(1);
@@ -175,9 +173,11 @@ impl Chooser {
         }
     }
 
+    /// The cache holds so many entries when it is full.
     #[cold]
-    fn fit_to(&self, entries: u64) {
+    pub(super) fn fit_to(&self, entries: u64) {
         let Ok(mut shadows) = self.shadows.try_lock() else { return };
+        self.waiting.get_or_init(|| (0..WAITING).map(|_| AtomicU64::new(0)).collect());
         let entries = entries.max(1);
         let small = (entries / SMALL_PART).max(FEWEST_OF_SMALL);
         let part = (entries / PART).clamp(FEWEST, MOST).min(small).min(entries);
@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn it_follows_what_the_traffic_rewards_and_stays_there() {
         let entries = 2_000_u64;
-        let chooser = Chooser::new(Some(entries));
+        let chooser = Chooser::new();
+        chooser.fit_to(entries);
         // A loop half as large again as the cache: whoever keeps gets two thirds.
         for number in 0..40 * entries {
             chooser.missed(hash(number % (entries * 3 / 2)));
@@ -274,7 +275,8 @@ mod tests {
 
     #[test]
     fn hits_are_seen_by_the_next_insertions() {
-        let chooser = Chooser::new(Some(100));
+        let chooser = Chooser::new();
+        chooser.fit_to(100);
         (0..100).for_each(|number| chooser.hit(hash(number)));
         assert_eq!(chooser.written.load(Relaxed), 100);
         (100..107).for_each(|number| chooser.missed(hash(number)));
@@ -288,7 +290,7 @@ mod tests {
     #[test]
     fn shadows_fit_the_cache() {
         for (entries, part) in [(1, 1), (50, 50), (1_000, 125), (10_000, 512), (40_000, 1_250), (1_000_000, 2_048)] {
-            let chooser = Chooser::new(None);
+            let chooser = Chooser::new();
             chooser.set_shards(4);
             chooser.hit(hash(1));
             assert_eq!(chooser.written.load(Relaxed), 0, "nothing is sampled without shadows");

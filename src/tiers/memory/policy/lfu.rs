@@ -48,7 +48,8 @@ impl Lfu {
     }
 
     fn count(entry: EntryRef) -> u32 {
-        entry.mark() & COUNT
+        // What was stamped under another policy may be more.
+        MOST.min(entry.mark() & COUNT)
     }
 }
 

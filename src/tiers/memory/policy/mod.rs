@@ -1,7 +1,7 @@
 //! Who leaves when the cache is full. A policy keeps the books of one shard; it never frees, counts or unlinks an entry
 //! itself. One file a policy, each with "when would you choose it" on top.
 //!
-//! A policy has two sides. Hits have no lock: all they do is to leave a note in the entry ([`Use::note`]), by one relaxed
+//! A policy has two sides. Hits have no lock: all they do is to leave a note in the entry ([`OnHit::note`]), by one relaxed
 //! store that is skipped when it would change nothing; an exact order takes a stamp from the shard's [`Clock`] besides.
 //! Everything else happens under the shard's lock, where the notes are read when a victim is wanted.
 
@@ -85,14 +85,13 @@ impl Clock {
 /// Where in a mark hits are counted. What stands above is the policy's, and now and then a hit puts back what it was.
 const COUNT: u32 = 0xFFFF;
 
-/// What a hit does.
-#[derive(Clone, Copy)]
-pub(super) enum Use {
-    /// Counts up to this, in the part of the mark that is called [`COUNT`].
-    Count(u32),
-    /// Stamps the entry.
-    Stamp,
-}
+/// What a hit does; another thing when the cache gets another policy.
+pub(super) struct OnHit(AtomicU32);
+
+/// Stamps the entry.
+const STAMP: u32 = u32::MAX;
+/// Counts, and tells the chooser.
+const COUNT_AND_TELL: u32 = u32::MAX - 1;
 
 /// Whether a hit has left anything to do.
 #[derive(PartialEq, Eq)]
@@ -102,45 +101,58 @@ pub(super) enum Noted {
     Overdue,
 }
 
-impl Use {
-    pub(super) fn of(name: PolicyName) -> Self {
-        match name {
-            PolicyName::Fifo | PolicyName::Ttl => Use::Count(0),
-            PolicyName::Lfu => Use::Count(lfu::MOST),
-            PolicyName::Lru => Use::Stamp,
-            PolicyName::Adaptive | PolicyName::S3Fifo => Use::Count(rule::MOST),
-            PolicyName::Sieve => Use::Count(sieve::MOST),
-        }
+impl OnHit {
+    pub(super) fn of(policy: &Chosen) -> Self {
+        let what = Self(AtomicU32::new(0));
+        what.change(policy);
+        what
+    }
+
+    pub(super) fn change(&self, policy: &Chosen) {
+        let what = match policy.name {
+            PolicyName::Adaptive => COUNT_AND_TELL,
+            PolicyName::Fifo | PolicyName::Ttl => 0,
+            PolicyName::Lfu => lfu::MOST,
+            PolicyName::Lru => STAMP,
+            PolicyName::S3Fifo => rule::MOST,
+            PolicyName::Sieve => sieve::MOST,
+        };
+        self.0.store(what, Relaxed);
     }
 
     /// Notes that `entry` was asked for.
     #[inline(always)]
-    pub(super) fn note(self, entry: EntryRef, clock: &Clock) -> Noted {
-        match self {
-            Use::Count(most) => {
-                let mark = entry.mark();
-                if mark & COUNT < most {
-                    entry.set_mark(mark + 1);
-                }
-                Noted::Done
+    pub(super) fn note(&self, entry: EntryRef, hash: Hash, clock: &Clock, chooser: &Chooser) -> Noted {
+        let most = match self.0.load(Relaxed) {
+            STAMP => return lru::note(entry, clock),
+            COUNT_AND_TELL => {
+                chooser.hit(hash);
+                rule::MOST
             }
-            Use::Stamp => lru::note(entry, clock),
+            most => most,
+        };
+        let mark = entry.mark();
+        if mark & COUNT < most {
+            entry.set_mark(mark + 1);
         }
+        Noted::Done
     }
 }
 
 /// The policy of a cache, and what its shards share for it.
 #[derive(Clone)]
 pub(super) struct Chosen {
-    name: PolicyName,
-    pub(super) chooser: Option<Arc<Chooser>>,
+    pub(super) name: PolicyName,
+    chooser: Arc<Chooser>,
 }
 
 impl Chosen {
     /// `entries`: how many the cache holds when it is full, if that is known.
-    pub(super) fn new(name: PolicyName, entries: Option<u64>) -> Self {
-        let chooser = (name == PolicyName::Adaptive).then(|| Arc::new(Chooser::new(entries)));
-        Self { name, chooser }
+    pub(super) fn new(name: PolicyName, entries: Option<u64>, chooser: &Arc<Chooser>) -> Self {
+        if let (PolicyName::Adaptive, Some(entries)) = (name, entries) {
+            chooser.fit_to(entries);
+        }
+        Self { name, chooser: Arc::clone(chooser) }
     }
 }
 
@@ -174,10 +186,7 @@ impl Books {
     /// Empty books of that policy.
     pub(super) fn new(policy: &Chosen) -> Self {
         match policy.name {
-            PolicyName::Adaptive => {
-                let chooser = policy.chooser.clone().unwrap_or_else(|| Arc::new(Chooser::new(None)));
-                Books::Adaptive(adaptive::Adaptive::new(chooser))
-            }
+            PolicyName::Adaptive => Books::Adaptive(adaptive::Adaptive::new(Arc::clone(&policy.chooser))),
             PolicyName::Fifo => Books::Fifo(fifo::Fifo::new()),
             PolicyName::Lfu => Books::Lfu(lfu::Lfu::new()),
             PolicyName::Lru => Books::Lru(lru::Lru::new()),

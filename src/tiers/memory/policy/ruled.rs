@@ -52,7 +52,8 @@ impl Queues for Lists {
 
     #[inline(always)]
     fn oldest(&self, queue: Queue) -> Option<u32> {
-        self.oldest_of(queue).map(|entry| entry.mark() & COUNT)
+        // What was counted or stamped under another policy may be more.
+        self.oldest_of(queue).map(|entry| MOST.min(entry.mark() & COUNT))
     }
 
     fn requeue(&mut self, from: Queue, to: Queue, hits: u32) {
