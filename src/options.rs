@@ -167,7 +167,7 @@ pub static TABLE: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "memory.policy",
-        default: "lru",
+        default: "adaptive",
         help: "Which entry leaves when the cache is full. lru: the one used longest ago. lfu: the one used least often, what was \
                popular once ageing. fifo: the one stored first. ttl: the one that expires soonest. sieve: the one stored first \
                of those not asked for lately. s3fifo: first those never asked for again. adaptive: what the traffic of late rewards, \
@@ -264,7 +264,7 @@ impl Default for Options {
             memory: MemoryOptions {
                 capacity: None,
                 max_bytes: UNBOUNDED,
-                policy: PolicyName::Lru,
+                policy: PolicyName::Adaptive,
                 ttl: Duration::ZERO,
                 max_value_size: 0,
                 shards: 0,

@@ -18,7 +18,7 @@ fn every_live_option_changes_and_no_other_does() {
 #[test]
 fn a_change_has_its_effect_at_once() {
     let (clock, time) = Clock::manual();
-    let cache = Cache::with_clock(&Options::new(), clock).unwrap();
+    let cache = Cache::with_clock(Options::new().set("memory.policy", "lru").unwrap(), clock).unwrap();
     for i in 0..100_u8 {
         cache.put(&[i], &[0; 5_000], Ttl::Default).unwrap();
     }
@@ -69,7 +69,9 @@ fn a_value_never_tells_more_life_than_it_was_given() {
 /// Up to 4,096 entries eviction is in exact order, also in a cache that was made larger.
 #[test]
 fn a_large_cache_that_was_made_small_evicts_in_exact_order() {
-    let cache = Cache::open(Options::new().set("memory.capacity", "100000").unwrap()).unwrap();
+    let mut options = Options::new();
+    options.set("memory.capacity", "100000").unwrap().set("memory.policy", "lru").unwrap();
+    let cache = Cache::open(&options).unwrap();
     for i in 0..20_000_u32 {
         cache.put(&i.to_le_bytes(), b"old", Ttl::Default).unwrap();
     }

@@ -5,7 +5,7 @@ use super::cache::{catzilla_cache_t, close, open};
 use super::types::{cache_config_t, cache_result_t, cache_statistics_t};
 use crate::error::{Error, Result};
 use crate::key::{hex8, request_key};
-use crate::options::LARGEST_VALUE;
+use crate::options::{PolicyName, LARGEST_VALUE};
 use crate::{Cache, Options, Purge, Ttl};
 use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
@@ -258,6 +258,8 @@ pub extern "C" fn catzilla_cache_get_timestamp() -> u64 {
 pub(super) fn options_of(config: &cache_config_t) -> Result<Options> {
     let mut options = Options::new();
     let memory = &mut options.memory;
+    // What the original promised.
+    memory.policy = PolicyName::Lru;
     memory.capacity = Some(checked_capacity(config.capacity)?);
     memory.ttl = match config.default_ttl {
         0 => DEFAULT_TTL,

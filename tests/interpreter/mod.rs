@@ -189,6 +189,8 @@ impl Run {
         set(&mut options, "memory.compression_threshold", "64");
         // A thread of the cache's own would take out by real time what the model does not expect.
         set(&mut options, "memory.sweep_interval", "off");
+        // The model knows which entry has to leave.
+        set(&mut options, "memory.policy", "lru");
         let (clock, time) = Clock::manual();
         let cache = into_handle(Cache::with_clock(&options, clock).expect("nothing to refuse"));
         let model = Model { capacity, ..Model::default() };

@@ -122,7 +122,7 @@ def test_a_cache_error_is_what_a_caller_catches() -> None:
 
 
 def test_a_live_option_of_an_open_cache_changes_at_once() -> None:
-    with Cache({"memory.capacity": 10}) as cache:
+    with Cache({"memory.capacity": 10, "memory.policy": "lru"}) as cache:
         for number in range(10):
             cache.set(str(number), b"value")
         cache.set_option("memory.capacity", 3)

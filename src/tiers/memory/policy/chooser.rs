@@ -167,8 +167,9 @@ impl Chooser {
     /// made for, or half.
     #[inline]
     pub(super) fn fit(&self, entries_of_shard: u64) {
-        let (entries, fitted) = (entries_of_shard * self.shards.load(Relaxed), self.fitted.load(Relaxed));
-        if entries > fitted + fitted / 2 || entries < fitted / 2 {
+        let entries = entries_of_shard.saturating_mul(self.shards.load(Relaxed));
+        let fitted = self.fitted.load(Relaxed);
+        if entries / 3 > fitted / 2 || entries < fitted / 2 {
             self.fit_to(entries);
         }
     }
