@@ -87,6 +87,12 @@ extern "C" {
 /** The buffer is too small; nothing was copied, and the needed size was reported. */
 #define CATZILLA_TRUNCATED 2
 
+/** The key is there already, and was to be stored only if it is not; nothing was stored. */
+#define CATZILLA_EXISTS 3
+
+/** The key is there in another version than the expected one; nothing was stored. */
+#define CATZILLA_VERSION_MISMATCH 4
+
 /** An argument can never be right: NULL where that is not allowed, an impossible length. */
 #define CATZILLA_INVALID_ARGUMENT -100
 
@@ -355,6 +361,53 @@ catzilla_status_t catzilla_cache_sweep(catzilla_cache_t *cache,
                                        size_t *swept);
 
 /* ------------------------------------------------------------------------------------------------------------------
+ * Writes that depend on what is there
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** For `catzilla_put_options_t`: store only if the key is not there. */
+#define CATZILLA_PUT_IF_ABSENT 1
+
+/** For `catzilla_put_options_t`: store only if the key is there. */
+#define CATZILLA_PUT_IF_PRESENT 2
+
+/**
+ * How `catzilla_cache_put_with` stores. All zeros but for the size: as `catzilla_cache_put` does with `ttl_ms` 0. New
+ * members are only ever added at the end, and a struct that is too short for a member stands for 0 in it.
+ */
+struct catzilla_put_options {
+    /** Set by the caller to `sizeof(catzilla_put_options_t)`. */
+    size_t struct_size;
+    /** The lifetime, as for `catzilla_cache_put`: 0 is the cache's default. */
+    uint64_t ttl_ms;
+    /** Store only if this is the version that is there, see `catzilla_value_version`; 0: whichever is. */
+    uint64_t expected_version;
+    /** `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or 0. */
+    uint32_t flags;
+};
+
+/** See `struct catzilla_put_options`. */
+typedef struct catzilla_put_options catzilla_put_options_t;
+
+/**
+ * Stores a copy of `value` under `key` if what is there allows it. Looking and storing are one step: of several threads that
+ * expect one version, or absence, one stores.
+ *
+ * `options` may be NULL for none. `version`, unless it is NULL, is told the new value's version, at the cost that
+ * `catzilla_value_version` has; 0 when nothing was stored, or when the entry was too heavy to be kept (see
+ * `catzilla_cache_put`). Returns: as `catzilla_cache_put`; and, nothing having changed, `CATZILLA_EXISTS` with
+ * `CATZILLA_PUT_IF_ABSENT`, `CATZILLA_NOT_FOUND` with `CATZILLA_PUT_IF_PRESENT` or an expected version,
+ * `CATZILLA_VERSION_MISMATCH` with an expected version; `CATZILLA_INVALID_ARGUMENT` for flags that are unknown, and for
+ * `CATZILLA_PUT_IF_ABSENT` beside anything that wants the key to be there. To be refused is neither a request nor a use.
+ */
+catzilla_status_t catzilla_cache_put_with(catzilla_cache_t *cache,
+                                          const void *key,
+                                          size_t key_len,
+                                          const void *value,
+                                          size_t value_len,
+                                          const catzilla_put_options_t *options,
+                                          uint64_t *version);
+
+/* ------------------------------------------------------------------------------------------------------------------
  * Batches
  * ------------------------------------------------------------------------------------------------------------------ */
 
@@ -450,11 +503,26 @@ catzilla_status_t catzilla_cache_remove_many(catzilla_cache_t *cache,
  * Values held in place
  * ------------------------------------------------------------------------------------------------------------------ */
 
+/** None: what failed has this result. */
+#define CATZILLA_TIER_NONE -1
+
+/** This process's memory. */
+#define CATZILLA_TIER_MEMORY 0
+
+/** A Redis server. */
+#define CATZILLA_TIER_REDIS 1
+
+/** A file on disk. */
+#define CATZILLA_TIER_DISK 2
+
 /** A stored value held by `catzilla_cache_acquire`. */
 struct catzilla_value;
 
 /** See `struct catzilla_value`. */
 typedef struct catzilla_value catzilla_value_t;
+
+/** The tiers a cache can have; the same numbers as in `cache_tier_t`. */
+typedef int32_t catzilla_tier_t;
 
 /**
  * Holds the value of `key` where it is and stores a handle to it in `*value`.
@@ -480,6 +548,20 @@ size_t catzilla_value_size(const catzilla_value_t *value);
 
 /** How many milliseconds the value had left to live, now; 0 when its time is over, `CATZILLA_TTL_FOREVER` when it has no end. */
 uint64_t catzilla_value_ttl_ms(const catzilla_value_t *value);
+
+/**
+ * Which version of its key the value is: a number above 0 that this cache gives to no other value, the same whenever it is
+ * asked for. 0 when the value is not the one in the cache any more: it was overwritten, removed or evicted, its time is
+ * over, or the cache is gone; also, with a last error, when there is no memory for the answer.
+ *
+ * With `expected_version`, `catzilla_cache_put_with` stores only if nobody has stored meanwhile. Threads: other than the
+ * rest of a value this asks the cache, so `catzilla_cache_destroy` may come before or after it, not in the middle. Cost: a
+ * lock; for as long as the value is in the cache, some 24 bytes, which count as the cache's.
+ */
+uint64_t catzilla_value_version(const catzilla_value_t *value);
+
+/** Which tier the value came from. */
+catzilla_tier_t catzilla_value_tier(const catzilla_value_t *value);
 
 /**
  * Lets a value go; NULL is fine.

@@ -17,6 +17,10 @@ pub enum Status {
     NotFound = 1,
     /// The buffer is too small for the value; nothing was copied. Not an error.
     Truncated = 2,
+    /// The key is there already, and was to be stored only if it is not. Not an error.
+    Exists = 3,
+    /// The key is there in another version than the expected one. Not an error.
+    VersionMismatch = 4,
     /// An argument can never be right: NULL where that is not allowed, an impossible length.
     InvalidArgument = -100,
     /// No option has that name.
@@ -41,10 +45,12 @@ pub enum Status {
 
 impl Status {
     /// Every status, for enumerations and tests.
-    pub const ALL: [Status; 13] = [
+    pub const ALL: [Status; 15] = [
         Status::Ok,
         Status::NotFound,
         Status::Truncated,
+        Status::Exists,
+        Status::VersionMismatch,
         Status::InvalidArgument,
         Status::UnknownOption,
         Status::InvalidOption,
@@ -68,6 +74,8 @@ impl Status {
             Status::Ok => c"CATZILLA_OK",
             Status::NotFound => c"CATZILLA_NOT_FOUND",
             Status::Truncated => c"CATZILLA_TRUNCATED",
+            Status::Exists => c"CATZILLA_EXISTS",
+            Status::VersionMismatch => c"CATZILLA_VERSION_MISMATCH",
             Status::InvalidArgument => c"CATZILLA_INVALID_ARGUMENT",
             Status::UnknownOption => c"CATZILLA_UNKNOWN_OPTION",
             Status::InvalidOption => c"CATZILLA_INVALID_OPTION",

@@ -18,7 +18,8 @@ use catzilla_cache::ffi::cache::{catzilla_cache_t, into_handle};
 use catzilla_cache::ffi::classic::{catzilla_cache_destroy, catzilla_cache_get};
 use catzilla_cache::ffi::info::catzilla_last_error_code;
 use catzilla_cache::{
-    Cache, Clock, Get, ManualTime, Options, Purge, Put, Read, Remove, Ttl, Value, CLASSIC_RESULT_LIFETIME,
+    Cache, Clock, Condition, Get, ManualTime, Options, Purge, Put, PutOptions, PutOutcome, Read, Remove, Ttl, Value,
+    CLASSIC_RESULT_LIFETIME,
 };
 use shuttle::scheduler::{
     PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
@@ -793,5 +794,122 @@ fn batches_beside_clear() {
         join([batches, clear]);
         assert_eq!(model.cache.statistics().memory.entries, 0);
         model.end();
+    });
+}
+
+/// Two that expect one version, or absence: one stores. The version stays the winner's.
+#[test]
+fn compare_and_swap_beside_compare_and_swap() {
+    for policy in POLICIES {
+        explore(policy, move || {
+            let model = Model::open(&[("memory.capacity", "3"), ("memory.policy", policy)]);
+            model.put(KEY, 0);
+            let seen = model.cache.acquire(&name(KEY)).unwrap().unwrap().version().unwrap();
+            let writers = [1, 2].map(|writer| {
+                let model = model.clone();
+                spawn(move || {
+                    let put = |key, condition| {
+                        let options = PutOptions { condition, ttl: Ttl::Forever, tell_version: true };
+                        model.cache.put_with(&name(key), &value(key, writer), &options).unwrap()
+                    };
+                    (put(KEY, Condition::IfVersion(seen)), put(1, Condition::IfAbsent))
+                })
+            });
+            let outcomes = join(writers);
+            let (mut swapped, mut made) = (0, 0);
+            for (writer, (swap, make)) in (1..).zip(outcomes) {
+                match swap {
+                    PutOutcome::Stored(version) => {
+                        swapped += 1;
+                        let value = model.cache.acquire(&name(KEY)).unwrap().unwrap();
+                        assert_eq!((self::version(&value, KEY), value.version()), (writer, Ok(version)));
+                        assert_ne!(version, seen);
+                    }
+                    other => assert_eq!(other, PutOutcome::VersionMismatch),
+                }
+                match make {
+                    PutOutcome::Stored(_) => made += 1,
+                    other => assert_eq!(other, PutOutcome::Exists),
+                }
+            }
+            assert_eq!((swapped, made), (1, 1));
+            model.end();
+        });
+    }
+}
+
+/// A version that was told stands for the value that was asked, and for no other that comes to its place, or to its memory.
+#[test]
+fn versions_are_asked_beside_overwrite_and_delete_and_evict() {
+    for compression in ["on", "off"] {
+        explore(compression, move || {
+            let model = Model::open(&[("memory.capacity", "1"), ("memory.compression", compression)]);
+            model.put(KEY, 0);
+            let there = model.clone();
+            let writer = spawn(move || {
+                there.put(KEY, 1);
+                there.remove(KEY);
+                there.put(KEY, 2);
+                there.put(1, 0);
+                there.put(KEY, 3);
+            });
+            let readers = [(); 2].map(|()| {
+                let here = model.clone();
+                spawn(move || {
+                    let mut told = Vec::new();
+                    for _ in 0..2 {
+                        let Some(held) = here.cache.acquire(&name(KEY)).unwrap() else { continue };
+                        let (content, first) = (version(&held, KEY), held.version().unwrap());
+                        let second = held.version().unwrap();
+                        assert!(second == first || second == 0, "a version has changed, or come back");
+                        told.push((content, first));
+                        told.push((content, second));
+                    }
+                    told
+                })
+            });
+            let mut told: Vec<_> = join(readers).concat();
+            writer.join().unwrap();
+            let last = model.cache.acquire(&name(KEY)).unwrap().unwrap();
+            told.push((3, last.version().unwrap()));
+            told.retain(|(_, version)| *version != 0);
+            for (content, version) in &told {
+                let same = |(other, number): &(u8, u64)| (other == content) == (number == version);
+                assert!(told.iter().all(same), "two values with one version, or one with two: {told:?}");
+            }
+            drop(last);
+            model.end();
+        });
+    }
+}
+
+/// The table of versions follows entries from shard to shard, and goes with a cache under those who ask.
+#[test]
+fn versions_are_asked_beside_the_spread_between_shards_and_destroy() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "4100")]);
+        (0..2).for_each(|key| model.put(key, 0));
+        let values = [0, 1].map(|key| model.cache.acquire(&name(key)).unwrap().unwrap());
+        let before = values[0].version().unwrap();
+        let there = model.clone();
+        let spread = spawn(move || {
+            there.set_capacity("4000");
+            there.set_capacity("4100");
+        });
+        let asked = values[1].version().unwrap();
+        assert_eq!(values[0].version(), Ok(before));
+        spread.join().unwrap();
+        assert_eq!((values[0].version(), values[1].version()), (Ok(before), Ok(asked)));
+        let [first, second] = values;
+        drop(second);
+        let asking = spawn(move || {
+            let version = first.version().unwrap();
+            assert!(version == before || version == 0);
+        });
+        let Model { cache, handle, .. } = model;
+        drop(cache);
+        // SAFETY: nobody uses the handle any more; values outlive it.
+        unsafe { catzilla_cache_destroy(handle.0) };
+        asking.join().unwrap();
     });
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
-use crate::tiers::memory::{Get, Lent, Memory, Put, Read, Remove, Value};
+use crate::tiers::memory::{Get, Lent, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A cache. Shared by reference among any number of threads; see the crate's documentation for an example.
@@ -45,7 +45,7 @@ impl Cache {
     /// As [`Cache::open`].
     pub fn with_clock(options: &Options, clock: Clock) -> Result<Arc<Self>> {
         let cache = crate::fork::open(|| {
-            let memory = Arc::new(Memory::open(&options.memory, clock));
+            let memory = Memory::open(&options.memory, clock);
             let sweeper = Sweeper::new(memory.clone(), &options.memory);
             Arc::new(Self { sweeper, memory, options: Mutex::new(options.clone()) })
         });
@@ -69,6 +69,20 @@ impl Cache {
         self.memory.put(key, value, ttl)?;
         self.sweeper.stored(ttl);
         Ok(())
+    }
+
+    /// Stores a value if what is there allows it, and tells its version if that is wanted. Looking and storing are one step:
+    /// of several threads that expect one version, one stores.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::put`].
+    pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<PutOutcome> {
+        let outcome = self.memory.put_with(key, value, options)?;
+        if let PutOutcome::Stored(_) = outcome {
+            self.sweeper.stored(options.ttl);
+        }
+        Ok(outcome)
     }
 
     /// Copies a value into `buffer`. `None` is a miss.

@@ -77,6 +77,8 @@ macro_rules! returns_or {
 returns_or! {
     () => (),
     bool => false,
+    // A tier.
+    i32 => super::value::CATZILLA_TIER_NONE,
     u32 => 0,
     u64 => 0,
     usize => 0,

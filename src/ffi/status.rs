@@ -10,6 +10,10 @@ pub const CATZILLA_OK: i32 = 0;
 pub const CATZILLA_NOT_FOUND: i32 = 1;
 /// The buffer is too small; nothing was copied, and the needed size was reported.
 pub const CATZILLA_TRUNCATED: i32 = 2;
+/// The key is there already, and was to be stored only if it is not; nothing was stored.
+pub const CATZILLA_EXISTS: i32 = 3;
+/// The key is there in another version than the expected one; nothing was stored.
+pub const CATZILLA_VERSION_MISMATCH: i32 = 4;
 /// An argument can never be right: NULL where that is not allowed, an impossible length.
 pub const CATZILLA_INVALID_ARGUMENT: i32 = -100;
 /// No option has that name.

@@ -19,10 +19,17 @@ use catzilla_cache::ffi::classic::{
     catzilla_cache_memory_usage, catzilla_cache_resize, catzilla_cache_set, catzilla_release_results,
 };
 use catzilla_cache::ffi::statistics::{catzilla_cache_statistics, catzilla_statistics_t};
-use catzilla_cache::ffi::status::{CATZILLA_NOT_FOUND, CATZILLA_OK, CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE};
+use catzilla_cache::ffi::status::{
+    CATZILLA_EXISTS, CATZILLA_NOT_FOUND, CATZILLA_OK, CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE,
+    CATZILLA_VERSION_MISMATCH,
+};
 use catzilla_cache::ffi::types::cache_config_t;
+use catzilla_cache::ffi::update::{
+    catzilla_cache_put_with, catzilla_put_options_t, CATZILLA_PUT_IF_ABSENT, CATZILLA_PUT_IF_PRESENT,
+};
 use catzilla_cache::ffi::value::{
     catzilla_cache_acquire, catzilla_value_data, catzilla_value_release, catzilla_value_size, catzilla_value_t,
+    catzilla_value_version,
 };
 use catzilla_cache::{Cache, Clock, ManualTime, Options, CLASSIC_RESULT_LIFETIME};
 use std::collections::VecDeque;
@@ -55,6 +62,7 @@ struct Model {
     misses: u64,
     evictions: u64,
     expirations: u64,
+    stored: u64,
 }
 
 #[derive(Clone)]
@@ -63,6 +71,10 @@ struct Expected {
     value: Vec<u8>,
     /// In ticks, rounded up; `u64::MAX` never comes.
     deadline: u64,
+    /// Different for each value that was ever stored.
+    number: u64,
+    /// What the cache has said that it is, if it was asked.
+    version: Option<u64>,
 }
 
 /// The cache counts time in ticks of 2^23 nanoseconds, and its manual clock starts with this many nanoseconds.
@@ -99,12 +111,16 @@ impl Model {
     }
 
     fn request(&mut self, key: usize) -> Option<Vec<u8>> {
+        self.request_entry(key).map(|entry| entry.value)
+    }
+
+    fn request_entry(&mut self, key: usize) -> Option<Expected> {
         match self.meet(key) {
             Some(at) => {
                 self.hits += 1;
                 let entry = self.entries.remove(at);
                 self.entries.push(entry.clone());
-                Some(entry.value)
+                Some(entry)
             }
             None => {
                 self.misses += 1;
@@ -121,7 +137,9 @@ impl Model {
             self.entries.remove(0);
             self.evictions += 1;
         }
-        self.entries.push(Expected { key, value, deadline: deadline(self.now, ttl) });
+        self.stored += 1;
+        let (deadline, number) = (deadline(self.now, ttl), self.stored);
+        self.entries.push(Expected { key, value, deadline, number, version: None });
     }
 
     fn remove(&mut self, key: usize) -> bool {
@@ -161,9 +179,11 @@ struct Run {
     model: Model,
     /// Classic results that are still good, with what they should read.
     results: VecDeque<(*const u8, Vec<u8>)>,
-    /// Values held, with what they should read.
-    values: Vec<(*mut catzilla_value_t, Vec<u8>)>,
+    /// Values held, with what they should read, and their number.
+    values: Vec<(*mut catzilla_value_t, Vec<u8>, u64)>,
     puts: usize,
+    /// The newest version that the cache has told.
+    newest: u64,
 }
 
 /// Runs `bytes` as calls. Panics when an answer is wrong.
@@ -192,13 +212,13 @@ impl Run {
         let (clock, time) = Clock::manual();
         let cache = into_handle(Cache::with_clock(&options, clock).expect("nothing to refuse"));
         let model = Model { capacity, ..Model::default() };
-        Self { cache, time, model, results: VecDeque::new(), values: Vec::new(), puts: 0 }
+        Self { cache, time, model, results: VecDeque::new(), values: Vec::new(), puts: 0, newest: 0 }
     }
 
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 23 {
+        match operation % 27 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -216,6 +236,8 @@ impl Run {
             19 => self.get_many(key, stream),
             20 => self.put_many(key, stream),
             21 => self.remove_many(key, stream),
+            22..=24 => self.put_with(key, stream),
+            25 => self.version(stream.next()),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
@@ -306,18 +328,97 @@ impl Run {
         let (bytes, len) = bytes(key);
         // SAFETY: a live cache, and as many bytes as are told.
         let answer = unsafe { catzilla_cache_acquire(self.cache, bytes, len, &mut value) };
-        match self.model.request(key) {
+        match self.model.request_entry(key) {
             None => assert!(answer == CATZILLA_NOT_FOUND && value.is_null()),
             Some(expected) => {
                 assert_eq!(answer, CATZILLA_OK);
-                self.values.push((value, expected));
+                self.values.push((value, expected.value, expected.number));
             }
+        }
+    }
+
+    /// Asks a value that is held for its version: 0 when its key has gone on without it.
+    fn version(&mut self, which: usize) {
+        if self.values.is_empty() {
+            return;
+        }
+        let (value, _, number) = self.values[which % self.values.len()];
+        // SAFETY: acquired and not released.
+        let version = unsafe { catzilla_value_version(value) };
+        let now = tick(self.model.now);
+        let entry = self.model.entries.iter_mut().find(|entry| entry.number == number && entry.deadline > now);
+        match entry {
+            None => assert_eq!(version, 0),
+            Some(Expected { version: Some(known), .. }) => assert_eq!(version, *known),
+            Some(entry) => {
+                assert!(version > self.newest, "a version that another value has had");
+                self.newest = version;
+                entry.version = Some(version);
+            }
+        }
+    }
+
+    fn put_with(&mut self, key: usize, stream: &mut Stream<'_>) {
+        let value = self.next_value(stream.next());
+        let (kind, seed) = (stream.next(), stream.next());
+        let model = &mut self.model;
+        model.expire();
+        let present = model.position(key).map(|at| model.entries[at].version);
+        let mut options =
+            catzilla_put_options_t { struct_size: size_of::<catzilla_put_options_t>(), ..Default::default() };
+        options.ttl_ms = [0, 1_500, u64::MAX][seed % 3];
+        let expected = match kind % 5 {
+            0 => CATZILLA_OK,
+            1 => {
+                options.flags = CATZILLA_PUT_IF_ABSENT;
+                if present.is_some() {
+                    CATZILLA_EXISTS
+                } else {
+                    CATZILLA_OK
+                }
+            }
+            2 => {
+                options.flags = CATZILLA_PUT_IF_PRESENT;
+                if present.is_some() {
+                    CATZILLA_OK
+                } else {
+                    CATZILLA_NOT_FOUND
+                }
+            }
+            _ => {
+                // The right one, if anybody knows it, or one that is or was another's.
+                let known = present.flatten().filter(|_| kind % 5 == 3);
+                options.expected_version = known.unwrap_or(1 + seed as u64 % (self.newest + 2));
+                match present {
+                    None => CATZILLA_NOT_FOUND,
+                    Some(version) if version == Some(options.expected_version) => CATZILLA_OK,
+                    Some(_) => CATZILLA_VERSION_MISMATCH,
+                }
+            }
+        };
+        let mut version = u64::MAX;
+        let told = if seed % 2 == 0 { &raw mut version } else { null_mut() };
+        let ((bytes, len), data) = (bytes(key), value.as_ptr().cast());
+        // SAFETY: a live cache, as many bytes as are told, a struct and a number.
+        let answer = unsafe { catzilla_cache_put_with(self.cache, bytes, len, data, value.len(), &options, told) };
+        assert_eq!(answer, expected);
+        if answer == CATZILLA_OK {
+            self.model.store(key, value, if options.ttl_ms == 0 { DEFAULT_TTL } else { options.ttl_ms });
+        }
+        match (told.is_null(), answer) {
+            (true, _) => {}
+            (false, CATZILLA_OK) => {
+                assert!(version > self.newest, "a version that another value has had");
+                self.newest = version;
+                self.model.entries.last_mut().expect("it was just stored").version = Some(version);
+            }
+            (false, _) => assert_eq!(version, 0),
         }
     }
 
     fn release(&mut self, which: usize) {
         if !self.values.is_empty() {
-            let (value, _) = self.values.swap_remove(which % self.values.len());
+            let (value, ..) = self.values.swap_remove(which % self.values.len());
             // SAFETY: acquired and not released before.
             unsafe { catzilla_value_release(value) };
         }
@@ -508,7 +609,7 @@ impl Run {
             let found = unsafe { std::slice::from_raw_parts(*data, expected.len()) };
             assert_eq!(found, expected);
         }
-        for (value, expected) in &self.values {
+        for (value, expected, _) in &self.values {
             // SAFETY: acquired and not released.
             let found = unsafe {
                 std::slice::from_raw_parts(catzilla_value_data(*value).cast::<u8>(), catzilla_value_size(*value))
@@ -546,7 +647,9 @@ impl Run {
         unsafe { catzilla_cache_destroy(self.cache) };
         self.results.clear();
         self.check_what_is_held();
-        for (value, _) in std::mem::take(&mut self.values) {
+        for (value, ..) in std::mem::take(&mut self.values) {
+            // SAFETY: as below.
+            assert_eq!(unsafe { catzilla_value_version(value) }, 0, "a version of a cache that has gone");
             // SAFETY: acquired and not released before.
             unsafe { catzilla_value_release(value) };
         }

@@ -20,7 +20,7 @@
 #![allow(unsafe_code)]
 
 use super::arena::{Heap, Magazine, ADDRESS_BITS};
-use super::Lent;
+use super::{Lent, Memory};
 use crate::clock::{Tick, FOREVER, TICK_BITS};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::alloc::Layout;
@@ -530,6 +530,16 @@ unsafe impl Send for Pinned {}
 unsafe impl Sync for Pinned {}
 
 impl Pinned {
+    /// The entry, which is alive for as long as this is.
+    pub(super) fn entry(&self) -> EntryRef {
+        self.entry
+    }
+
+    /// The tier that the entry is of; `None` when it is gone.
+    pub(super) fn owner(&self) -> Option<Arc<Memory>> {
+        self.heap.owner.upgrade()
+    }
+
     /// The value; of a compressed entry, which has no plain bytes to show, nothing.
     pub(super) fn plain(&self) -> &[u8] {
         self.entry.value().unwrap_or_default()

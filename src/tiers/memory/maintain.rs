@@ -141,10 +141,10 @@ impl Memory {
             }
         }
         let layout = layout.next(layout.shards()).next(wanted);
-        for entry in entries {
+        for (entry, version) in entries {
             let hash = self.hash(entry.key());
             let shard = &mut shards[layout.home(hash)];
-            if !shard.attach(entry, hash) {
+            if !shard.attach(entry, version, hash) {
                 shard.count(Count::Evictions, 1);
             }
         }

@@ -22,12 +22,15 @@ mod policy;
 mod reclaim;
 mod record;
 mod shard;
+mod update;
 mod value;
+mod version;
 
 pub use batch::{Get, Put, Remove};
 pub use entry::MAX_KEY_LEN;
 pub(crate) use lease::release_all as release_results;
 pub use lease::CLASSIC_RESULT_LIFETIME;
+pub use update::{Condition, PutOptions, PutOutcome};
 pub use value::Value;
 
 use crate::clock::{Clock, Tick, Ttl};
@@ -41,12 +44,13 @@ use arena::{Heap, Magazine};
 use budget::Budget;
 use crossbeam_utils::CachePadded;
 use entry::{EntryRef, Header, Owned, Payload};
-use index::{Hash, Search};
+use index::{Hash, Position, Search};
 use policy::{Noted, Use};
 use reclaim::Reader;
 use shard::{Count, Locked, Shard, Shared};
 use std::sync::Arc;
 use std::time::Duration;
+use update::Terms;
 
 /// What look-ups count, each thread for itself. What writers count is with their shard: see [`shard::Count`].
 #[derive(Clone, Copy)]
@@ -71,6 +75,8 @@ pub(crate) struct Memory {
     live: Live,
     clock: Clock,
     looked: Striped<{ Looked::Last as usize }>,
+    /// The last version that an entry was given.
+    versions: AtomicU64,
     budget: CachePadded<Budget>,
     heap: Arc<Heap>,
 }
@@ -153,11 +159,15 @@ const MADE_UNDER_LOCK: usize = 4 << 10;
 const HEAVY_PART: u64 = 4;
 
 impl Memory {
-    pub(crate) fn open(options: &MemoryOptions, clock: Clock) -> Self {
+    pub(crate) fn open(options: &MemoryOptions, clock: Clock) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self::new(Heap::of(me.clone(), options.jemalloc), options, clock))
+    }
+
+    fn new(heap: Heap, options: &MemoryOptions, clock: Clock) -> Self {
         record::prepare();
         barrier::prepare();
         let now = clock.now();
-        let heap = Arc::new(Heap::new(options.jemalloc));
+        let heap = Arc::new(heap);
         let live = Live {
             ttl_nanos: AtomicU64::new(0),
             ttl_jitter: AtomicU64::new(0),
@@ -176,6 +186,7 @@ impl Memory {
             live,
             clock,
             looked: Striped::new(),
+            versions: AtomicU64::new(0),
             budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
             heap,
         };
@@ -192,11 +203,15 @@ impl Memory {
 
     fn put_hashed(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         let block = self.compressed(value);
-        let payload = match &block {
+        self.insert::<true>(hash, key, Self::payload(value, &block), ttl, &Terms::NONE).map(|_| ())
+    }
+
+    /// A value, in its compressed form where there is one.
+    fn payload<'a>(value: &'a [u8], block: &'a Option<Vec<u8>>) -> Payload<'a> {
+        match block {
             Some(block) => Payload::Lz4 { block, original_len: value.len() as u32 },
             None => Payload::Plain(value),
-        };
-        self.insert(hash, key, payload, ttl)
+        }
     }
 
     /// Copies a value out. `None` is a miss; what did not fit is not a request yet, since the caller will ask again.
@@ -236,12 +251,11 @@ impl Memory {
             return Ok(None);
         };
         let deadline = entry.deadline();
-        let pinned = match self.decompressed(entry)? {
-            Some(copy) => copy.into_value(&self.heap),
-            None => entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?,
-        };
+        let pinned = entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?;
+        // The entry stays pinned beside its copy: else another one at its address could pass for it.
+        let copy = self.decompressed(entry)?.map(|copy| copy.into_value(&self.heap));
         self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
-        Ok(Some(Value::new(pinned, deadline, self.clock.clone())))
+        Ok(Some(Value::new(pinned, copy, deadline, self.clock.clone())))
     }
 
     /// A value that stays where it is until the calling thread has made [`CLASSIC_RESULT_LIFETIME`] more such calls, or
@@ -387,7 +401,16 @@ impl Memory {
     }
 
     /// Puts an entry into its shard. A full cache evicts first, so that there is never too much in it.
-    fn insert(&self, hash: Hash, key: &[u8], payload: Payload<'_>, ttl: Ttl) -> Result<()> {
+    ///
+    /// `PLAIN`: there are no terms to be looked at.
+    fn insert<const PLAIN: bool>(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        payload: Payload<'_>,
+        ttl: Ttl,
+        terms: &Terms,
+    ) -> Result<PutOutcome> {
         let layout = entry::layout_of(key, payload, self.sliding).ok_or_else(Error::out_of_memory)?;
         let make = |magazine: &mut Magazine| Owned::new(&self.heap, magazine, key, payload, self.sliding);
         let (mut made, mut is_admitted) = (None, false);
@@ -403,6 +426,14 @@ impl Memory {
                 return Err(Error::out_of_memory());
             }
             let mut present = shard.find(hash, key);
+            if !PLAIN {
+                if let Some(outcome) = self.refuse(&mut shard, &mut present, terms) {
+                    return Ok(outcome);
+                }
+                if terms.tell_version && !shard.reserve_version() {
+                    return Err(Error::out_of_memory());
+                }
+            }
             if self.budget.bounds_bytes() {
                 let size = made.as_ref().map_or_else(|| self.heap.size_for(layout), Owned::size);
                 match self.make_room(&mut shard, hash, key, size + expiry::HINT, &mut is_admitted) {
@@ -410,7 +441,7 @@ impl Memory {
                     Ok(Room::TurnedAway) => {
                         shard.count_put(payload);
                         self.settle(shard, hash, None);
-                        return Ok(());
+                        return Ok(PutOutcome::Stored(0));
                     }
                     Err(error) => {
                         self.settle(shard, hash, None);
@@ -438,11 +469,29 @@ impl Memory {
                 Some((position, old)) => shard.replace(position, old, entry, hash),
                 None => shard.insert(entry, hash),
             };
+            let mut version = 0;
+            if !PLAIN && terms.tell_version {
+                version = shard.version(entry, || self.next_version()).unwrap_or(0);
+            }
             shard.count_put(payload);
             shard.weed();
             self.settle(shard, hash, Some(entry));
-            return Ok(());
+            return Ok(PutOutcome::Stored(version));
         }
+    }
+
+    /// Why a put may not go on; `None`: it may. What is there and has expired is taken out first.
+    fn refuse(
+        &self,
+        shard: &mut Locked<'_>,
+        present: &mut Option<(Position, EntryRef)>,
+        terms: &Terms,
+    ) -> Option<PutOutcome> {
+        if let Some((_, expired)) = present.filter(|(_, entry)| self.is_expired(*entry)) {
+            self.expire(shard, expired);
+            *present = None;
+        }
+        terms.refuse(shard, present.map(|(_, entry)| entry))
     }
 
     /// Makes a place for one entry more, by an eviction if need be. False: the cache is full, and this shard is empty.
@@ -782,7 +831,7 @@ mod tests {
         }
     }
 
-    fn open(options: &[(&str, &str)], clock: Clock) -> Memory {
+    fn open(options: &[(&str, &str)], clock: Clock) -> Arc<Memory> {
         let mut all = Options::new();
         for (name, text) in options {
             all.set(name, text).unwrap();

@@ -1,0 +1,115 @@
+//! Writes that depend on what is there.
+
+use super::boundary::{boundary, handle, key as key_of, value as value_of};
+use super::cache::catzilla_cache_t;
+use super::status::catzilla_status_t;
+use crate::error::{Error, Result, Status};
+use crate::{Condition, PutOptions, PutOutcome, Ttl};
+use std::ffi::c_void;
+use std::mem::offset_of;
+
+/// For `catzilla_put_options_t`: store only if the key is not there.
+pub const CATZILLA_PUT_IF_ABSENT: u32 = 1;
+/// For `catzilla_put_options_t`: store only if the key is there.
+pub const CATZILLA_PUT_IF_PRESENT: u32 = 2;
+
+/// How `catzilla_cache_put_with` stores. All zeros but for the size: as `catzilla_cache_put` does with `ttl_ms` 0. New
+/// members are only ever added at the end, and a struct that is too short for a member stands for 0 in it.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct catzilla_put_options {
+    /// Set by the caller to `sizeof(catzilla_put_options_t)`.
+    pub struct_size: usize,
+    /// The lifetime, as for `catzilla_cache_put`: 0 is the cache's default.
+    pub ttl_ms: u64,
+    /// Store only if this is the version that is there, see `catzilla_value_version`; 0: whichever is.
+    pub expected_version: u64,
+    /// `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or 0.
+    pub flags: u32,
+}
+
+/// See `struct catzilla_put_options`.
+pub type catzilla_put_options_t = catzilla_put_options;
+
+/// Stores a copy of `value` under `key` if what is there allows it. Looking and storing are one step: of several threads that
+/// expect one version, or absence, one stores.
+///
+/// `options` may be NULL for none. `version`, unless it is NULL, is told the new value's version, at the cost that
+/// `catzilla_value_version` has; 0 when nothing was stored, or when the entry was too heavy to be kept (see
+/// `catzilla_cache_put`). Returns: as `catzilla_cache_put`; and, nothing having changed, `CATZILLA_EXISTS` with
+/// `CATZILLA_PUT_IF_ABSENT`, `CATZILLA_NOT_FOUND` with `CATZILLA_PUT_IF_PRESENT` or an expected version,
+/// `CATZILLA_VERSION_MISMATCH` with an expected version; `CATZILLA_INVALID_ARGUMENT` for flags that are unknown, and for
+/// `CATZILLA_PUT_IF_ABSENT` beside anything that wants the key to be there. To be refused is neither a request nor a use.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_cache_put_with(
+    cache: *mut catzilla_cache_t,
+    key: *const c_void,
+    key_len: usize,
+    value: *const c_void,
+    value_len: usize,
+    options: *const catzilla_put_options_t,
+    version: *mut u64,
+) -> catzilla_status_t {
+    boundary(|| {
+        // SAFETY: NULL or a number that may be written.
+        let mut version = unsafe { version.as_mut() };
+        if let Some(version) = &mut version {
+            **version = 0;
+        }
+        let cache = handle(cache)?;
+        let key = key_of(key, key_len)?;
+        let value = value_of(value, value_len)?;
+        let given = known(options);
+        let options = PutOptions {
+            ttl: Ttl::from_millis(given.ttl_ms),
+            condition: condition(&given)?,
+            tell_version: version.is_some(),
+        };
+        let (status, stored) = match cache.put_with(key, value, &options)? {
+            PutOutcome::Stored(stored) => (Status::Ok, stored),
+            PutOutcome::Exists => (Status::Exists, 0),
+            PutOutcome::NotFound => (Status::NotFound, 0),
+            PutOutcome::VersionMismatch => (Status::VersionMismatch, 0),
+        };
+        if let Some(version) = version {
+            *version = stored;
+        }
+        Ok(status)
+    })
+}
+
+/// What a caller, who may know fewer members of the struct, or more, says in it.
+fn known(options: *const catzilla_put_options_t) -> catzilla_put_options_t {
+    let mut known = catzilla_put_options_t::default();
+    if options.is_null() {
+        return known;
+    }
+    // SAFETY: not NULL; the caller's struct may be shorter than ours, but has at least its first member.
+    let size = unsafe { (&raw const (*options).struct_size).read() };
+    /// Takes over the members that are there as a whole.
+    macro_rules! take {
+        ($($member:ident),+) => {$(
+            if offset_of!(catzilla_put_options_t, $member) + size_of_val(&known.$member) <= size {
+                // SAFETY: the caller's struct has so many bytes.
+                known.$member = unsafe { (&raw const (*options).$member).read() };
+            }
+        )+};
+    }
+    take!(ttl_ms, expected_version, flags);
+    known
+}
+
+fn condition(options: &catzilla_put_options_t) -> Result<Condition> {
+    match (options.flags, options.expected_version) {
+        (0, 0) => Ok(Condition::Always),
+        (CATZILLA_PUT_IF_ABSENT, 0) => Ok(Condition::IfAbsent),
+        (CATZILLA_PUT_IF_PRESENT, 0) => Ok(Condition::IfPresent),
+        (0 | CATZILLA_PUT_IF_PRESENT, version) => Ok(Condition::IfVersion(version)),
+        (flags, _) if flags & !(CATZILLA_PUT_IF_ABSENT | CATZILLA_PUT_IF_PRESENT) != 0 => Err(Error::invalid_argument(
+            format!("`flags` are {flags}; CATZILLA_PUT_IF_ABSENT and _IF_PRESENT are all there are"),
+        )),
+        _ => {
+            Err(Error::invalid_argument("CATZILLA_PUT_IF_ABSENT goes with no other condition: nothing could be stored"))
+        }
+    }
+}

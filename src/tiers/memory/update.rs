@@ -1,0 +1,99 @@
+//! Writes that depend on what is there: under a condition, with a version. Called by the cache. What they look at and what
+//! they change is one step under the shard's lock; the step itself is that of every put, in `mod.rs`.
+
+use super::entry::EntryRef;
+use super::shard::Locked;
+use super::Memory;
+use crate::clock::Ttl;
+use crate::error::{Error, Result};
+use crate::sync::atomic::Ordering::Relaxed;
+
+/// When a value is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Whatever is there.
+    #[default]
+    Always,
+    /// Only if the key is not there.
+    IfAbsent,
+    /// Only if the key is there.
+    IfPresent,
+    /// Only if the key is there in this version: see [`crate::Value::version`].
+    IfVersion(u64),
+}
+
+/// How a value is stored by [`crate::Cache::put_with`]. The default is what [`crate::Cache::put`] does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PutOptions {
+    /// For how long.
+    pub ttl: Ttl,
+    /// When at all.
+    pub condition: Condition,
+    /// Whether the new version is wanted. Costs some 24 bytes for as long as the value is there.
+    pub tell_version: bool,
+}
+
+/// How a put under a condition went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// It was stored, as this version; 0 when that was not asked for, or when the entry was too heavy to be kept.
+    Stored(u64),
+    /// Not stored: the key is there.
+    Exists,
+    /// Not stored: the key is not there.
+    NotFound,
+    /// Not stored: the key is there in another version.
+    VersionMismatch,
+}
+
+/// What a put asks for beside key and value.
+pub(super) struct Terms {
+    pub(super) condition: Condition,
+    pub(super) tell_version: bool,
+}
+
+impl Terms {
+    /// What a put without a word about it asks for.
+    pub(super) const NONE: Terms = Terms { condition: Condition::Always, tell_version: false };
+
+    /// Why nothing may be stored beside `present`, which is alive; `None`: it may.
+    pub(super) fn refuse(&self, shard: &Locked<'_>, present: Option<EntryRef>) -> Option<PutOutcome> {
+        match (self.condition, present) {
+            (Condition::Always, _) | (Condition::IfAbsent, None) | (Condition::IfPresent, Some(_)) => None,
+            (Condition::IfAbsent, Some(_)) => Some(PutOutcome::Exists),
+            (Condition::IfPresent | Condition::IfVersion(_), None) => Some(PutOutcome::NotFound),
+            (Condition::IfVersion(expected), Some(entry)) => {
+                (shard.known_version(entry) != Some(expected)).then_some(PutOutcome::VersionMismatch)
+            }
+        }
+    }
+}
+
+impl Memory {
+    /// [`Memory::put`], if what is there allows it.
+    pub(crate) fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<PutOutcome> {
+        self.check_lengths(key, value)?;
+        let terms = Terms { condition: options.condition, tell_version: options.tell_version };
+        let block = self.compressed(value);
+        self.insert::<false>(self.hash(key), key, Self::payload(value, &block), options.ttl, &terms)
+    }
+
+    /// The version of an entry that somebody keeps alive; 0 when it is in the cache no more.
+    pub(super) fn version_of(&self, entry: EntryRef) -> Result<u64> {
+        let hash = self.hash(entry.key());
+        let mut shard = self.lock_home(hash);
+        // It is kept alive, so no other entry has its address.
+        let is_here = shard.find(hash, entry.key()).is_some_and(|(_, found)| found == entry);
+        if !is_here || self.is_expired(entry) {
+            return Ok(0);
+        }
+        let version = shard.version(entry, || self.next_version()).ok_or_else(Error::out_of_memory)?;
+        self.settle(shard, hash, Some(entry));
+        Ok(version)
+    }
+
+    /// A number that no entry of the cache has had.
+    pub(super) fn next_version(&self) -> u64 {
+        self.versions.fetch_add(1, Relaxed) + 1
+    }
+}

@@ -1,0 +1,132 @@
+//! Writes that depend on what is there, as a user of the Rust interface sees them.
+
+use catzilla_cache::{Cache, Clock, Condition, ManualTime, Options, PutOptions, PutOutcome, Ttl};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn open(options: &[(&str, &str)]) -> (Arc<Cache>, ManualTime) {
+    let (clock, time) = Clock::manual();
+    let mut all = Options::new();
+    for (name, text) in [&[("memory.sweep_interval", "off")], options].concat() {
+        all.set(name, text).unwrap();
+    }
+    (Cache::with_clock(&all, clock).unwrap(), time)
+}
+
+const TOLD: PutOptions = PutOptions { ttl: Ttl::Default, condition: Condition::Always, tell_version: true };
+
+fn put(cache: &Cache, key: &[u8], value: &[u8], condition: Condition) -> PutOutcome {
+    cache.put_with(key, value, &PutOptions { condition, ..TOLD }).unwrap()
+}
+
+#[test]
+fn a_value_that_has_expired_is_absent() {
+    let (cache, time) = open(&[]);
+    let short = PutOptions { ttl: Ttl::For(Duration::from_secs(1)), ..TOLD };
+    let PutOutcome::Stored(version) = cache.put_with(b"key", b"old", &short).unwrap() else { panic!() };
+    let held = cache.acquire(b"key").unwrap().unwrap();
+    time.advance(Duration::from_secs(2));
+    assert_eq!(held.version(), Ok(0));
+    assert_eq!(put(&cache, b"key", b"new", Condition::IfVersion(version)), PutOutcome::NotFound);
+    assert_eq!(put(&cache, b"key", b"new", Condition::IfPresent), PutOutcome::NotFound);
+    assert_eq!(cache.statistics().memory.expirations, 1);
+    assert!(matches!(put(&cache, b"key", b"new", Condition::IfAbsent), PutOutcome::Stored(_)));
+    assert_eq!(put(&cache, b"key", b"newer", Condition::IfAbsent), PutOutcome::Exists);
+    assert_eq!(cache.acquire(b"key").unwrap().as_deref(), Some(&b"new"[..]));
+}
+
+/// What is refused changes nothing but time: not the order of eviction, not the figures, not the old value.
+#[test]
+fn to_be_refused_is_neither_a_request_nor_a_use() {
+    let (cache, _) = open(&[("memory.capacity", "2")]);
+    cache.put(b"first", b"", Ttl::Default).unwrap();
+    cache.put(b"second", b"", Ttl::Default).unwrap();
+    let before = cache.statistics();
+    assert_eq!(put(&cache, b"first", b"", Condition::IfAbsent), PutOutcome::Exists);
+    assert_eq!(put(&cache, b"first", b"", Condition::IfVersion(9)), PutOutcome::VersionMismatch);
+    assert_eq!(put(&cache, b"third", b"", Condition::IfPresent), PutOutcome::NotFound);
+    assert_eq!(cache.statistics(), before);
+    cache.put(b"third", b"", Ttl::Default).unwrap();
+    assert!(!cache.contains(b"first") && cache.contains(b"second"));
+}
+
+/// The memory of versions counts as the cache's, and goes with the last of them, however entries leave.
+#[test]
+fn versions_are_paid_for_and_leave_with_their_entries() {
+    let (cache, time) = open(&[("memory.capacity", "100"), ("memory.max_bytes", "1MiB")]);
+    let usage = || cache.memory_usage();
+    cache.put(b"key", b"value", Ttl::For(Duration::from_secs(1))).unwrap();
+    let without = usage();
+    let held = cache.acquire(b"key").unwrap().unwrap();
+    let version = held.version().unwrap();
+    assert!(version > 0 && held.version() == Ok(version) && usage() > without);
+    cache.put(b"key", b"other", Ttl::For(Duration::from_secs(1))).unwrap();
+    assert_eq!((held.version(), usage()), (Ok(0), without));
+    for leave in [
+        &(|| assert!(cache.remove(b"key"))) as &dyn Fn(),
+        &|| time.advance(Duration::from_secs(9)),
+        &|| assert_eq!(cache.purge(catzilla_cache::Purge::Prefix(b"k")), 1),
+        &|| assert_eq!(cache.purge(catzilla_cache::Purge::All), 1),
+        &|| (0..100_u8).for_each(|key| cache.put(&[key], b"", Ttl::Forever).unwrap()),
+    ] {
+        assert!(matches!(put(&cache, b"key", b"value", Condition::Always), PutOutcome::Stored(1..)));
+        let held = cache.acquire(b"key").unwrap().unwrap();
+        assert!(held.version().unwrap() > 0);
+        time.advance(Duration::from_secs(1));
+        cache.put(b"key", b"value", Ttl::For(Duration::from_secs(5))).unwrap();
+        let (held, version) = (cache.acquire(b"key").unwrap().unwrap(), held.version());
+        assert!(version == Ok(0) && held.version().unwrap() > 0);
+        leave();
+        assert_eq!(held.version(), Ok(0));
+        cache.purge(catzilla_cache::Purge::All);
+        assert_eq!(usage(), 0);
+    }
+}
+
+/// The same entry tells the same version when it has gone from shard to shard.
+#[test]
+fn a_version_survives_the_spread_between_shards() {
+    let (cache, _) = open(&[("memory.capacity", "100000")]);
+    let keys: Vec<[u8; 4]> = (0..500_u32).map(u32::to_le_bytes).collect();
+    let versions: Vec<PutOutcome> = keys.iter().map(|key| put(&cache, key, b"", Condition::Always)).collect();
+    for capacity in ["1000", "100000"] {
+        cache.set_option("memory.capacity", capacity).unwrap();
+        for (key, version) in keys.iter().zip(&versions) {
+            let held = cache.acquire(key).unwrap().unwrap();
+            assert_eq!(PutOutcome::Stored(held.version().unwrap()), *version);
+        }
+    }
+    let PutOutcome::Stored(version) = versions[7] else { panic!() };
+    assert!(matches!(put(&cache, &keys[7], b"", Condition::IfVersion(version)), PutOutcome::Stored(_)));
+    assert_eq!(put(&cache, &keys[7], b"", Condition::IfVersion(version)), PutOutcome::VersionMismatch);
+}
+
+/// Also of a compressed value, of which the holder has a copy.
+#[test]
+fn a_version_is_that_of_the_entry_and_not_of_its_address() {
+    let (cache, _) = open(&[("memory.compression_threshold", "64")]);
+    let mut told = std::collections::BTreeSet::new();
+    for round in 0..200_u8 {
+        cache.put(b"key", &[round; 500], Ttl::Default).unwrap();
+        let held = cache.acquire(b"key").unwrap().unwrap();
+        if round % 2 == 0 {
+            cache.put(b"key", &[round; 501], Ttl::Default).unwrap();
+            cache.put(b"key", &[round; 500], Ttl::Default).unwrap();
+            assert_eq!(held.version(), Ok(0), "another entry has passed for it");
+        } else {
+            assert!(told.insert(held.version().unwrap()), "a version was told twice");
+        }
+    }
+}
+
+#[test]
+fn what_is_turned_away_as_too_heavy_has_no_version() {
+    let (cache, _) = open(&[("memory.max_bytes", "64KiB"), ("memory.compression", "off")]);
+    for key in 0..100_u8 {
+        cache.put(&[key], &[0; 500], Ttl::Default).unwrap();
+    }
+    assert_eq!(put(&cache, b"heavy", &[0; 30_000], Condition::IfAbsent), PutOutcome::Stored(0));
+    assert!(!cache.contains(b"heavy"));
+    assert!(matches!(put(&cache, b"heavy", &[0; 30_000], Condition::IfAbsent), PutOutcome::Stored(1..)));
+    assert!(cache.memory_usage() <= 64 << 10);
+}
