@@ -133,6 +133,30 @@ static void conditions_that_nothing_can_meet_are_refused(void **state)
     assert_int_equal(catzilla_cache_contains(*state, "key", 3), CATZILLA_NOT_FOUND);
 }
 
+static uint64_t remaining(catzilla_cache_t *cache)
+{
+    catzilla_value_t *value = NULL;
+    assert_int_equal(catzilla_cache_acquire(cache, "key", 3, &value), CATZILLA_OK);
+    uint64_t left = catzilla_value_ttl_ms(value);
+    catzilla_value_release(value);
+    return left;
+}
+
+static void touch_changes_the_lifetime_and_nothing_else(void **state)
+{
+    assert_int_equal(catzilla_cache_touch(*state, "key", 3, 1000), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_cache_put(*state, "key", 3, "a", 1, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_touch(*state, "key", 3, CATZILLA_TTL_FOREVER), CATZILLA_OK);
+    assert_true(remaining(*state) == CATZILLA_TTL_FOREVER);
+    assert_int_equal(catzilla_cache_touch(*state, "key", 3, 60000), CATZILLA_OK);
+    assert_in_range(remaining(*state), 10000, 60020);
+    assert_int_equal(catzilla_cache_touch(*state, "key", 3, 0), CATZILLA_OK);
+    assert_in_range(remaining(*state), 3000000, 3600020);
+    assert_holds(*state, "a");
+    assert_int_equal(catzilla_cache_touch(*state, NULL, 1, 0), CATZILLA_INVALID_ARGUMENT);
+    assert_int_equal(catzilla_cache_touch(NULL, "key", 3, 0), CATZILLA_INVALID_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_version_ends_with_its_value_and_with_the_cache),
         cmocka_unit_test_setup_teardown(lifetimes_are_those_of_put, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(members_that_the_caller_does_not_know_are_zero, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(touch_changes_the_lifetime_and_nothing_else, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(conditions_that_nothing_can_meet_are_refused, open_cache, close_cache),
     };
     return cmocka_run_group_tests_name("api_update", tests, NULL, NULL);

@@ -407,6 +407,18 @@ catzilla_status_t catzilla_cache_put_with(catzilla_cache_t *cache,
                                           const catzilla_put_options_t *options,
                                           uint64_t *version);
 
+/**
+ * Gives `key` a new lifetime, from now on, whether it ends sooner or later than the old one. The value and its version stay.
+ *
+ * `ttl_ms`: as for `catzilla_cache_put`. With `memory.sliding` hits renew this lifetime from then on. Counts neither as a
+ * request nor as a use of the entry. Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when it was not there. Cost: a lock, no
+ * copy; values that are held tell the remaining time that they had.
+ */
+catzilla_status_t catzilla_cache_touch(catzilla_cache_t *cache,
+                                       const void *key,
+                                       size_t key_len,
+                                       uint64_t ttl_ms);
+
 /* ------------------------------------------------------------------------------------------------------------------
  * Batches
  * ------------------------------------------------------------------------------------------------------------------ */

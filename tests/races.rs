@@ -913,3 +913,26 @@ fn versions_are_asked_beside_the_spread_between_shards_and_destroy() {
         asking.join().unwrap();
     });
 }
+
+/// An end comes nearer while hits put it off: from the touch on the new lifetime holds.
+#[test]
+fn touch_beside_get_that_puts_off_the_end() {
+    for way in WAYS {
+        explore(&format!("{way:?}"), move || {
+            let model = Model::open(&[("memory.capacity", "2"), ("memory.sliding", "on")]);
+            model.put_for(KEY, 0, 10 * LIFETIME);
+            model.time.advance(5 * LIFETIME);
+            let (here, there) = (model.clone(), model.clone());
+            let reader = spawn(move || here.look(way, &LOOKS));
+            let toucher = spawn(move || {
+                assert!(there.cache.touch(&name(KEY), Ttl::For(LIFETIME)));
+                there.put(1, 0);
+            });
+            assert_eq!(reader.join().unwrap(), [Some(0); 3]);
+            toucher.join().unwrap();
+            model.time.advance(2 * LIFETIME);
+            assert_eq!(model.version(KEY), None, "a hit has put off what had been brought nearer");
+            model.end();
+        });
+    }
+}

@@ -109,7 +109,8 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
             }
             80..=89 => drop(cache.remove(name)),
             90..=93 => drop(cache.contains(name)),
-            94..=95 => drop(cache.sweep()),
+            94 => drop(cache.sweep()),
+            95 => drop(cache.touch(name, Ttl::For(Duration::from_millis(1 + random.next() % 20)))),
             96 => drop(cache.purge(Purge::Prefix(b"key-1"))),
             97 if random.next() % 10 == 0 => drop(cache.purge(Purge::All)),
             _ => {

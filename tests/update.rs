@@ -130,3 +130,67 @@ fn what_is_turned_away_as_too_heavy_has_no_version() {
     assert!(matches!(put(&cache, b"heavy", &[0; 30_000], Condition::IfAbsent), PutOutcome::Stored(1..)));
     assert!(cache.memory_usage() <= 64 << 10);
 }
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The sweep follows: what was to end later ends when it is told to, what was to end sooner does not.
+#[test]
+fn touch_brings_the_end_nearer_and_puts_it_off() {
+    for sliding in ["off", "on"] {
+        let (cache, time) = open(&[("memory.sliding", sliding)]);
+        let ttl = |seconds| Ttl::For(seconds * SECOND);
+        for (key, before, after) in [
+            (b"nearer", ttl(1_000), ttl(5)),
+            (b"longer", ttl(5), ttl(1_000)),
+            (b"to end", Ttl::Forever, ttl(5)),
+            (b"no end", ttl(5), Ttl::Forever),
+            (b"as was", ttl(5), ttl(5)),
+        ] {
+            cache.put(key, b"", before).unwrap();
+            let version = cache.acquire(key).unwrap().unwrap().version().unwrap();
+            assert!(cache.touch(key, after));
+            assert_eq!(cache.acquire(key).unwrap().unwrap().version(), Ok(version));
+        }
+        time.advance(4 * SECOND);
+        assert_eq!(cache.sweep(), 0);
+        time.advance(2 * SECOND);
+        assert_eq!(cache.sweep(), 3, "memory.sliding {sliding}");
+        assert!(cache.contains(b"longer") && cache.contains(b"no end"));
+        assert!(!cache.touch(b"nearer", Ttl::Forever) && !cache.touch(b"nobody", Ttl::Forever));
+        time.advance(1_000 * SECOND);
+        assert_eq!((cache.sweep(), cache.statistics().memory.entries), (1, 1));
+    }
+}
+
+#[test]
+fn a_hit_renews_the_lifetime_that_a_touch_has_given() {
+    let (cache, time) = open(&[("memory.sliding", "on"), ("memory.ttl", "100s")]);
+    cache.put(b"key", b"", Ttl::Default).unwrap();
+    assert!(cache.touch(b"key", Ttl::For(3 * SECOND)));
+    for _ in 0..10 {
+        time.advance(2 * SECOND);
+        let left = cache.acquire(b"key").unwrap().map(|_| cache.acquire(b"key").unwrap().unwrap().remaining().unwrap());
+        assert!(left.is_some_and(|left| left < 4 * SECOND && left > 2 * SECOND), "{left:?}");
+    }
+    time.advance(4 * SECOND);
+    assert_eq!(cache.sweep(), 1);
+}
+
+/// Hints of the ends that an entry has had do not fill the memory, and neither a request nor a use is counted.
+#[test]
+fn an_entry_may_be_touched_any_number_of_times() {
+    let (cache, time) = open(&[("memory.capacity", "2")]);
+    cache.put(b"first", b"", Ttl::Default).unwrap();
+    cache.put(b"second", b"", Ttl::Default).unwrap();
+    let before = cache.statistics();
+    for i in 0..10_000_u32 {
+        assert!(cache.touch(b"first", Ttl::For((1 + i % 5_000) * SECOND)));
+    }
+    let after = cache.statistics();
+    assert!(after.memory.bytes < before.memory.bytes + 2_000, "{:?}", after.memory);
+    assert_eq!((after.hits, after.misses, after.puts), (0, 0, 2));
+    cache.put(b"third", b"", Ttl::Default).unwrap();
+    assert!(!cache.contains(b"first"), "a touch is no use");
+    time.advance(3_601 * SECOND);
+    assert_eq!(cache.sweep(), 2);
+}

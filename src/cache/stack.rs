@@ -85,6 +85,16 @@ impl Cache {
         Ok(outcome)
     }
 
+    /// Gives a key a new lifetime, from now on, sooner or later than it had. False when it was not there. Neither a request
+    /// nor a use.
+    pub fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
+        let touched = self.memory.touch(key, ttl);
+        if touched {
+            self.sweeper.stored(ttl);
+        }
+        touched
+    }
+
     /// Copies a value into `buffer`. `None` is a miss.
     ///
     /// # Errors

@@ -78,6 +78,25 @@ pub unsafe extern "C" fn catzilla_cache_put_with(
     })
 }
 
+/// Gives `key` a new lifetime, from now on, whether it ends sooner or later than the old one. The value and its version stay.
+///
+/// `ttl_ms`: as for `catzilla_cache_put`. With `memory.sliding` hits renew this lifetime from then on. Counts neither as a
+/// request nor as a use of the entry. Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when it was not there. Cost: a lock, no
+/// copy; values that are held tell the remaining time that they had.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_cache_touch(
+    cache: *mut catzilla_cache_t,
+    key: *const c_void,
+    key_len: usize,
+    ttl_ms: u64,
+) -> catzilla_status_t {
+    boundary(|| {
+        let cache = handle(cache)?;
+        let key = key_of(key, key_len)?;
+        Ok(if cache.touch(key, Ttl::from_millis(ttl_ms)) { Status::Ok } else { Status::NotFound })
+    })
+}
+
 /// What a caller, who may know fewer members of the struct, or more, says in it.
 fn known(options: *const catzilla_put_options_t) -> catzilla_put_options_t {
     let mut known = catzilla_put_options_t::default();

@@ -25,7 +25,8 @@ use catzilla_cache::ffi::status::{
 };
 use catzilla_cache::ffi::types::cache_config_t;
 use catzilla_cache::ffi::update::{
-    catzilla_cache_put_with, catzilla_put_options_t, CATZILLA_PUT_IF_ABSENT, CATZILLA_PUT_IF_PRESENT,
+    catzilla_cache_put_with, catzilla_cache_touch, catzilla_put_options_t, CATZILLA_PUT_IF_ABSENT,
+    CATZILLA_PUT_IF_PRESENT,
 };
 use catzilla_cache::ffi::value::{
     catzilla_cache_acquire, catzilla_value_data, catzilla_value_release, catzilla_value_size, catzilla_value_t,
@@ -218,7 +219,7 @@ impl Run {
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 27 {
+        match operation % 28 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -238,6 +239,7 @@ impl Run {
             21 => self.remove_many(key, stream),
             22..=24 => self.put_with(key, stream),
             25 => self.version(stream.next()),
+            26 => self.touch(key, stream.next()),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
@@ -355,6 +357,18 @@ impl Run {
                 self.newest = version;
                 entry.version = Some(version);
             }
+        }
+    }
+
+    fn touch(&mut self, key: usize, seed: usize) {
+        let ttl = [0, 1, 700, 1_500, 5_000, u64::MAX][seed % 6];
+        let (bytes, len) = bytes(key);
+        // SAFETY: a live cache, and as many bytes as are told.
+        let answer = unsafe { catzilla_cache_touch(self.cache, bytes, len, ttl) };
+        let found = self.model.meet(key);
+        assert_eq!(answer, if found.is_some() { CATZILLA_OK } else { CATZILLA_NOT_FOUND });
+        if let Some(at) = found {
+            self.model.entries[at].deadline = deadline(self.model.now, if ttl == 0 { DEFAULT_TTL } else { ttl });
         }
     }
 

@@ -7,7 +7,7 @@
 //!  | deadline, flags | value   | mark    | key     | pad  | value     | links               | lifetime, filed    |
 //!  | and key length  | length  |         |         |      |           | 6 bytes + 6 bytes   | only when sliding  |
 //!  +-----------------+---------+---------+---------+------+-----------+---------------------+--------------------+
-//!     64 bits: 39 / 2 / 23                          to 16 ^             written under the shard's lock
+//!     64 bits: 39 / 2 / 23                          to 16 ^             written under the shard's lock; to 4 before lifetime
 //! ```
 //!
 //! What a get reads stands in front: a header of 16 bytes, the key, and the value, aligned to 16 bytes as malloc would align
@@ -15,14 +15,14 @@
 //! of 48 bits for the policy's lists. There is no hash (it is computed from the key again when an entry leaves), no count
 //! of owners (see `pin`), and nothing for the wheel (see `expiry`).
 //!
-//! Key, value and lengths never change once the entry is in a shard. The deadline changes by whole words, the mark
-//! belongs to the policy and is written by hits.
+//! Key, value and lengths never change once the entry is in a shard. The deadline and the lifetime change by whole words, the
+//! mark belongs to the policy and is written by hits.
 #![allow(unsafe_code)]
 
 use super::arena::{Heap, Magazine, ADDRESS_BITS};
 use super::{Lent, Memory};
 use crate::clock::{Tick, FOREVER, TICK_BITS};
-use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::alloc::Layout;
 use std::ptr::{with_exposed_provenance_mut, NonNull};
 use std::sync::Arc;
@@ -50,6 +50,8 @@ const LINK: usize = (ADDRESS_BITS / 8) as usize;
 const LINKS: usize = 2 * LINK;
 /// Bytes of the lifetime and of the deadline that the wheel knows.
 const LIFETIME: usize = 4 + 4;
+/// The lifetime is read by hits while a writer changes it.
+const LIFETIME_ALIGN: usize = align_of::<AtomicU32>();
 
 #[repr(C, align(16))]
 pub(crate) struct Header {
@@ -68,9 +70,24 @@ const fn value_offset(key_len: usize) -> usize {
 }
 
 fn layout(key_len: usize, value_len: usize, sliding: bool) -> Option<Layout> {
-    let behind = if sliding { LINKS + LIFETIME } else { LINKS };
-    let size = value_offset(key_len).checked_add(value_len)?.checked_add(behind)?;
-    Layout::from_size_align(size, VALUE_ALIGN).ok()
+    let links = value_offset(key_len).checked_add(value_len)?;
+    // What comes behind is short.
+    links.checked_add(256)?;
+    Layout::from_size_align(end_of(links, sliding), VALUE_ALIGN).ok()
+}
+
+/// Where an entry ends whose links begin there.
+const fn end_of(links: usize, sliding: bool) -> usize {
+    if sliding {
+        lifetime_offset(links) + LIFETIME
+    } else {
+        links + LINKS
+    }
+}
+
+/// Where the lifetime of a sliding entry begins whose links begin there.
+const fn lifetime_offset(links: usize) -> usize {
+    (links + LINKS).next_multiple_of(LIFETIME_ALIGN)
 }
 
 /// How the value is given.
@@ -167,7 +184,7 @@ impl<'a> Owned<'a> {
         unsafe { owned.entry.behind().cast::<[u8; LINKS]>().write([0; LINKS]) };
         if sliding {
             // SAFETY: as above.
-            unsafe { owned.entry.behind().add(LINKS).cast::<[u8; LIFETIME]>().write([0; LIFETIME]) };
+            unsafe { owned.entry.behind_links().cast::<[u8; LIFETIME]>().write([0; LIFETIME]) };
         }
         Some(owned)
     }
@@ -185,8 +202,7 @@ impl<'a> Owned<'a> {
         let flags_and_key = entry.label() & FLAGS_AND_KEY;
         entry.header().label.store(flags_and_key | deadline << DEADLINE_SHIFT, Relaxed);
         if entry.is_sliding() {
-            // SAFETY: a sliding entry has these bytes, and nobody else has the block.
-            unsafe { entry.behind().add(LINKS).cast::<u32>().write_unaligned(lifetime.min(u32::MAX.into()) as u32) };
+            entry.set_lifetime(lifetime);
             entry.set_filed(deadline);
         }
     }
@@ -292,24 +308,47 @@ impl EntryRef {
         if label & SLIDING == 0 || label >> DEADLINE_SHIFT == FOREVER {
             return None;
         }
-        // SAFETY: a sliding entry has these bytes; they were written before it was shared and never change.
-        Some(unsafe { self.behind().add(LINKS).cast::<u32>().read_unaligned() }.into())
+        Some(self.lifetime().load(Relaxed).into())
     }
 
-    /// Puts the deadline off; never brings it nearer. The wheel finds out when the one that it knows has come.
-    pub(super) fn put_off(&self, deadline: Tick) {
+    /// Of a sliding entry.
+    fn lifetime(&self) -> &AtomicU32 {
+        debug_assert!(self.is_sliding());
+        // SAFETY: a sliding entry has these bytes, aligned, and they are never anything else.
+        unsafe { &*self.behind_links().cast::<AtomicU32>() }
+    }
+
+    fn set_lifetime(&self, lifetime: Tick) {
+        self.lifetime().store(lifetime.min(u32::MAX.into()) as u32, Relaxed);
+    }
+
+    /// Puts the deadline of a sliding entry off by its lifetime; never brings it nearer. The wheel finds out when the one that
+    /// it knows has come.
+    pub(super) fn renew(&self, deadline_in: impl Fn(Tick) -> Tick) {
         let later = |label: u64| {
-            let is_later = label >> DEADLINE_SHIFT < deadline.min(FOREVER);
-            is_later.then_some(label & FLAGS_AND_KEY | deadline.min(FOREVER - 1) << DEADLINE_SHIFT)
+            // Not older than the label: see `set_end`.
+            let deadline = deadline_in(self.lifetime().load(Relaxed).into()).min(FOREVER - 1);
+            (label >> DEADLINE_SHIFT < deadline && label >> DEADLINE_SHIFT != FOREVER)
+                .then_some(label & FLAGS_AND_KEY | deadline << DEADLINE_SHIFT)
         };
-        let _ = self.header().label.fetch_update(Relaxed, Relaxed, later);
+        let _ = self.header().label.fetch_update(Relaxed, Acquire, later);
+    }
+
+    /// Gives the entry another deadline, sooner or later, and another lifetime if hits extend it. Under the shard's lock;
+    /// hits may be putting it off meanwhile, by the old lifetime if before this and else by the new one.
+    pub(super) fn set_end(&self, deadline: Tick, lifetime: Tick) {
+        if self.is_sliding() {
+            self.set_lifetime(lifetime);
+        }
+        let changed = |label: u64| Some(label & FLAGS_AND_KEY | deadline << DEADLINE_SHIFT);
+        let _ = self.header().label.fetch_update(Release, Relaxed, changed);
     }
 
     /// The deadline that the wheel knows for this entry, in 32 bits. Under the shard's lock.
     pub(super) fn filed(&self) -> u32 {
         if self.is_sliding() {
             // SAFETY: a sliding entry has these bytes, written under the shard's lock, which the caller holds.
-            unsafe { self.behind().add(LINKS + 4).cast::<u32>().read_unaligned() }
+            unsafe { self.behind_links().add(4).cast::<u32>().read() }
         } else {
             self.deadline() as u32
         }
@@ -319,7 +358,7 @@ impl EntryRef {
     pub(super) fn set_filed(&self, deadline: Tick) {
         if self.is_sliding() {
             // SAFETY: as in `filed`.
-            unsafe { self.behind().add(LINKS + 4).cast::<u32>().write_unaligned(deadline as u32) };
+            unsafe { self.behind_links().add(4).cast::<u32>().write(deadline as u32) };
         }
     }
 
@@ -392,11 +431,10 @@ impl EntryRef {
 
     #[inline]
     fn layout(&self) -> Layout {
-        let behind = if self.is_sliding() { LINKS + LIFETIME } else { LINKS };
         // SAFETY: `layout` accepted these lengths when the entry was made.
         unsafe {
-            let size = value_offset(self.key_len()) + self.stored_len() + behind;
-            Layout::from_size_align_unchecked(size, VALUE_ALIGN)
+            let links = value_offset(self.key_len()) + self.stored_len();
+            Layout::from_size_align_unchecked(end_of(links, self.is_sliding()), VALUE_ALIGN)
         }
     }
 
@@ -416,6 +454,13 @@ impl EntryRef {
     fn behind(&self) -> *mut u8 {
         // SAFETY: the links follow the value in the same block.
         unsafe { self.value_ptr().add(self.stored_len()) }
+    }
+
+    /// Where a sliding entry has its lifetime.
+    fn behind_links(&self) -> *mut u8 {
+        let links = value_offset(self.key_len()) + self.stored_len();
+        // SAFETY: the block of a sliding entry goes on to there, and further.
+        unsafe { self.0.as_ptr().cast::<u8>().add(lifetime_offset(links)) }
     }
 
     /// What stands in one of the two links, 48 bits. Under the shard's lock.

@@ -383,7 +383,7 @@ impl Memory {
         let Some(lifetime) = entry.sliding_lifetime() else { return };
         // Only within the tick in which it was put off already there is nothing to gain from reading the clock exactly.
         if now + lifetime + 1 >= entry.deadline() {
-            entry.put_off(self.clock.deadline_in(lifetime));
+            entry.renew(|lifetime| self.clock.deadline_in(lifetime));
         }
     }
 
@@ -667,16 +667,23 @@ impl Memory {
     }
 
     fn set_deadline(&self, shard: &mut Locked<'_>, entry: &mut Owned<'_>, ttl: Ttl) {
+        if let Some(lifetime) = self.lifetime(shard, ttl) {
+            entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
+        }
+    }
+
+    /// How long what gets this lifetime now lives; `None`: for ever.
+    #[inline(always)]
+    fn lifetime(&self, shard: &mut Locked<'_>, ttl: Ttl) -> Option<Duration> {
         let lifetime = match ttl {
             Ttl::Default => Duration::from_nanos(self.live.ttl_nanos.load(Relaxed)),
             Ttl::For(lifetime) => lifetime,
-            Ttl::Forever => return,
+            Ttl::Forever => return None,
         };
-        let lifetime = match self.live.ttl_jitter.load(Relaxed) {
+        Some(match self.live.ttl_jitter.load(Relaxed) {
             0 => lifetime,
             percent => lengthened(lifetime, percent, shard.random()),
-        };
-        entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
+        })
     }
 
     #[inline(always)]

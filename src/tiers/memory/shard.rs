@@ -330,6 +330,17 @@ impl<'a> Locked<'a> {
         entry
     }
 
+    /// Gives an entry of this shard another end.
+    pub(super) fn touch(&mut self, entry: EntryRef, hash: Hash, deadline: Tick, lifetime: Tick) {
+        let has_hint = entry.expires() && entry.filed() == deadline as u32;
+        entry.set_end(deadline, lifetime);
+        if deadline != FOREVER && !has_hint {
+            // The hint that there was finds nobody, also of a sliding entry, which would have told it another deadline.
+            entry.set_filed(deadline);
+            self.state.wheel.insert(hash.place(), deadline);
+        }
+    }
+
     /// Puts `new` in the place of `old`, which is retired.
     #[inline]
     pub(super) fn replace(&mut self, position: Position, old: EntryRef, new: Owned<'_>, hash: Hash) -> EntryRef {

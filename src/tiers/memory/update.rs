@@ -4,7 +4,7 @@
 use super::entry::EntryRef;
 use super::shard::Locked;
 use super::Memory;
-use crate::clock::Ttl;
+use crate::clock::{Ttl, FOREVER};
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering::Relaxed;
 
@@ -76,6 +76,25 @@ impl Memory {
         let terms = Terms { condition: options.condition, tell_version: options.tell_version };
         let block = self.compressed(value);
         self.insert::<false>(self.hash(key), key, Self::payload(value, &block), options.ttl, &terms)
+    }
+
+    /// Gives a key a new lifetime, from now on; false when it was not there.
+    pub(crate) fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
+        let hash = self.hash(key);
+        let mut shard = self.lock_home(hash);
+        let Some((_, entry)) = shard.find(hash, key) else { return false };
+        if self.is_expired(entry) {
+            self.expire(&mut shard, entry);
+            return false;
+        }
+        let (deadline, lifetime) = match self.lifetime(&mut shard, ttl) {
+            Some(lifetime) => (self.clock.deadline(lifetime), self.clock.ticks(lifetime)),
+            None => (FOREVER, 0),
+        };
+        shard.touch(entry, hash, deadline, lifetime);
+        shard.weed();
+        self.settle(shard, hash, Some(entry));
+        true
     }
 
     /// The version of an entry that somebody keeps alive; 0 when it is in the cache no more.
