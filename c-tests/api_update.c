@@ -157,6 +157,26 @@ static void touch_changes_the_lifetime_and_nothing_else(void **state)
     assert_int_equal(catzilla_cache_touch(NULL, "key", 3, 0), CATZILLA_INVALID_ARGUMENT);
 }
 
+static void a_counter_counts_and_reads_as_text(void **state)
+{
+    int64_t sum = 99;
+    assert_int_equal(catzilla_cache_increment(*state, "key", 3, 5, 7, 0, &sum), CATZILLA_OK);
+    assert_int_equal(sum, 7);
+    assert_int_equal(catzilla_cache_increment(*state, "key", 3, 5, 7, 0, &sum), CATZILLA_OK);
+    assert_int_equal(sum, 12);
+    assert_int_equal(catzilla_cache_increment(*state, "key", 3, -20, 0, 0, NULL), CATZILLA_OK);
+    assert_holds(*state, "-8");
+    assert_int_equal(catzilla_cache_increment(*state, "key", 3, INT64_MIN, 0, 0, &sum), CATZILLA_NUMBER_OVERFLOW);
+    assert_int_equal(sum, 0);
+    assert_non_null(strstr(catzilla_last_error_message(), "-8"));
+    assert_holds(*state, "-8");
+    assert_int_equal(catzilla_cache_put(*state, "key", 3, "many", 4, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_increment(*state, "key", 3, 1, 0, 0, &sum), CATZILLA_NOT_A_NUMBER);
+    assert_holds(*state, "many");
+    assert_int_equal(catzilla_cache_increment(NULL, "key", 3, 1, 0, 0, &sum), CATZILLA_INVALID_ARGUMENT);
+    assert_int_equal(catzilla_cache_increment(*state, NULL, 3, 1, 0, 0, &sum), CATZILLA_INVALID_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +187,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lifetimes_are_those_of_put, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(members_that_the_caller_does_not_know_are_zero, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(touch_changes_the_lifetime_and_nothing_else, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(a_counter_counts_and_reads_as_text, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(conditions_that_nothing_can_meet_are_refused, open_cache, close_cache),
     };
     return cmocka_run_group_tests_name("api_update", tests, NULL, NULL);

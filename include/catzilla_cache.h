@@ -114,6 +114,12 @@ extern "C" {
 /** The value is longer than `memory.max_value_size`, or would not fit into `memory.max_bytes` even alone. */
 #define CATZILLA_VALUE_TOO_LARGE -201
 
+/** The value to be counted up or down is not a whole number of 64 bits in decimal digits. */
+#define CATZILLA_NOT_A_NUMBER -210
+
+/** The sum does not fit into 64 bits. */
+#define CATZILLA_NUMBER_OVERFLOW -211
+
 /** The allocator returned nothing. The cache is as it was. */
 #define CATZILLA_OUT_OF_MEMORY -300
 
@@ -418,6 +424,24 @@ catzilla_status_t catzilla_cache_touch(catzilla_cache_t *cache,
                                        const void *key,
                                        size_t key_len,
                                        uint64_t ttl_ms);
+
+/**
+ * Adds `delta`, which may be negative, to the number that `key` has as its value, and stores the sum in `*result`, unless that
+ * is NULL. Of several threads none loses what it adds.
+ *
+ * The number is a text of decimal digits, perhaps after a minus, as `catzilla_cache_put` would store it and
+ * `catzilla_cache_read` reads it. A key that is not there is stored as `initial`, to which nothing is added, with the
+ * lifetime `ttl_ms` (as for `catzilla_cache_put`); a key that is there keeps the end that it has. It counts as a put and as
+ * a use of the entry, not as a request, and makes another version. Returns: `CATZILLA_OK`; `CATZILLA_NOT_A_NUMBER`,
+ * `CATZILLA_NUMBER_OVERFLOW`, or a failure of `catzilla_cache_put`, and the value stays as it is.
+ */
+catzilla_status_t catzilla_cache_increment(catzilla_cache_t *cache,
+                                           const void *key,
+                                           size_t key_len,
+                                           int64_t delta,
+                                           int64_t initial,
+                                           uint64_t ttl_ms,
+                                           int64_t *result);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Batches

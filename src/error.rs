@@ -35,6 +35,10 @@ pub enum Status {
     KeyTooLarge = -200,
     /// The value is longer than `memory.max_value_size`, or could not fit into `memory.max_bytes` on its own.
     ValueTooLarge = -201,
+    /// The value to be counted up or down is not a whole number.
+    NotANumber = -210,
+    /// The sum does not fit into 64 bits.
+    NumberOverflow = -211,
     /// The allocator returned nothing.
     OutOfMemory = -300,
     /// This build of the library does not have what was asked for.
@@ -45,7 +49,7 @@ pub enum Status {
 
 impl Status {
     /// Every status, for enumerations and tests.
-    pub const ALL: [Status; 15] = [
+    pub const ALL: [Status; 17] = [
         Status::Ok,
         Status::NotFound,
         Status::Truncated,
@@ -58,6 +62,8 @@ impl Status {
         Status::OptionNotLive,
         Status::KeyTooLarge,
         Status::ValueTooLarge,
+        Status::NotANumber,
+        Status::NumberOverflow,
         Status::OutOfMemory,
         Status::Unsupported,
         Status::Internal,
@@ -83,6 +89,8 @@ impl Status {
             Status::OptionNotLive => c"CATZILLA_OPTION_NOT_LIVE",
             Status::KeyTooLarge => c"CATZILLA_KEY_TOO_LARGE",
             Status::ValueTooLarge => c"CATZILLA_VALUE_TOO_LARGE",
+            Status::NotANumber => c"CATZILLA_NOT_A_NUMBER",
+            Status::NumberOverflow => c"CATZILLA_NUMBER_OVERFLOW",
             Status::OutOfMemory => c"CATZILLA_OUT_OF_MEMORY",
             Status::Unsupported => c"CATZILLA_UNSUPPORTED",
             Status::Internal => c"CATZILLA_INTERNAL",

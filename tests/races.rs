@@ -936,3 +936,26 @@ fn touch_beside_get_that_puts_off_the_end() {
         });
     }
 }
+
+/// Two that count, beside one that takes the counter away: each sum is one that these can make.
+#[test]
+fn increments_beside_each_other_and_delete() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "2")]);
+        let counters = [(); 2].map(|()| {
+            let model = model.clone();
+            spawn(move || [(); 2].map(|()| model.cache.increment(b"count", 1, 1, Ttl::Forever).unwrap()))
+        });
+        let remover = model.clone();
+        let removed = spawn(move || remover.cache.remove(b"count"));
+        let sums: Vec<i64> = join(counters).into_iter().flatten().collect();
+        let removed = removed.join().unwrap();
+        let ones = sums.iter().filter(|sum| **sum == 1).count();
+        let last = model.cache.increment(b"count", 0, 0, Ttl::Forever).unwrap();
+        match removed {
+            false => assert_eq!((ones, last), (1, 4)),
+            true => assert!(last < 4 && (ones == 2 || last == 0), "{sums:?}, then {last}"),
+        }
+        model.end();
+    });
+}

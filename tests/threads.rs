@@ -111,6 +111,7 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
             90..=93 => drop(cache.contains(name)),
             94 => drop(cache.sweep()),
             95 => drop(cache.touch(name, Ttl::For(Duration::from_millis(1 + random.next() % 20)))),
+            96 if call % 2 == 0 => drop(cache.increment(b"count", 1, 0, Ttl::For(Duration::from_millis(5))).unwrap()),
             96 => drop(cache.purge(Purge::Prefix(b"key-1"))),
             97 if random.next() % 10 == 0 => drop(cache.purge(Purge::All)),
             _ => {
@@ -393,4 +394,31 @@ fn of_those_that_expect_one_version_one_stores() {
         assert_eq!(sum_of(&cache.acquire(b"sum").unwrap().unwrap()), THREADS * rounds);
         assert_eq!(absent.into_inner(), rounds);
     }
+}
+
+/// Of what several threads add, to counters that are there and to such that are made meanwhile, nothing is lost.
+#[test]
+fn increments_of_several_threads_add_up() {
+    const COUNTERS: u64 = 3;
+    let cache = Cache::open(&Options::new()).unwrap();
+    let rounds = CALLS / 10;
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let cache = &cache;
+            scope.spawn(move || {
+                let mut last = [0; COUNTERS as usize];
+                for round in 0..rounds {
+                    let number = (round % COUNTERS) as usize;
+                    let sum = cache.increment(key(number as u64).as_bytes(), 1, 1, Ttl::Default).unwrap();
+                    assert!(sum > last[number]);
+                    last[number] = sum;
+                    if thread == 0 {
+                        cache.touch(key(number as u64).as_bytes(), Ttl::Default);
+                    }
+                }
+            });
+        }
+    });
+    let sums = (0..COUNTERS).map(|number| cache.increment(key(number).as_bytes(), 0, -1, Ttl::Default).unwrap());
+    assert_eq!(sums.sum::<i64>() as u64, THREADS * rounds);
 }

@@ -1,6 +1,6 @@
 //! Writes that depend on what is there, as a user of the Rust interface sees them.
 
-use catzilla_cache::{Cache, Clock, Condition, ManualTime, Options, PutOptions, PutOutcome, Ttl};
+use catzilla_cache::{Cache, Clock, Condition, ManualTime, Options, PutOptions, PutOutcome, Status, Ttl};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,4 +193,51 @@ fn an_entry_may_be_touched_any_number_of_times() {
     assert!(!cache.contains(b"first"), "a touch is no use");
     time.advance(3_601 * SECOND);
     assert_eq!(cache.sweep(), 2);
+}
+
+#[test]
+fn a_counter_is_a_text_and_counts_up_and_down() {
+    let (cache, _) = open(&[]);
+    let add = |delta| cache.increment(b"key", delta, 10, Ttl::Default);
+    let text = || String::from_utf8(cache.acquire(b"key").unwrap().unwrap().to_vec()).unwrap();
+    assert_eq!((add(5), text()), (Ok(10), "10".into()), "nothing is added to what a counter begins with");
+    assert_eq!((add(5), text()), (Ok(15), "15".into()));
+    assert_eq!((add(-115), text()), (Ok(-100), "-100".into()));
+    assert_eq!((add(i64::MIN + 100), text()), (Ok(i64::MIN), i64::MIN.to_string()));
+    assert_eq!(add(-1).unwrap_err().status(), Status::NumberOverflow);
+    assert_eq!((add(i64::MAX), add(1), text()), (Ok(-1), Ok(0), "0".into()));
+    let before = cache.statistics();
+    for other in ["", "-", "+1", " 1", "1 ", "01", "-0", "1.0", "9223372036854775808", "one", "\u{661}"] {
+        cache.put(b"key", other.as_bytes(), Ttl::Default).unwrap();
+        assert_eq!(add(1).unwrap_err().status(), Status::NotANumber, "{other}");
+        assert_eq!(text(), other);
+    }
+    cache.put(b"key", &[b'1'; 5_000], Ttl::Default).unwrap();
+    assert_eq!(add(1).unwrap_err().status(), Status::NotANumber);
+    assert_eq!(cache.statistics().puts, before.puts + 12);
+    cache.set_option("memory.max_value_size", "2").unwrap();
+    cache.put(b"key", b"99", Ttl::Default).unwrap();
+    assert_eq!((add(1).unwrap_err().status(), text()), (Status::ValueTooLarge, "99".into()));
+}
+
+#[test]
+fn a_counter_keeps_its_end_and_begins_anew_after_it() {
+    for sliding in ["off", "on"] {
+        let (cache, time) = open(&[("memory.sliding", sliding)]);
+        let add = || cache.increment(b"key", 1, 1, Ttl::For(10 * SECOND)).unwrap();
+        for count in 1..10 {
+            assert_eq!(add(), count);
+            time.advance(SECOND);
+        }
+        time.advance(2 * SECOND);
+        assert_eq!(add(), 1, "memory.sliding {sliding}");
+        assert!(cache.touch(b"key", Ttl::Forever));
+        time.advance(1_000 * SECOND);
+        assert_eq!(add(), 2);
+        assert_eq!(cache.acquire(b"key").unwrap().unwrap().remaining(), None);
+        assert!(cache.touch(b"key", Ttl::For(SECOND)));
+        assert_eq!(add(), 3);
+        time.advance(2 * SECOND);
+        assert_eq!((cache.sweep(), cache.statistics().memory.entries), (1, 0));
+    }
 }

@@ -85,6 +85,18 @@ impl Cache {
         Ok(outcome)
     }
 
+    /// Adds `delta` to the number that a key has as its value, in decimal digits, and says what that makes. A key that is not
+    /// there is stored as `initial`, for `ttl`; one that is keeps its end. Of several threads none loses what it adds.
+    ///
+    /// # Errors
+    ///
+    /// The value is not a number, or the sum does not fit into 64 bits; and as [`Cache::put`]. The value stays.
+    pub fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
+        let sum = self.memory.increment(key, delta, initial, ttl)?;
+        self.sweeper.stored(ttl);
+        Ok(sum)
+    }
+
     /// Gives a key a new lifetime, from now on, sooner or later than it had. False when it was not there. Neither a request
     /// nor a use.
     pub fn touch(&self, key: &[u8], ttl: Ttl) -> bool {

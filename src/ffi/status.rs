@@ -28,6 +28,10 @@ pub const CATZILLA_OPTION_NOT_LIVE: i32 = -113;
 pub const CATZILLA_KEY_TOO_LARGE: i32 = -200;
 /// The value is longer than `memory.max_value_size`, or would not fit into `memory.max_bytes` even alone.
 pub const CATZILLA_VALUE_TOO_LARGE: i32 = -201;
+/// The value to be counted up or down is not a whole number of 64 bits in decimal digits.
+pub const CATZILLA_NOT_A_NUMBER: i32 = -210;
+/// The sum does not fit into 64 bits.
+pub const CATZILLA_NUMBER_OVERFLOW: i32 = -211;
 /// The allocator returned nothing. The cache is as it was.
 pub const CATZILLA_OUT_OF_MEMORY: i32 = -300;
 /// This build of the library does not have what was asked for.

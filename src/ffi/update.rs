@@ -97,6 +97,40 @@ pub unsafe extern "C" fn catzilla_cache_touch(
     })
 }
 
+/// Adds `delta`, which may be negative, to the number that `key` has as its value, and stores the sum in `*result`, unless that
+/// is NULL. Of several threads none loses what it adds.
+///
+/// The number is a text of decimal digits, perhaps after a minus, as `catzilla_cache_put` would store it and
+/// `catzilla_cache_read` reads it. A key that is not there is stored as `initial`, to which nothing is added, with the
+/// lifetime `ttl_ms` (as for `catzilla_cache_put`); a key that is there keeps the end that it has. It counts as a put and as
+/// a use of the entry, not as a request, and makes another version. Returns: `CATZILLA_OK`; `CATZILLA_NOT_A_NUMBER`,
+/// `CATZILLA_NUMBER_OVERFLOW`, or a failure of `catzilla_cache_put`, and the value stays as it is.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_cache_increment(
+    cache: *mut catzilla_cache_t,
+    key: *const c_void,
+    key_len: usize,
+    delta: i64,
+    initial: i64,
+    ttl_ms: u64,
+    result: *mut i64,
+) -> catzilla_status_t {
+    boundary(|| {
+        // SAFETY: NULL or a number that may be written.
+        let mut result = unsafe { result.as_mut() };
+        if let Some(result) = &mut result {
+            **result = 0;
+        }
+        let cache = handle(cache)?;
+        let key = key_of(key, key_len)?;
+        let sum = cache.increment(key, delta, initial, Ttl::from_millis(ttl_ms))?;
+        if let Some(result) = result {
+            *result = sum;
+        }
+        Ok(Status::Ok)
+    })
+}
+
 /// What a caller, who may know fewer members of the struct, or more, says in it.
 fn known(options: *const catzilla_put_options_t) -> catzilla_put_options_t {
     let mut known = catzilla_put_options_t::default();

@@ -20,13 +20,13 @@ use catzilla_cache::ffi::classic::{
 };
 use catzilla_cache::ffi::statistics::{catzilla_cache_statistics, catzilla_statistics_t};
 use catzilla_cache::ffi::status::{
-    CATZILLA_EXISTS, CATZILLA_NOT_FOUND, CATZILLA_OK, CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE,
-    CATZILLA_VERSION_MISMATCH,
+    CATZILLA_EXISTS, CATZILLA_NOT_A_NUMBER, CATZILLA_NOT_FOUND, CATZILLA_NUMBER_OVERFLOW, CATZILLA_OK,
+    CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE, CATZILLA_VERSION_MISMATCH,
 };
 use catzilla_cache::ffi::types::cache_config_t;
 use catzilla_cache::ffi::update::{
-    catzilla_cache_put_with, catzilla_cache_touch, catzilla_put_options_t, CATZILLA_PUT_IF_ABSENT,
-    CATZILLA_PUT_IF_PRESENT,
+    catzilla_cache_increment, catzilla_cache_put_with, catzilla_cache_touch, catzilla_put_options_t,
+    CATZILLA_PUT_IF_ABSENT, CATZILLA_PUT_IF_PRESENT,
 };
 use catzilla_cache::ffi::value::{
     catzilla_cache_acquire, catzilla_value_data, catzilla_value_release, catzilla_value_size, catzilla_value_t,
@@ -219,7 +219,7 @@ impl Run {
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 28 {
+        match operation % 30 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -240,6 +240,7 @@ impl Run {
             22..=24 => self.put_with(key, stream),
             25 => self.version(stream.next()),
             26 => self.touch(key, stream.next()),
+            27..=28 => self.increment(key, stream.next(), stream.next()),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
@@ -369,6 +370,37 @@ impl Run {
         assert_eq!(answer, if found.is_some() { CATZILLA_OK } else { CATZILLA_NOT_FOUND });
         if let Some(at) = found {
             self.model.entries[at].deadline = deadline(self.model.now, if ttl == 0 { DEFAULT_TTL } else { ttl });
+        }
+    }
+
+    fn increment(&mut self, key: usize, seed: usize, amount: usize) {
+        let delta = [1, -1, 1_000, -7, i64::MAX, i64::MIN][seed % 6];
+        let initial = [0, -5, 1_000_000, i64::MAX][amount % 4];
+        let ttl = [0, 1_500, u64::MAX][amount % 3];
+        let ((bytes, len), mut result) = (bytes(key), -1);
+        let told = if seed % 5 == 0 { null_mut() } else { &raw mut result };
+        // SAFETY: a live cache, as many bytes as are told, and a number or NULL.
+        let answer = unsafe { catzilla_cache_increment(self.cache, bytes, len, delta, initial, ttl, told) };
+        let now = tick(self.model.now);
+        // A failure frees nothing that has expired.
+        let present = self.model.entries.iter().find(|entry| entry.key == key && entry.deadline > now).cloned();
+        let number = present.as_ref().map(|entry| {
+            let text = std::str::from_utf8(&entry.value).ok()?;
+            text.parse::<i64>().ok().filter(|number| number.to_string() == text)
+        });
+        let sum = match number {
+            Some(None) => return assert_eq!(answer, CATZILLA_NOT_A_NUMBER),
+            Some(Some(number)) => match number.checked_add(delta) {
+                Some(sum) => sum,
+                None => return assert_eq!(answer, CATZILLA_NUMBER_OVERFLOW),
+            },
+            None => initial,
+        };
+        assert_eq!(answer, CATZILLA_OK);
+        assert!(told.is_null() || result == sum);
+        self.model.store(key, sum.to_string().into_bytes(), if ttl == 0 { DEFAULT_TTL } else { ttl });
+        if let Some(present) = present {
+            self.model.entries.last_mut().expect("it was just stored").deadline = present.deadline;
         }
     }
 

@@ -207,6 +207,11 @@ impl<'a> Owned<'a> {
         }
     }
 
+    /// It expires when that one would have, which it replaces.
+    pub(super) fn keep_end_of(&mut self, old: EntryRef) {
+        self.set_deadline(old.deadline(), old.sliding_lifetime().unwrap_or(0));
+    }
+
     /// What the allocator takes for it.
     #[inline]
     pub(super) fn size(&self) -> u64 {

@@ -464,7 +464,10 @@ impl Memory {
                 return Err(Error::out_of_memory());
             };
             // When it will expire is said when it goes in: compressing and copying may have taken a while.
-            self.set_deadline(&mut shard, &mut entry, ttl);
+            match present {
+                Some((_, old)) if !PLAIN && terms.instead_of.is_some() => entry.keep_end_of(old),
+                _ => self.set_deadline(&mut shard, &mut entry, ttl),
+            }
             let entry = match present {
                 Some((position, old)) => shard.replace(position, old, entry, hash),
                 None => shard.insert(entry, hash),

@@ -1,12 +1,14 @@
 //! Writes that depend on what is there: under a condition, with a version. Called by the cache. What they look at and what
 //! they change is one step under the shard's lock; the step itself is that of every put, in `mod.rs`.
 
-use super::entry::EntryRef;
+use super::entry::{EntryRef, Payload};
+use super::reclaim::Reader;
 use super::shard::Locked;
 use super::Memory;
 use crate::clock::{Ttl, FOREVER};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::sync::atomic::Ordering::Relaxed;
+use std::io::Write;
 
 /// When a value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -48,16 +50,21 @@ pub enum PutOutcome {
 
 /// What a put asks for beside key and value.
 pub(super) struct Terms {
-    pub(super) condition: Condition,
+    condition: Condition,
+    /// Only if this entry, which the caller keeps alive, is still the one that is there; it keeps its end.
+    pub(super) instead_of: Option<EntryRef>,
     pub(super) tell_version: bool,
 }
 
 impl Terms {
     /// What a put without a word about it asks for.
-    pub(super) const NONE: Terms = Terms { condition: Condition::Always, tell_version: false };
+    pub(super) const NONE: Terms = Terms { condition: Condition::Always, instead_of: None, tell_version: false };
 
     /// Why nothing may be stored beside `present`, which is alive; `None`: it may.
     pub(super) fn refuse(&self, shard: &Locked<'_>, present: Option<EntryRef>) -> Option<PutOutcome> {
+        if self.instead_of.is_some() {
+            return (self.instead_of != present).then_some(PutOutcome::VersionMismatch);
+        }
         match (self.condition, present) {
             (Condition::Always, _) | (Condition::IfAbsent, None) | (Condition::IfPresent, Some(_)) => None,
             (Condition::IfAbsent, Some(_)) => Some(PutOutcome::Exists),
@@ -73,9 +80,32 @@ impl Memory {
     /// [`Memory::put`], if what is there allows it.
     pub(crate) fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<PutOutcome> {
         self.check_lengths(key, value)?;
-        let terms = Terms { condition: options.condition, tell_version: options.tell_version };
+        let terms = Terms { condition: options.condition, tell_version: options.tell_version, ..Terms::NONE };
         let block = self.compressed(value);
         self.insert::<false>(self.hash(key), key, Self::payload(value, &block), options.ttl, &terms)
+    }
+
+    /// Adds to the number that a key has as its value, and says what that makes; a key that is not there gets `initial`.
+    ///
+    /// Looks without a lock, and stores if the entry is still the same: else somebody else has got on.
+    pub(crate) fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let hash = self.hash(key);
+        loop {
+            let present = self.search(&reader, reader.hazard(), hash, key).map(|(_, entry)| entry);
+            let present = present.filter(|entry| !self.is_expired(*entry));
+            let sum = match present {
+                Some(entry) => number(entry)?.checked_add(delta).ok_or_else(|| overflow(entry, delta))?,
+                None => initial,
+            };
+            let terms = Terms { condition: Condition::IfAbsent, instead_of: present, ..Terms::NONE };
+            let mut digits = [0; MOST_DIGITS];
+            let text = decimal(sum, &mut digits);
+            self.check_lengths(key, text)?;
+            if let PutOutcome::Stored(_) = self.insert::<false>(hash, key, Payload::Plain(text), ttl, &terms)? {
+                return Ok(sum);
+            }
+        }
     }
 
     /// Gives a key a new lifetime, from now on; false when it was not there.
@@ -115,4 +145,33 @@ impl Memory {
     pub(super) fn next_version(&self) -> u64 {
         self.versions.fetch_add(1, Relaxed) + 1
     }
+}
+
+/// Of a number of 64 bits, with its sign.
+const MOST_DIGITS: usize = 20;
+
+fn decimal(number: i64, digits: &mut [u8; MOST_DIGITS]) -> &[u8] {
+    let mut rest = &mut digits[..];
+    // There is room for the longest.
+    let _ = write!(rest, "{number}");
+    let len = MOST_DIGITS - rest.len();
+    &digits[..len]
+}
+
+/// The number that an entry has as its value: as it would be written here, no zeros or signs before it.
+fn number(entry: EntryRef) -> Result<i64> {
+    // One that is worth compressing is too long.
+    let text = entry.value().ok().filter(|text| text.len() <= MOST_DIGITS);
+    let number = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    number.filter(|number| Some(decimal(*number, &mut [0; MOST_DIGITS])) == text).ok_or_else(|| {
+        Error::new(
+            Status::NotANumber,
+            "the value is not a whole number of 64 bits in decimal digits; it stays as it is",
+        )
+    })
+}
+
+fn overflow(entry: EntryRef, delta: i64) -> Error {
+    let text = String::from_utf8_lossy(entry.value().unwrap_or_default()).into_owned();
+    Error::new(Status::NumberOverflow, format!("{text} and {delta} do not fit into 64 bits; the value stays as it is"))
 }
