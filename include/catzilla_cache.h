@@ -348,7 +348,7 @@ catzilla_status_t catzilla_cache_contains(catzilla_cache_t *cache, const void *k
  * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
  *
  * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost:
- * looks at every entry; one shard at a time is locked.
+ * looks at every entry, some hundred of them under each lock; what is stored meanwhile may stay.
  */
 catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
                                        catzilla_purge_t what,
@@ -605,6 +605,47 @@ catzilla_tier_t catzilla_value_tier(const catzilla_value_t *value);
  * Threads: any, not only the one that acquired it.
  */
 void catzilla_value_release(catzilla_value_t *value);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Going through the keys
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** A walk through the keys of a cache. */
+struct catzilla_iterator;
+
+/** See `struct catzilla_iterator`. */
+typedef struct catzilla_iterator catzilla_iterator_t;
+
+/**
+ * Begins to go through the keys that begin with `prefix`, and stores the walk in `*iterator`. All keys begin with a prefix of
+ * length 0, which may be NULL.
+ *
+ * A key that is there from this call until the end is told, whatever is stored, removed or resized meanwhile; one that comes
+ * or goes may be told or not; none is told twice, unless it went and came back, or `memory.capacity` changed across 4,096
+ * meanwhile. Keys come in no order. Returns: `CATZILLA_OK`; a failure, and `*iterator` is NULL. Ownership: ended by
+ * `catzilla_iterator_close`, which may come after the cache was destroyed. Threads: one at a time; its calls count as calls
+ * on the cache. It holds no lock between two calls, so it may be left lying for any time, and the cache be changed on
+ * the way.
+ */
+catzilla_status_t catzilla_iterator_open(catzilla_cache_t *cache,
+                                         const void *prefix,
+                                         size_t prefix_len,
+                                         catzilla_iterator_t **iterator);
+
+/**
+ * Stores the next key in `*key`, and its length in `*key_len`. The bytes do not end in NUL.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when there are no more, also when the cache was destroyed, and `*key` is NULL;
+ * `CATZILLA_OUT_OF_MEMORY`, and the next call tries again. Lifetime: until the next call with this iterator. What has
+ * expired is left out. Neither a request nor a use of the entry. Cost: every few dozen keys a lock, for as long as it takes
+ * to copy them; where few keys have the prefix, one call may take many locks, one after the other.
+ */
+catzilla_status_t catzilla_iterator_next(catzilla_iterator_t *iterator,
+                                         const void **key,
+                                         size_t *key_len);
+
+/** Ends a walk; NULL is fine. */
+void catzilla_iterator_close(catzilla_iterator_t *iterator);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Statistics

@@ -44,7 +44,7 @@ pub use log::{set_logger, Level, Sink};
 pub use options::{OptionInfo, Options, TABLE as OPTIONS};
 pub use stats::{MemoryStatistics, Statistics};
 pub use tiers::memory::{
-    Condition, Get, Put, PutOptions, PutOutcome, Read, Remove, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN,
+    Condition, Get, Keys, Put, PutOptions, PutOutcome, Read, Remove, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN,
 };
 
 /// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.

@@ -959,3 +959,48 @@ fn increments_beside_each_other_and_delete() {
         model.end();
     });
 }
+
+/// A walk beside the growth of the index, its shrinking, and the spread between shards: what is there all the while is told.
+#[test]
+fn a_walk_beside_growth_and_shrinking_and_the_spread() {
+    type Writer = fn(&Model);
+    let writers: [(&str, &'static [(&str, &str)], u8, Writer); 3] = [
+        ("growth", GROWING, FULL, |model| {
+            GROWTH.for_each(|key| model.put(key, 0));
+            assert!(model.remove(FULL));
+        }),
+        ("shrinking", &[("memory.shards", "1"), ("memory.capacity", "40")], 20, |model| {
+            (20..36).for_each(|key| model.put(key, 0));
+            model.cache.purge(Purge::Prefix(b"key-w"));
+            // LRU: the newest stay.
+            (0..8).for_each(|key| assert_eq!(model.version(key), Some(0)));
+            model.set_capacity("10");
+        }),
+        ("spread", &[("memory.capacity", "4100")], 4, |model| {
+            model.set_capacity("4000");
+            model.set_capacity("4100");
+        }),
+    ];
+    for (variant, set, keys, writer) in writers {
+        explore(variant, move || {
+            let model = Model::open(set);
+            (0..keys).for_each(|key| model.put(key, 0));
+            let (here, there) = (model.clone(), model.clone());
+            let walker = spawn(move || {
+                let (mut walk, mut told) = (here.cache.keys(b"key-").unwrap(), Vec::new());
+                while let Some(key) = walk.next_key().unwrap() {
+                    told.push(key[4] - b'a');
+                }
+                told
+            });
+            let writer = spawn(move || writer(&there));
+            let told = walker.join().unwrap();
+            writer.join().unwrap();
+            let stay: Vec<u8> = (0..keys).filter(|key| model.version(*key).is_some()).collect();
+            assert!(stay.iter().all(|key| told.contains(key)), "{told:?}");
+            let twice = stay.iter().any(|key| told.iter().filter(|other| *other == key).count() > 1);
+            assert!(!twice || variant == "spread", "{told:?}");
+            model.end();
+        });
+    }
+}

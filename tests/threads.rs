@@ -113,6 +113,12 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
             95 => drop(cache.touch(name, Ttl::For(Duration::from_millis(1 + random.next() % 20)))),
             96 if call % 2 == 0 => drop(cache.increment(b"count", 1, 0, Ttl::For(Duration::from_millis(5))).unwrap()),
             96 => drop(cache.purge(Purge::Prefix(b"key-1"))),
+            97 if call % 4 == 0 => {
+                let mut keys = cache.keys(b"key-").unwrap();
+                while let Some(told) = keys.next_key().unwrap() {
+                    assert!((0..KEYS).any(|number| told == key(number).as_bytes()), "a key that was never stored");
+                }
+            }
             97 if random.next() % 10 == 0 => drop(cache.purge(Purge::All)),
             _ => {
                 let figures = cache.statistics();

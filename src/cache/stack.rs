@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
-use crate::tiers::memory::{Get, Lent, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
+use crate::tiers::memory::{Get, Keys, Lent, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A cache. Shared by reference among any number of threads; see the crate's documentation for an example.
@@ -164,6 +164,17 @@ impl Cache {
             Purge::All => self.memory.clear(),
             Purge::Prefix(prefix) => self.memory.purge_prefix(prefix),
         }
+    }
+
+    /// The keys that begin with `prefix`, one after the other and in no order. A key that is there all the while is told,
+    /// whatever is stored, removed or resized meanwhile, and no lock is held between two of them. None is told twice, unless
+    /// it went and came back, or the entries were moved between shards, as when `memory.capacity` changes across 4,096.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for a copy of the prefix.
+    pub fn keys(&self, prefix: &[u8]) -> Result<Keys> {
+        self.memory.keys(prefix)
     }
 
     /// Frees what has expired. Says how many entries that were.

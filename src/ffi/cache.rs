@@ -183,7 +183,7 @@ pub unsafe extern "C" fn catzilla_cache_contains(
 /// `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
 ///
 /// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost:
-/// looks at every entry; one shard at a time is locked.
+/// looks at every entry, some hundred of them under each lock; what is stored meanwhile may stay.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_purge(
     cache: *mut catzilla_cache_t,

@@ -13,6 +13,7 @@ mod boundary;
 pub mod cache;
 pub mod classic;
 pub mod info;
+pub mod iterator;
 pub mod multi;
 pub mod options;
 pub mod statistics;

@@ -18,6 +18,7 @@ use catzilla_cache::ffi::classic::{
     catzilla_cache_exists, catzilla_cache_expire_entries, catzilla_cache_get, catzilla_cache_get_stats,
     catzilla_cache_memory_usage, catzilla_cache_resize, catzilla_cache_set, catzilla_release_results,
 };
+use catzilla_cache::ffi::iterator::{catzilla_iterator_close, catzilla_iterator_next, catzilla_iterator_open};
 use catzilla_cache::ffi::statistics::{catzilla_cache_statistics, catzilla_statistics_t};
 use catzilla_cache::ffi::status::{
     CATZILLA_EXISTS, CATZILLA_NOT_A_NUMBER, CATZILLA_NOT_FOUND, CATZILLA_NUMBER_OVERFLOW, CATZILLA_OK,
@@ -219,7 +220,7 @@ impl Run {
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 30 {
+        match operation % 31 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -240,6 +241,7 @@ impl Run {
             22..=24 => self.put_with(key, stream),
             25 => self.version(stream.next()),
             26 => self.touch(key, stream.next()),
+            29 => self.iterate(key, stream.next()),
             27..=28 => self.increment(key, stream.next(), stream.next()),
             _ => {
                 catzilla_release_results();
@@ -371,6 +373,33 @@ impl Run {
         if let Some(at) = found {
             self.model.entries[at].deadline = deadline(self.model.now, if ttl == 0 { DEFAULT_TTL } else { ttl });
         }
+    }
+
+    /// Tells the keys with a prefix, with a call in the middle that changes nothing for them but where they are.
+    fn iterate(&mut self, key: usize, seed: usize) {
+        let ((prefix, len), mut iterator) = (bytes(key), null_mut());
+        let mut told = Vec::new();
+        // SAFETY: a live cache, as many bytes as are told, and places for what is told. A key is good until the next call.
+        unsafe {
+            assert_eq!(catzilla_iterator_open(self.cache, prefix, len, &mut iterator), CATZILLA_OK);
+            let (mut found, mut len) = (std::ptr::null(), 0);
+            while catzilla_iterator_next(iterator, &mut found, &mut len) == CATZILLA_OK {
+                told.push(std::slice::from_raw_parts(found.cast::<u8>(), len).to_vec());
+                if told.len() == seed % 3 {
+                    let capacity = self.model.capacity;
+                    assert_eq!(catzilla_cache_resize(self.cache, capacity + 5_000), 0);
+                    assert_eq!(catzilla_cache_resize(self.cache, capacity), 0);
+                }
+            }
+            catzilla_iterator_close(iterator);
+        }
+        let (prefix, now) = (KEYS[key].to_bytes(), tick(self.model.now));
+        let there = self.model.entries.iter().filter(|entry| entry.deadline > now);
+        let mut expected: Vec<_> = there.map(|entry| KEYS[entry.key].to_bytes().to_vec()).collect();
+        expected.retain(|key| key.starts_with(prefix));
+        told.sort();
+        expected.sort();
+        assert_eq!(told, expected);
     }
 
     fn increment(&mut self, key: usize, seed: usize, amount: usize) {

@@ -25,6 +25,7 @@ mod shard;
 mod update;
 mod value;
 mod version;
+mod walk;
 
 pub use batch::{Get, Put, Remove};
 pub use entry::MAX_KEY_LEN;
@@ -32,6 +33,7 @@ pub(crate) use lease::release_all as release_results;
 pub use lease::CLASSIC_RESULT_LIFETIME;
 pub use update::{Condition, PutOptions, PutOutcome};
 pub use value::Value;
+pub use walk::Keys;
 
 use crate::clock::{Clock, Tick, Ttl};
 use crate::codec::lz4;
@@ -104,7 +106,17 @@ impl Layout {
     /// Which shard a hash belongs to: 16 of its bits, spread over the shards.
     #[inline(always)]
     fn home(self, hash: Hash) -> usize {
-        (hash.shard() * self.shards()) >> 16
+        self.home_of(hash.shard())
+    }
+
+    #[inline(always)]
+    fn home_of(self, bits: usize) -> usize {
+        (bits * self.shards()) >> 16
+    }
+
+    /// The first of these bits that belong to a shard.
+    fn begin(self, shard: usize) -> usize {
+        (shard << 16).div_ceil(self.shards())
     }
 }
 

@@ -438,9 +438,20 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// All entries that `chosen` wants, in no order.
-    pub(super) fn matching(&self, chosen: impl Fn(EntryRef) -> bool) -> Vec<EntryRef> {
-        self.state.index.iter().filter(|entry| chosen(*entry)).collect()
+    /// Calls `each` for the entries with places from this one on, in no order, as many as about so many buckets hold. Says
+    /// where to go on. `each` may take the entry out, and nothing else.
+    pub(super) fn walk(&mut self, from: u64, buckets: usize, mut each: impl FnMut(&mut Self, EntryRef, Hash)) -> u64 {
+        let mut places = self.state.index.places(from, buckets);
+        while let Some(entries) = self.state.index.next_of(&mut places) {
+            entries.iter().flatten().for_each(|entry| entry.prefetch());
+            for entry in entries.into_iter().flatten() {
+                let hash = self.shared.hash(entry.key());
+                if places.contains(hash) {
+                    each(self, entry, hash);
+                }
+            }
+        }
+        places.until()
     }
 
     /// Takes all entries out at once. What readers may still be in is returned, for [`Locked::retire_some`].
