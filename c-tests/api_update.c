@@ -177,6 +177,42 @@ static void a_counter_counts_and_reads_as_text(void **state)
     assert_int_equal(catzilla_cache_increment(*state, NULL, 3, 1, 0, 0, &sum), CATZILLA_INVALID_ARGUMENT);
 }
 
+static void tags_purge_what_carries_them(void **state)
+{
+    catzilla_bytes_t tags[CATZILLA_MAX_TAGS + 1];
+    catzilla_put_options_t options = {0};
+    uint64_t removed = 99;
+    for (size_t i = 0; i < COUNT_OF(tags); i++) {
+        tags[i].data = "one and two" + (i % 2 ? 8 : 0);
+        tags[i].len = 3;
+    }
+    options.struct_size = sizeof options;
+    options.tags = tags;
+    options.tag_count = 1;
+    assert_int_equal(catzilla_cache_put_with(*state, "a", 1, "v", 1, &options, NULL), CATZILLA_OK);
+    options.tag_count = CATZILLA_MAX_TAGS;
+    assert_int_equal(catzilla_cache_put_with(*state, "b", 1, "v", 1, &options, NULL), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_put(*state, "c", 1, "v", 1, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_TAG, "six", 3, &removed), CATZILLA_OK);
+    assert_int_equal(removed, 0);
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_TAG, "two", 3, &removed), CATZILLA_OK);
+    assert_int_equal(removed, 1);
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_TAG, "one", 3, &removed), CATZILLA_OK);
+    assert_int_equal(removed, 1);
+    assert_int_equal(catzilla_cache_contains(*state, "c", 1), CATZILLA_OK);
+
+    options.tag_count = CATZILLA_MAX_TAGS + 1;
+    assert_int_equal(catzilla_cache_put_with(*state, "a", 1, "v", 1, &options, NULL), CATZILLA_INVALID_ARGUMENT);
+    options.tag_count = 2;
+    tags[1].len = CATZILLA_MAX_TAG_LEN + 1;
+    assert_int_equal(catzilla_cache_put_with(*state, "a", 1, "v", 1, &options, NULL), CATZILLA_INVALID_ARGUMENT);
+    options.tags = NULL;
+    assert_int_equal(catzilla_cache_put_with(*state, "a", 1, "v", 1, &options, NULL), CATZILLA_INVALID_ARGUMENT);
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_TAG, "", CATZILLA_MAX_TAG_LEN + 1, &removed),
+                     CATZILLA_INVALID_ARGUMENT);
+    assert_int_equal(catzilla_cache_contains(*state, "a", 1), CATZILLA_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +224,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(members_that_the_caller_does_not_know_are_zero, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(touch_changes_the_lifetime_and_nothing_else, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(a_counter_counts_and_reads_as_text, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(tags_purge_what_carries_them, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(conditions_that_nothing_can_meet_are_refused, open_cache, close_cache),
     };
     return cmocka_run_group_tests_name("api_update", tests, NULL, NULL);

@@ -258,13 +258,16 @@ const catzilla_option_info_t *catzilla_option_info(size_t index);
 #define CATZILLA_TTL_FOREVER UINT64_MAX
 
 /** The longest key, in bytes. */
-#define CATZILLA_MAX_KEY_LEN 8388607
+#define CATZILLA_MAX_KEY_LEN 4194303
 
 /** Every entry; takes no selector. */
 #define CATZILLA_PURGE_ALL 0
 
 /** Every entry whose key begins with the selector. */
 #define CATZILLA_PURGE_PREFIX 1
+
+/** Every entry that was stored with the selector as a tag, see `catzilla_put_options_t`. */
+#define CATZILLA_PURGE_TAG 2
 
 /**
  * A cache: one handle over its tiers. Made by `catzilla_cache_open` or `catzilla_cache_create`, ended by
@@ -345,9 +348,11 @@ catzilla_status_t catzilla_cache_contains(catzilla_cache_t *cache, const void *k
 
 /**
  * Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
- * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
+ * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector, with `CATZILLA_PURGE_TAG` those that carry it as a tag.
+ * `removed`, unless it is NULL, is told how many.
  *
- * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost:
+ * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with,
+ * `CATZILLA_INVALID_ARGUMENT` for one that no tag can be. Cost:
  * looks at every entry, some hundred of them under each lock; what is stored meanwhile may stay.
  */
 catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
@@ -376,6 +381,23 @@ catzilla_status_t catzilla_cache_sweep(catzilla_cache_t *cache,
 /** For `catzilla_put_options_t`: store only if the key is there. */
 #define CATZILLA_PUT_IF_PRESENT 2
 
+/** How many tags an entry can carry. */
+#define CATZILLA_MAX_TAGS 64
+
+/** The longest tag, in bytes. */
+#define CATZILLA_MAX_TAG_LEN 255
+
+/** Some bytes of the caller's. */
+struct catzilla_bytes {
+    /** Where they are; may be NULL when there are none. */
+    const void *data;
+    /** How many there are. */
+    size_t len;
+};
+
+/** See `struct catzilla_bytes`. */
+typedef struct catzilla_bytes catzilla_bytes_t;
+
 /**
  * How `catzilla_cache_put_with` stores. All zeros but for the size: as `catzilla_cache_put` does with `ttl_ms` 0. New
  * members are only ever added at the end, and a struct that is too short for a member stands for 0 in it.
@@ -389,6 +411,14 @@ struct catzilla_put_options {
     uint64_t expected_version;
     /** `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or 0. */
     uint32_t flags;
+    /**
+     * Names that the entry can be purged by (`CATZILLA_PURGE_TAG`): so many of these, which take the place of those that an
+     * earlier value had. At most `CATZILLA_MAX_TAGS`, of at most `CATZILLA_MAX_TAG_LEN` bytes. The entry keeps 64 bits of a
+     * hash of each: that two tags of a cache are taken for one is possible, and about as likely as one in 2^64 for each pair.
+     */
+    const catzilla_bytes_t *tags;
+    /** How many tags there are. */
+    size_t tag_count;
 };
 
 /** See `struct catzilla_put_options`. */

@@ -45,6 +45,7 @@ pub use options::{OptionInfo, Options, TABLE as OPTIONS};
 pub use stats::{MemoryStatistics, Statistics};
 pub use tiers::memory::{
     Condition, Get, Keys, Put, PutOptions, PutOutcome, Read, Remove, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN,
+    MAX_TAGS, MAX_TAG_LEN,
 };
 
 /// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.

@@ -1,6 +1,8 @@
 //! Writes that depend on what is there, as a user of the Rust interface sees them.
 
-use catzilla_cache::{Cache, Clock, Condition, ManualTime, Options, PutOptions, PutOutcome, Status, Ttl};
+use catzilla_cache::{
+    Cache, Clock, Condition, ManualTime, Options, Purge, PutOptions, PutOutcome, Status, Ttl, MAX_TAGS, MAX_TAG_LEN,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,8 @@ fn open(options: &[(&str, &str)]) -> (Arc<Cache>, ManualTime) {
     (Cache::with_clock(&all, clock).unwrap(), time)
 }
 
-const TOLD: PutOptions = PutOptions { ttl: Ttl::Default, condition: Condition::Always, tell_version: true };
+const TOLD: PutOptions<'static> =
+    PutOptions { ttl: Ttl::Default, condition: Condition::Always, tags: &[], tell_version: true };
 
 fn put(cache: &Cache, key: &[u8], value: &[u8], condition: Condition) -> PutOutcome {
     cache.put_with(key, value, &PutOptions { condition, ..TOLD }).unwrap()
@@ -240,4 +243,61 @@ fn a_counter_keeps_its_end_and_begins_anew_after_it() {
         time.advance(2 * SECOND);
         assert_eq!((cache.sweep(), cache.statistics().memory.entries), (1, 0));
     }
+}
+
+#[test]
+fn a_tag_purges_what_carries_it_and_nothing_else() {
+    for sliding in ["off", "on"] {
+        let (cache, _) =
+            open(&[("memory.sliding", sliding), ("memory.compression_threshold", "64"), ("memory.shards", "3")]);
+        let tags: Vec<Vec<u8>> = (0..MAX_TAGS).map(|tag| format!("tag {tag}").into_bytes()).collect();
+        let tags: Vec<&[u8]> = tags.iter().map(Vec::as_slice).collect();
+        let store = |key: usize, tags: &[&[u8]]| {
+            let value = vec![b'0' + key as u8 % 10; [1, 2, 3, 700][key % 4]];
+            cache.put_with(&key.to_le_bytes(), &value, &PutOptions { tags, ..TOLD }).unwrap();
+        };
+        // Entry n carries the first n tags, some twice.
+        for key in 0..=MAX_TAGS {
+            store(key, &tags[..key]);
+            store(key, &[&tags[..key], &tags[..key / 2]].concat());
+        }
+        assert_eq!(cache.purge(Purge::Tag(b"nobody's")), 0);
+        for key in 0..=MAX_TAGS {
+            let found = cache.acquire(&key.to_le_bytes()).unwrap().unwrap();
+            assert!(found.len() == [1, 2, 3, 700][key % 4] && found.iter().all(|byte| *byte == b'0' + key as u8 % 10));
+        }
+        for key in (1..=MAX_TAGS).rev() {
+            assert_eq!(cache.purge(Purge::Tag(tags[key - 1])), 1, "{key}");
+        }
+        assert_eq!(cache.statistics().memory.entries, 1);
+        // Storing without tags takes them away; counting keeps them, and a touch.
+        store(1, &tags[..1]);
+        store(1, &[]);
+        assert_eq!(cache.purge(Purge::Tag(tags[0])), 0);
+        store(4, &tags[1..3]);
+        store(8, &tags[1..3]);
+        store(40, &[]);
+        cache.put_with(b"count", b"7", &PutOptions { tags: &tags[2..9], ..TOLD }).unwrap();
+        assert_eq!(cache.increment(b"count", 1, 0, Ttl::Default), Ok(8));
+        assert!(cache.touch(b"count", Ttl::For(SECOND)));
+        assert_eq!((cache.purge(Purge::Tag(tags[2])), cache.purge(Purge::Tag(tags[3]))), (3, 0));
+        cache.purge(Purge::All);
+        assert_eq!((cache.memory_usage(), cache.statistics().memory.lent_bytes), (0, 0));
+    }
+}
+
+#[test]
+fn too_many_tags_and_too_long_ones_are_refused() {
+    let (cache, _) = open(&[]);
+    let names: Vec<[u8; 4]> = (0..=MAX_TAGS as u32).map(u32::to_le_bytes).collect();
+    let many: Vec<&[u8]> = names.iter().map(|name| &name[..]).collect();
+    let long = vec![b't'; MAX_TAG_LEN + 1];
+    for tags in [&many[..], &[&long]] {
+        let refused = cache.put_with(b"key", b"", &PutOptions { tags, ..TOLD }).unwrap_err();
+        assert_eq!(refused.status(), Status::InvalidArgument);
+    }
+    assert!(!cache.contains(b"key"));
+    cache.put_with(b"key", b"", &PutOptions { tags: &[&long[1..], b""], ..TOLD }).unwrap();
+    assert_eq!(cache.purge(Purge::Tag(&long)), 0);
+    assert_eq!((cache.purge(Purge::Tag(b"")), cache.purge(Purge::Tag(&long[1..]))), (1, 0));
 }

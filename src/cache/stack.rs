@@ -26,6 +26,8 @@ pub enum Purge<'a> {
     All,
     /// Every entry whose key begins with these bytes.
     Prefix(&'a [u8]),
+    /// Every entry that carries this tag: see [`PutOptions::tags`]. One that is too long, no entry carries.
+    Tag(&'a [u8]),
 }
 
 impl Cache {
@@ -76,8 +78,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// As [`Cache::put`].
-    pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<PutOutcome> {
+    /// As [`Cache::put`], and there are too many tags, or one is too long.
+    pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
         let outcome = self.memory.put_with(key, value, options)?;
         if let PutOutcome::Stored(_) = outcome {
             self.sweeper.stored(options.ttl);
@@ -163,6 +165,7 @@ impl Cache {
         match what {
             Purge::All => self.memory.clear(),
             Purge::Prefix(prefix) => self.memory.purge_prefix(prefix),
+            Purge::Tag(tag) => self.memory.purge_tag(tag).unwrap_or(0),
         }
     }
 

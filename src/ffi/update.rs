@@ -1,6 +1,6 @@
 //! Writes that depend on what is there.
 
-use super::boundary::{boundary, handle, key as key_of, value as value_of};
+use super::boundary::{boundary, handle, input, key as key_of, tag as tag_of, value as value_of};
 use super::cache::catzilla_cache_t;
 use super::status::catzilla_status_t;
 use crate::error::{Error, Result, Status};
@@ -13,10 +13,30 @@ pub const CATZILLA_PUT_IF_ABSENT: u32 = 1;
 /// For `catzilla_put_options_t`: store only if the key is there.
 pub const CATZILLA_PUT_IF_PRESENT: u32 = 2;
 
+/// How many tags an entry can carry.
+pub const CATZILLA_MAX_TAGS: usize = 64;
+/// The longest tag, in bytes.
+pub const CATZILLA_MAX_TAG_LEN: usize = 255;
+
+const _: () = assert!(CATZILLA_MAX_TAGS == crate::MAX_TAGS && CATZILLA_MAX_TAG_LEN == crate::MAX_TAG_LEN);
+
+/// Some bytes of the caller's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct catzilla_bytes {
+    /// Where they are; may be NULL when there are none.
+    pub data: *const c_void,
+    /// How many there are.
+    pub len: usize,
+}
+
+/// See `struct catzilla_bytes`.
+pub type catzilla_bytes_t = catzilla_bytes;
+
 /// How `catzilla_cache_put_with` stores. All zeros but for the size: as `catzilla_cache_put` does with `ttl_ms` 0. New
 /// members are only ever added at the end, and a struct that is too short for a member stands for 0 in it.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct catzilla_put_options {
     /// Set by the caller to `sizeof(catzilla_put_options_t)`.
     pub struct_size: usize,
@@ -26,6 +46,18 @@ pub struct catzilla_put_options {
     pub expected_version: u64,
     /// `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or 0.
     pub flags: u32,
+    /// Names that the entry can be purged by (`CATZILLA_PURGE_TAG`): so many of these, which take the place of those that an
+    /// earlier value had. At most `CATZILLA_MAX_TAGS`, of at most `CATZILLA_MAX_TAG_LEN` bytes. The entry keeps 64 bits of a
+    /// hash of each: that two tags of a cache are taken for one is possible, and about as likely as one in 2^64 for each pair.
+    pub tags: *const catzilla_bytes_t,
+    /// How many tags there are.
+    pub tag_count: usize,
+}
+
+impl Default for catzilla_put_options {
+    fn default() -> Self {
+        Self { struct_size: 0, ttl_ms: 0, expected_version: 0, flags: 0, tags: std::ptr::null(), tag_count: 0 }
+    }
 }
 
 /// See `struct catzilla_put_options`.
@@ -60,7 +92,9 @@ pub unsafe extern "C" fn catzilla_cache_put_with(
         let key = key_of(key, key_len)?;
         let value = value_of(value, value_len)?;
         let given = known(options);
+        let mut tags: [&[u8]; CATZILLA_MAX_TAGS] = [&[]; CATZILLA_MAX_TAGS];
         let options = PutOptions {
+            tags: tags_of(&given, &mut tags)?,
             ttl: Ttl::from_millis(given.ttl_ms),
             condition: condition(&given)?,
             tell_version: version.is_some(),
@@ -148,8 +182,34 @@ fn known(options: *const catzilla_put_options_t) -> catzilla_put_options_t {
             }
         )+};
     }
-    take!(ttl_ms, expected_version, flags);
+    take!(ttl_ms, expected_version, flags, tags, tag_count);
     known
+}
+
+/// So many tags, which may be NULL when there are none.
+fn array<'a>(tags: *const catzilla_bytes_t, count: usize) -> Result<&'a [catzilla_bytes_t]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    input(tags, "tags")?;
+    // SAFETY: not NULL, so by the caller's promise so many, which nobody changes during the call.
+    Ok(unsafe { std::slice::from_raw_parts(tags, count) })
+}
+
+fn tags_of<'a>(
+    options: &catzilla_put_options_t,
+    tags: &'a mut [&'a [u8]; CATZILLA_MAX_TAGS],
+) -> Result<&'a [&'a [u8]]> {
+    let count = options.tag_count;
+    if count > tags.len() {
+        return Err(Error::invalid_argument(format!(
+            "there are {count} tags; at most {CATZILLA_MAX_TAGS} are allowed"
+        )));
+    }
+    for (tag, given) in tags.iter_mut().zip(array(options.tags, count)?) {
+        *tag = tag_of(given.data, given.len)?;
+    }
+    Ok(&tags[..count])
 }
 
 fn condition(options: &catzilla_put_options_t) -> Result<Condition> {

@@ -7,13 +7,15 @@
 //!  | deadline, flags | value   | mark    | key     | pad  | value     | links               | lifetime, filed    |
 //!  | and key length  | length  |         |         |      |           | 6 bytes + 6 bytes   | only when sliding  |
 //!  +-----------------+---------+---------+---------+------+-----------+---------------------+--------------------+
-//!     64 bits: 39 / 2 / 23                          to 16 ^             written under the shard's lock; to 4 before lifetime
+//!     64 bits: 39 / 3 / 22                          to 16 ^             written under the shard's lock; to 4 before lifetime
 //! ```
 //!
 //! What a get reads stands in front: a header of 16 bytes, the key, and the value, aligned to 16 bytes as malloc would align
 //! it. What only writers need stands behind, where it costs neither alignment nor a line of the reader's cache: two links
 //! of 48 bits for the policy's lists. There is no hash (it is computed from the key again when an entry leaves), no count
 //! of owners (see `pin`), and nothing for the wheel (see `expiry`).
+//!
+//! Behind all that, where a flag says so, stand tags: their number in two bytes, and a hash of eight bytes for each.
 //!
 //! Key, value and lengths never change once the entry is in a shard. The deadline and the lifetime change by whole words, the
 //! mark belongs to the policy and is written by hits.
@@ -27,16 +29,18 @@ use std::alloc::Layout;
 use std::ptr::{with_exposed_provenance_mut, NonNull};
 use std::sync::Arc;
 
-const KEY_BITS: u32 = 23;
+const KEY_BITS: u32 = 22;
 
-/// The longest key, in bytes. Arbitrary: far above any sensible key; 23 bits are what the header has left.
+/// The longest key, in bytes. Arbitrary: far above any sensible key; 22 bits are what the header has left.
 pub const MAX_KEY_LEN: usize = (1 << KEY_BITS) - 1;
 
 /// The value is an LZ4 block after its original length in four bytes.
 const LZ4: u64 = 1 << KEY_BITS;
 /// A hit gives the entry its lifetime anew.
 const SLIDING: u64 = 1 << (KEY_BITS + 1);
-const DEADLINE_SHIFT: u32 = KEY_BITS + 2;
+/// The entry carries tags.
+const TAGGED: u64 = 1 << (KEY_BITS + 2);
+const DEADLINE_SHIFT: u32 = KEY_BITS + 3;
 const FLAGS_AND_KEY: u64 = (1 << DEADLINE_SHIFT) - 1;
 const _: () = assert!(DEADLINE_SHIFT + TICK_BITS == u64::BITS);
 
@@ -50,6 +54,12 @@ const LINK: usize = (ADDRESS_BITS / 8) as usize;
 const LINKS: usize = 2 * LINK;
 /// Bytes of the lifetime and of the deadline that the wheel knows.
 const LIFETIME: usize = 4 + 4;
+/// Bytes of the number of tags, and of one.
+const TAG_COUNT: usize = 2;
+const TAG: usize = 8;
+/// How many tags an entry can carry. Arbitrary: each makes it larger.
+pub const MAX_TAGS: usize = 64;
+
 /// The lifetime is read by hits while a writer changes it.
 const LIFETIME_ALIGN: usize = align_of::<AtomicU32>();
 
@@ -69,14 +79,23 @@ const fn value_offset(key_len: usize) -> usize {
     (HEADER + key_len).next_multiple_of(VALUE_ALIGN)
 }
 
-fn layout(key_len: usize, value_len: usize, sliding: bool) -> Option<Layout> {
+fn layout(key_len: usize, value_len: usize, sliding: bool, tags: usize) -> Option<Layout> {
     let links = value_offset(key_len).checked_add(value_len)?;
     // What comes behind is short.
-    links.checked_add(256)?;
-    Layout::from_size_align(end_of(links, sliding), VALUE_ALIGN).ok()
+    links.checked_add(1 << 10)?;
+    Layout::from_size_align(end_of(links, sliding) + tags_size(tags), VALUE_ALIGN).ok()
 }
 
-/// Where an entry ends whose links begin there.
+/// What so many tags take.
+const fn tags_size(tags: usize) -> usize {
+    if tags == 0 {
+        0
+    } else {
+        TAG_COUNT + tags * TAG
+    }
+}
+
+/// Where an entry ends whose links begin there, or its tags begin.
 const fn end_of(links: usize, sliding: bool) -> usize {
     if sliding {
         lifetime_offset(links) + LIFETIME
@@ -111,8 +130,8 @@ impl Payload<'_> {
 }
 
 /// The block that an entry with that key and value takes; `None` when lengths add up to more than there can be.
-pub(super) fn layout_of(key: &[u8], payload: Payload<'_>, sliding: bool) -> Option<Layout> {
-    layout(key.len(), payload.stored_len(), sliding)
+pub(super) fn layout_of(key: &[u8], payload: Payload<'_>, sliding: bool, tags: &[u64]) -> Option<Layout> {
+    layout(key.len(), payload.stored_len(), sliding, tags.len())
 }
 
 /// An entry that is not in a shard yet, or not any more: there is one owner, and dropping it frees the block.
@@ -124,7 +143,7 @@ pub(super) struct Owned<'a> {
 impl<'a> Owned<'a> {
     /// An entry that never expires until [`Owned::set_deadline`] says otherwise. `None` when there is no memory, or lengths
     /// add up to more than there can be.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn new(
         heap: &'a Heap,
         magazine: &mut Magazine,
@@ -132,7 +151,27 @@ impl<'a> Owned<'a> {
         payload: Payload<'_>,
         sliding: bool,
     ) -> Option<Self> {
-        let owned = Self::uninit(heap, magazine, key.len(), payload.stored_len(), sliding)?;
+        Self::with_tags(heap, magazine, key, payload, sliding, &[])
+    }
+
+    /// An entry that never expires until [`Owned::set_deadline`] says otherwise, with at most [`MAX_TAGS`] tags. `None` when
+    /// there is no memory, or lengths add up to more than there can be.
+    #[inline]
+    pub(super) fn with_tags(
+        heap: &'a Heap,
+        magazine: &mut Magazine,
+        key: &[u8],
+        payload: Payload<'_>,
+        sliding: bool,
+        tags: &[u64],
+    ) -> Option<Self> {
+        if tags.len() > MAX_TAGS {
+            return None;
+        }
+        let owned = Self::uninit(heap, magazine, key.len(), payload.stored_len(), sliding, tags.len())?;
+        if !tags.is_empty() {
+            owned.entry.write_tags(tags);
+        }
         let entry = owned.entry;
         // SAFETY: the block was made for these lengths, nobody else has it, and it overlaps neither key nor value.
         unsafe {
@@ -151,7 +190,7 @@ impl<'a> Owned<'a> {
 
     /// A value without a key, all zeros, to decompress into.
     pub(super) fn zeroed(heap: &'a Heap, value_len: usize) -> Option<Self> {
-        let owned = Self::uninit(heap, &mut Magazine::none(), 0, value_len, false)?;
+        let owned = Self::uninit(heap, &mut Magazine::none(), 0, value_len, false, 0)?;
         // SAFETY: the block was made for this length and nobody else has it.
         unsafe { owned.entry.value_ptr().write_bytes(0, value_len) };
         Some(owned)
@@ -164,17 +203,18 @@ impl<'a> Owned<'a> {
         key_len: usize,
         value_len: usize,
         sliding: bool,
+        tags: usize,
     ) -> Option<Self> {
         if key_len > MAX_KEY_LEN {
             return None;
         }
-        let flags = if sliding { SLIDING } else { 0 };
+        let flags = if sliding { SLIDING } else { 0 } | if tags > 0 { TAGGED } else { 0 };
         let header = Header {
             label: AtomicU64::new(FOREVER << DEADLINE_SHIFT | flags | key_len as u64),
             value_len: u32::try_from(value_len).ok()?,
             mark: AtomicU32::new(0),
         };
-        let block = heap.allocate(layout(key_len, value_len, sliding)?, magazine)?.cast::<Header>();
+        let block = heap.allocate(layout(key_len, value_len, sliding, tags)?, magazine)?.cast::<Header>();
         // SAFETY: the block is large enough and aligned for a header, and nobody else has it.
         unsafe { block.write(header) };
         // Links hold it as a number.
@@ -439,7 +479,8 @@ impl EntryRef {
         // SAFETY: `layout` accepted these lengths when the entry was made.
         unsafe {
             let links = value_offset(self.key_len()) + self.stored_len();
-            Layout::from_size_align_unchecked(end_of(links, self.is_sliding()), VALUE_ALIGN)
+            let tags = if self.label() & TAGGED == 0 { 0 } else { tags_size(self.tag_count()) };
+            Layout::from_size_align_unchecked(end_of(links, self.is_sliding()) + tags, VALUE_ALIGN)
         }
     }
 
@@ -459,6 +500,41 @@ impl EntryRef {
     fn behind(&self) -> *mut u8 {
         // SAFETY: the links follow the value in the same block.
         unsafe { self.value_ptr().add(self.stored_len()) }
+    }
+
+    /// Where an entry has its tags, if it has any.
+    fn tags_begin(&self) -> *mut u8 {
+        let links = value_offset(self.key_len()) + self.stored_len();
+        // SAFETY: the block of every entry goes on to there.
+        unsafe { self.0.as_ptr().cast::<u8>().add(end_of(links, self.is_sliding())) }
+    }
+
+    /// Of an entry with tags.
+    #[cold]
+    fn tag_count(&self) -> usize {
+        debug_assert!(self.label() & TAGGED != 0);
+        // SAFETY: an entry with tags has these bytes; they were written before it was shared and never change.
+        unsafe { self.tags_begin().cast::<u16>().read_unaligned() }.into()
+    }
+
+    /// For whoever makes an entry with so many tags, and has it alone.
+    #[cold]
+    fn write_tags(&self, tags: &[u64]) {
+        let begin = self.tags_begin();
+        // SAFETY: the block was made for so many, and nobody else has it.
+        unsafe {
+            begin.cast::<u16>().write_unaligned(tags.len() as u16);
+            begin.add(TAG_COUNT).copy_from_nonoverlapping(tags.as_ptr().cast(), TAG * tags.len());
+        }
+    }
+
+    /// The tags that the entry carries.
+    pub(super) fn tags(&self) -> impl Iterator<Item = u64> + '_ {
+        let count = if self.label() & TAGGED == 0 { 0 } else { self.tag_count() };
+        (0..count).map(|number| {
+            // SAFETY: as in `tag_count`.
+            unsafe { self.tags_begin().add(TAG_COUNT + TAG * number).cast::<u64>().read_unaligned() }
+        })
     }
 
     /// Where a sliding entry has its lifetime.

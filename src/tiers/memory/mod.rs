@@ -28,10 +28,10 @@ mod version;
 mod walk;
 
 pub use batch::{Get, Put, Remove};
-pub use entry::MAX_KEY_LEN;
+pub use entry::{MAX_KEY_LEN, MAX_TAGS};
 pub(crate) use lease::release_all as release_results;
 pub use lease::CLASSIC_RESULT_LIFETIME;
-pub use update::{Condition, PutOptions, PutOutcome};
+pub use update::{Condition, PutOptions, PutOutcome, MAX_TAG_LEN};
 pub use value::Value;
 pub use walk::Keys;
 
@@ -421,10 +421,11 @@ impl Memory {
         key: &[u8],
         payload: Payload<'_>,
         ttl: Ttl,
-        terms: &Terms,
+        terms: &Terms<'_>,
     ) -> Result<PutOutcome> {
-        let layout = entry::layout_of(key, payload, self.sliding).ok_or_else(Error::out_of_memory)?;
-        let make = |magazine: &mut Magazine| Owned::new(&self.heap, magazine, key, payload, self.sliding);
+        let tags = if PLAIN { &[] } else { terms.tags };
+        let layout = entry::layout_of(key, payload, self.sliding, tags).ok_or_else(Error::out_of_memory)?;
+        let make = |magazine: &mut Magazine| Owned::with_tags(&self.heap, magazine, key, payload, self.sliding, tags);
         let (mut made, mut is_admitted) = (None, false);
         if layout.size() > MADE_UNDER_LOCK {
             made = Some(make(&mut Magazine::none()).ok_or_else(Error::out_of_memory)?);
@@ -500,7 +501,7 @@ impl Memory {
         &self,
         shard: &mut Locked<'_>,
         present: &mut Option<(Position, EntryRef)>,
-        terms: &Terms,
+        terms: &Terms<'_>,
     ) -> Option<PutOutcome> {
         if let Some((_, expired)) = present.filter(|(_, entry)| self.is_expired(*entry)) {
             self.expire(shard, expired);

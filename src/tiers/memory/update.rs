@@ -1,7 +1,7 @@
 //! Writes that depend on what is there: under a condition, with a version. Called by the cache. What they look at and what
 //! they change is one step under the shard's lock; the step itself is that of every put, in `mod.rs`.
 
-use super::entry::{EntryRef, Payload};
+use super::entry::{EntryRef, Payload, MAX_TAGS};
 use super::reclaim::Reader;
 use super::shard::Locked;
 use super::Memory;
@@ -26,11 +26,14 @@ pub enum Condition {
 
 /// How a value is stored by [`crate::Cache::put_with`]. The default is what [`crate::Cache::put`] does.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PutOptions {
+pub struct PutOptions<'a> {
     /// For how long.
     pub ttl: Ttl,
     /// When at all.
     pub condition: Condition,
+    /// Names that the entry can be purged by, together with others that carry them: see [`crate::Purge::Tag`]. At most
+    /// [`MAX_TAGS`] of at most [`MAX_TAG_LEN`] bytes; two and eight for each make the entry larger.
+    pub tags: &'a [&'a [u8]],
     /// Whether the new version is wanted. Costs some 24 bytes for as long as the value is there.
     pub tell_version: bool,
 }
@@ -48,17 +51,23 @@ pub enum PutOutcome {
     VersionMismatch,
 }
 
+/// The longest tag, in bytes. Arbitrary: only its hash is kept.
+pub const MAX_TAG_LEN: usize = 255;
+
 /// What a put asks for beside key and value.
-pub(super) struct Terms {
+pub(super) struct Terms<'a> {
     condition: Condition,
     /// Only if this entry, which the caller keeps alive, is still the one that is there; it keeps its end.
     pub(super) instead_of: Option<EntryRef>,
     pub(super) tell_version: bool,
+    /// Their hashes, each once.
+    pub(super) tags: &'a [u64],
 }
 
-impl Terms {
+impl Terms<'_> {
     /// What a put without a word about it asks for.
-    pub(super) const NONE: Terms = Terms { condition: Condition::Always, instead_of: None, tell_version: false };
+    pub(super) const NONE: Terms<'static> =
+        Terms { condition: Condition::Always, instead_of: None, tell_version: false, tags: &[] };
 
     /// Why nothing may be stored beside `present`, which is alive; `None`: it may.
     pub(super) fn refuse(&self, shard: &Locked<'_>, present: Option<EntryRef>) -> Option<PutOutcome> {
@@ -76,11 +85,46 @@ impl Terms {
     }
 }
 
+/// Tags of one entry, each once.
+struct Tags {
+    hashes: [u64; MAX_TAGS],
+    len: usize,
+}
+
+impl Default for Tags {
+    fn default() -> Self {
+        Self { hashes: [0; MAX_TAGS], len: 0 }
+    }
+}
+
+impl Tags {
+    fn add(&mut self, tag: u64) -> Result<()> {
+        if self.all().contains(&tag) {
+            return Ok(());
+        }
+        let Some(place) = self.hashes.get_mut(self.len) else {
+            return Err(Error::invalid_argument(format!("an entry carries at most {MAX_TAGS} tags")));
+        };
+        *place = tag;
+        self.len += 1;
+        Ok(())
+    }
+
+    fn all(&self) -> &[u64] {
+        &self.hashes[..self.len]
+    }
+}
+
 impl Memory {
     /// [`Memory::put`], if what is there allows it.
-    pub(crate) fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions) -> Result<PutOutcome> {
+    pub(crate) fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
         self.check_lengths(key, value)?;
-        let terms = Terms { condition: options.condition, tell_version: options.tell_version, ..Terms::NONE };
+        let mut tags = Tags::default();
+        for tag in options.tags {
+            tags.add(self.tag(tag)?)?;
+        }
+        let PutOptions { condition, tell_version, .. } = *options;
+        let terms = Terms { condition, tell_version, tags: tags.all(), instead_of: None };
         let block = self.compressed(value);
         self.insert::<false>(self.hash(key), key, Self::payload(value, &block), options.ttl, &terms)
     }
@@ -98,7 +142,11 @@ impl Memory {
                 Some(entry) => number(entry)?.checked_add(delta).ok_or_else(|| overflow(entry, delta))?,
                 None => initial,
             };
-            let terms = Terms { condition: Condition::IfAbsent, instead_of: present, ..Terms::NONE };
+            let mut tags = Tags::default();
+            for tag in present.iter().flat_map(EntryRef::tags) {
+                tags.add(tag)?;
+            }
+            let terms = Terms { condition: Condition::IfAbsent, instead_of: present, tags: tags.all(), ..Terms::NONE };
             let mut digits = [0; MOST_DIGITS];
             let text = decimal(sum, &mut digits);
             self.check_lengths(key, text)?;
@@ -125,6 +173,15 @@ impl Memory {
         shard.weed();
         self.settle(shard, hash, Some(entry));
         true
+    }
+
+    /// The hash that stands for a tag.
+    pub(super) fn tag(&self, tag: &[u8]) -> Result<u64> {
+        if tag.len() > MAX_TAG_LEN {
+            let message = format!("a tag has {} bytes; at most {MAX_TAG_LEN} are allowed", tag.len());
+            return Err(Error::invalid_argument(message));
+        }
+        Ok(self.hash(tag).0)
     }
 
     /// The version of an entry that somebody keeps alive; 0 when it is in the cache no more.

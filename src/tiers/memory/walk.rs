@@ -82,6 +82,12 @@ impl Memory {
         self.purge_where(|entry| entry.key().starts_with(prefix))
     }
 
+    /// Removes every entry that carries `tag`. Says how many those were.
+    pub(crate) fn purge_tag(&self, tag: &[u8]) -> Result<u64> {
+        let tag = self.tag(tag)?;
+        Ok(self.purge_where(|entry| entry.tags().any(|carried| carried == tag)))
+    }
+
     fn purge_where(&self, chosen: impl Fn(EntryRef) -> bool) -> u64 {
         let now = self.clock.now();
         let (mut cursor, mut purged) = (Cursor::new(), 0);
