@@ -11,13 +11,15 @@ use std::{env, fs};
 const ABI: u32 = 1;
 
 /// The sections of the header: a file of src/ffi each, and its title.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 12] = [
     ("status", "Status"),
     ("info", "Version, errors, messages"),
     ("options", "Options"),
     ("cache", "Cache"),
+    ("update", "Writes that depend on what is there"),
     ("batch", "Batches"),
     ("value", "Values held in place"),
+    ("iterator", "Going through the keys"),
     ("statistics", "Statistics"),
     ("types", "Classic group: types of the original engine, frozen"),
     ("classic", "Classic group: the original engine's functions"),

@@ -97,12 +97,16 @@ static void every_status_has_its_name(void **state)
         NAME(CATZILLA_OK),
         NAME(CATZILLA_NOT_FOUND),
         NAME(CATZILLA_TRUNCATED),
+        NAME(CATZILLA_EXISTS),
+        NAME(CATZILLA_VERSION_MISMATCH),
         NAME(CATZILLA_INVALID_ARGUMENT),
         NAME(CATZILLA_UNKNOWN_OPTION),
         NAME(CATZILLA_INVALID_OPTION),
         NAME(CATZILLA_OPTION_OUT_OF_RANGE),
         NAME(CATZILLA_KEY_TOO_LARGE),
         NAME(CATZILLA_VALUE_TOO_LARGE),
+        NAME(CATZILLA_NOT_A_NUMBER),
+        NAME(CATZILLA_NUMBER_OVERFLOW),
         NAME(CATZILLA_OUT_OF_MEMORY),
         NAME(CATZILLA_UNSUPPORTED),
         NAME(CATZILLA_INTERNAL),
@@ -110,7 +114,7 @@ static void every_status_has_its_name(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(names); i++)
         assert_string_equal(catzilla_status_name(names[i].status), names[i].name);
-    const catzilla_status_t unknown[] = {3, 1000, -1, -999, INT32_MAX, INT32_MIN};
+    const catzilla_status_t unknown[] = {5, 1000, -1, -999, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < COUNT_OF(unknown); i++)
         assert_string_equal(catzilla_status_name(unknown[i]), "CATZILLA_UNKNOWN_STATUS");
 }

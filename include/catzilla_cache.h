@@ -87,6 +87,12 @@ extern "C" {
 /** The buffer is too small; nothing was copied, and the needed size was reported. */
 #define CATZILLA_TRUNCATED 2
 
+/** The key is there already, and was to be stored only if it is not; nothing was stored. */
+#define CATZILLA_EXISTS 3
+
+/** The key is there in another version than the expected one; nothing was stored. */
+#define CATZILLA_VERSION_MISMATCH 4
+
 /** An argument can never be right: NULL where that is not allowed, an impossible length. */
 #define CATZILLA_INVALID_ARGUMENT -100
 
@@ -107,6 +113,12 @@ extern "C" {
 
 /** The value is longer than `memory.max_value_size`, or would not fit into `memory.max_bytes` even alone. */
 #define CATZILLA_VALUE_TOO_LARGE -201
+
+/** The value to be counted up or down is not a whole number of 64 bits in decimal digits. */
+#define CATZILLA_NOT_A_NUMBER -210
+
+/** The sum does not fit into 64 bits. */
+#define CATZILLA_NUMBER_OVERFLOW -211
 
 /** The allocator returned nothing. The cache is as it was. */
 #define CATZILLA_OUT_OF_MEMORY -300
@@ -246,13 +258,16 @@ const catzilla_option_info_t *catzilla_option_info(size_t index);
 #define CATZILLA_TTL_FOREVER UINT64_MAX
 
 /** The longest key, in bytes. */
-#define CATZILLA_MAX_KEY_LEN 8388607
+#define CATZILLA_MAX_KEY_LEN 4194303
 
 /** Every entry; takes no selector. */
 #define CATZILLA_PURGE_ALL 0
 
 /** Every entry whose key begins with the selector. */
 #define CATZILLA_PURGE_PREFIX 1
+
+/** Every entry that was stored with the selector as a tag, see `catzilla_put_options_t`. */
+#define CATZILLA_PURGE_TAG 2
 
 /**
  * A cache: one handle over its tiers. Made by `catzilla_cache_open` or `catzilla_cache_create`, ended by
@@ -333,10 +348,12 @@ catzilla_status_t catzilla_cache_contains(catzilla_cache_t *cache, const void *k
 
 /**
  * Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
- * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
+ * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector, with `CATZILLA_PURGE_TAG` those that carry it as a tag.
+ * `removed`, unless it is NULL, is told how many.
  *
- * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost:
- * looks at every entry; one shard at a time is locked.
+ * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with,
+ * `CATZILLA_INVALID_ARGUMENT` for one that no tag can be. Cost:
+ * looks at every entry, some hundred of them under each lock; what is stored meanwhile may stay.
  */
 catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
                                        catzilla_purge_t what,
@@ -353,6 +370,108 @@ catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,
  */
 catzilla_status_t catzilla_cache_sweep(catzilla_cache_t *cache,
                                        size_t *swept);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Writes that depend on what is there
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** For `catzilla_put_options_t`: store only if the key is not there. */
+#define CATZILLA_PUT_IF_ABSENT 1
+
+/** For `catzilla_put_options_t`: store only if the key is there. */
+#define CATZILLA_PUT_IF_PRESENT 2
+
+/** How many tags an entry can carry. */
+#define CATZILLA_MAX_TAGS 64
+
+/** The longest tag, in bytes. */
+#define CATZILLA_MAX_TAG_LEN 255
+
+/** Some bytes of the caller's. */
+struct catzilla_bytes {
+    /** Where they are; may be NULL when there are none. */
+    const void *data;
+    /** How many there are. */
+    size_t len;
+};
+
+/** See `struct catzilla_bytes`. */
+typedef struct catzilla_bytes catzilla_bytes_t;
+
+/**
+ * How `catzilla_cache_put_with` stores. All zeros but for the size: as `catzilla_cache_put` does with `ttl_ms` 0. New
+ * members are only ever added at the end, and a struct that is too short for a member stands for 0 in it.
+ */
+struct catzilla_put_options {
+    /** Set by the caller to `sizeof(catzilla_put_options_t)`. */
+    size_t struct_size;
+    /** The lifetime, as for `catzilla_cache_put`: 0 is the cache's default. */
+    uint64_t ttl_ms;
+    /** Store only if this is the version that is there, see `catzilla_value_version`; 0: whichever is. */
+    uint64_t expected_version;
+    /** `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or 0. */
+    uint32_t flags;
+    /**
+     * Names that the entry can be purged by (`CATZILLA_PURGE_TAG`): so many of these, which take the place of those that an
+     * earlier value had. At most `CATZILLA_MAX_TAGS`, of at most `CATZILLA_MAX_TAG_LEN` bytes. The entry keeps 64 bits of a
+     * hash of each: that two tags of a cache are taken for one is possible, and about as likely as one in 2^64 for each pair.
+     */
+    const catzilla_bytes_t *tags;
+    /** How many tags there are. */
+    size_t tag_count;
+};
+
+/** See `struct catzilla_put_options`. */
+typedef struct catzilla_put_options catzilla_put_options_t;
+
+/**
+ * Stores a copy of `value` under `key` if what is there allows it. Looking and storing are one step: of several threads that
+ * expect one version, or absence, one stores.
+ *
+ * `options` may be NULL for none. `version`, unless it is NULL, is told the new value's version, at the cost that
+ * `catzilla_value_version` has; 0 when nothing was stored, or when the entry was too heavy to be kept (see
+ * `catzilla_cache_put`). Returns: as `catzilla_cache_put`; and, nothing having changed, `CATZILLA_EXISTS` with
+ * `CATZILLA_PUT_IF_ABSENT`, `CATZILLA_NOT_FOUND` with `CATZILLA_PUT_IF_PRESENT` or an expected version,
+ * `CATZILLA_VERSION_MISMATCH` with an expected version; `CATZILLA_INVALID_ARGUMENT` for flags that are unknown, and for
+ * `CATZILLA_PUT_IF_ABSENT` beside anything that wants the key to be there. To be refused is neither a request nor a use.
+ */
+catzilla_status_t catzilla_cache_put_with(catzilla_cache_t *cache,
+                                          const void *key,
+                                          size_t key_len,
+                                          const void *value,
+                                          size_t value_len,
+                                          const catzilla_put_options_t *options,
+                                          uint64_t *version);
+
+/**
+ * Gives `key` a new lifetime, from now on, whether it ends sooner or later than the old one. The value and its version stay.
+ *
+ * `ttl_ms`: as for `catzilla_cache_put`. With `memory.sliding` hits renew this lifetime from then on. Counts neither as a
+ * request nor as a use of the entry. Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when it was not there. Cost: a lock, no
+ * copy; values that are held tell the remaining time that they had.
+ */
+catzilla_status_t catzilla_cache_touch(catzilla_cache_t *cache,
+                                       const void *key,
+                                       size_t key_len,
+                                       uint64_t ttl_ms);
+
+/**
+ * Adds `delta`, which may be negative, to the number that `key` has as its value, and stores the sum in `*result`, unless that
+ * is NULL. Of several threads none loses what it adds.
+ *
+ * The number is a text of decimal digits, perhaps after a minus, as `catzilla_cache_put` would store it and
+ * `catzilla_cache_read` reads it. A key that is not there is stored as `initial`, to which nothing is added, with the
+ * lifetime `ttl_ms` (as for `catzilla_cache_put`); a key that is there keeps the end that it has. It counts as a put and as
+ * a use of the entry, not as a request, and makes another version. Returns: `CATZILLA_OK`; `CATZILLA_NOT_A_NUMBER`,
+ * `CATZILLA_NUMBER_OVERFLOW`, or a failure of `catzilla_cache_put`, and the value stays as it is.
+ */
+catzilla_status_t catzilla_cache_increment(catzilla_cache_t *cache,
+                                           const void *key,
+                                           size_t key_len,
+                                           int64_t delta,
+                                           int64_t initial,
+                                           uint64_t ttl_ms,
+                                           int64_t *result);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Batches
@@ -450,11 +569,26 @@ catzilla_status_t catzilla_cache_remove_many(catzilla_cache_t *cache,
  * Values held in place
  * ------------------------------------------------------------------------------------------------------------------ */
 
+/** None: what failed has this result. */
+#define CATZILLA_TIER_NONE -1
+
+/** This process's memory. */
+#define CATZILLA_TIER_MEMORY 0
+
+/** A Redis server. */
+#define CATZILLA_TIER_REDIS 1
+
+/** A file on disk. */
+#define CATZILLA_TIER_DISK 2
+
 /** A stored value held by `catzilla_cache_acquire`. */
 struct catzilla_value;
 
 /** See `struct catzilla_value`. */
 typedef struct catzilla_value catzilla_value_t;
+
+/** The tiers a cache can have; the same numbers as in `cache_tier_t`. */
+typedef int32_t catzilla_tier_t;
 
 /**
  * Holds the value of `key` where it is and stores a handle to it in `*value`.
@@ -482,11 +616,66 @@ size_t catzilla_value_size(const catzilla_value_t *value);
 uint64_t catzilla_value_ttl_ms(const catzilla_value_t *value);
 
 /**
+ * Which version of its key the value is: a number above 0 that this cache gives to no other value, the same whenever it is
+ * asked for. 0 when the value is not the one in the cache any more: it was overwritten, removed or evicted, its time is
+ * over, or the cache is gone; also, with a last error, when there is no memory for the answer.
+ *
+ * With `expected_version`, `catzilla_cache_put_with` stores only if nobody has stored meanwhile. Threads: other than the
+ * rest of a value this asks the cache, so `catzilla_cache_destroy` may come before or after it, not in the middle. Cost: a
+ * lock; for as long as the value is in the cache, some 24 bytes, which count as the cache's.
+ */
+uint64_t catzilla_value_version(const catzilla_value_t *value);
+
+/** Which tier the value came from. */
+catzilla_tier_t catzilla_value_tier(const catzilla_value_t *value);
+
+/**
  * Lets a value go; NULL is fine.
  *
  * Threads: any, not only the one that acquired it.
  */
 void catzilla_value_release(catzilla_value_t *value);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Going through the keys
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** A walk through the keys of a cache. */
+struct catzilla_iterator;
+
+/** See `struct catzilla_iterator`. */
+typedef struct catzilla_iterator catzilla_iterator_t;
+
+/**
+ * Begins to go through the keys that begin with `prefix`, and stores the walk in `*iterator`. All keys begin with a prefix of
+ * length 0, which may be NULL.
+ *
+ * A key that is there from this call until the end is told, whatever is stored, removed or resized meanwhile; one that comes
+ * or goes may be told or not; none is told twice, unless it went and came back, or `memory.capacity` changed across 4,096
+ * meanwhile. Keys come in no order. Returns: `CATZILLA_OK`; a failure, and `*iterator` is NULL. Ownership: ended by
+ * `catzilla_iterator_close`, which may come after the cache was destroyed. Threads: one at a time; its calls count as calls
+ * on the cache. It holds no lock between two calls, so it may be left lying for any time, and the cache be changed on
+ * the way.
+ */
+catzilla_status_t catzilla_iterator_open(catzilla_cache_t *cache,
+                                         const void *prefix,
+                                         size_t prefix_len,
+                                         catzilla_iterator_t **iterator);
+
+/**
+ * Stores the next key in `*key`, and its length in `*key_len`. The bytes do not end in NUL.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when there are no more, also when the cache was destroyed, and `*key` is NULL;
+ * `CATZILLA_OUT_OF_MEMORY`, and the next call tries again. Lifetime: until the next call with this iterator. What has
+ * expired is left out. Neither a request nor a use of the entry. Cost: every few dozen keys a lock, for as long as it takes
+ * to copy them; where few keys have the prefix, one call may take many locks, one after the other.
+ */
+catzilla_status_t catzilla_iterator_next(catzilla_iterator_t *iterator,
+                                         const void **key,
+                                         size_t *key_len);
+
+/** Ends a walk; NULL is fine. */
+void catzilla_iterator_close(catzilla_iterator_t *iterator);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Statistics

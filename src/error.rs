@@ -17,6 +17,10 @@ pub enum Status {
     NotFound = 1,
     /// The buffer is too small for the value; nothing was copied. Not an error.
     Truncated = 2,
+    /// The key is there already, and was to be stored only if it is not. Not an error.
+    Exists = 3,
+    /// The key is there in another version than the expected one. Not an error.
+    VersionMismatch = 4,
     /// An argument can never be right: NULL where that is not allowed, an impossible length.
     InvalidArgument = -100,
     /// No option has that name.
@@ -31,6 +35,10 @@ pub enum Status {
     KeyTooLarge = -200,
     /// The value is longer than `memory.max_value_size`, or could not fit into `memory.max_bytes` on its own.
     ValueTooLarge = -201,
+    /// The value to be counted up or down is not a whole number.
+    NotANumber = -210,
+    /// The sum does not fit into 64 bits.
+    NumberOverflow = -211,
     /// The allocator returned nothing.
     OutOfMemory = -300,
     /// This build of the library does not have what was asked for.
@@ -41,10 +49,12 @@ pub enum Status {
 
 impl Status {
     /// Every status, for enumerations and tests.
-    pub const ALL: [Status; 13] = [
+    pub const ALL: [Status; 17] = [
         Status::Ok,
         Status::NotFound,
         Status::Truncated,
+        Status::Exists,
+        Status::VersionMismatch,
         Status::InvalidArgument,
         Status::UnknownOption,
         Status::InvalidOption,
@@ -52,6 +62,8 @@ impl Status {
         Status::OptionNotLive,
         Status::KeyTooLarge,
         Status::ValueTooLarge,
+        Status::NotANumber,
+        Status::NumberOverflow,
         Status::OutOfMemory,
         Status::Unsupported,
         Status::Internal,
@@ -68,6 +80,8 @@ impl Status {
             Status::Ok => c"CATZILLA_OK",
             Status::NotFound => c"CATZILLA_NOT_FOUND",
             Status::Truncated => c"CATZILLA_TRUNCATED",
+            Status::Exists => c"CATZILLA_EXISTS",
+            Status::VersionMismatch => c"CATZILLA_VERSION_MISMATCH",
             Status::InvalidArgument => c"CATZILLA_INVALID_ARGUMENT",
             Status::UnknownOption => c"CATZILLA_UNKNOWN_OPTION",
             Status::InvalidOption => c"CATZILLA_INVALID_OPTION",
@@ -75,6 +89,8 @@ impl Status {
             Status::OptionNotLive => c"CATZILLA_OPTION_NOT_LIVE",
             Status::KeyTooLarge => c"CATZILLA_KEY_TOO_LARGE",
             Status::ValueTooLarge => c"CATZILLA_VALUE_TOO_LARGE",
+            Status::NotANumber => c"CATZILLA_NOT_A_NUMBER",
+            Status::NumberOverflow => c"CATZILLA_NUMBER_OVERFLOW",
             Status::OutOfMemory => c"CATZILLA_OUT_OF_MEMORY",
             Status::Unsupported => c"CATZILLA_UNSUPPORTED",
             Status::Internal => c"CATZILLA_INTERNAL",

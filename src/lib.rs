@@ -43,7 +43,10 @@ pub use key::fnv1a;
 pub use log::{set_logger, Level, Sink};
 pub use options::{OptionInfo, Options, TABLE as OPTIONS};
 pub use stats::{MemoryStatistics, Statistics};
-pub use tiers::memory::{Get, Put, Read, Remove, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN};
+pub use tiers::memory::{
+    Condition, Get, Keys, Put, PutOptions, PutOutcome, Read, Remove, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN,
+    MAX_TAGS, MAX_TAG_LEN,
+};
 
 /// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.
 #[cfg(all(feature = "jemalloc", not(miri)))]

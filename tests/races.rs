@@ -18,7 +18,8 @@ use catzilla_cache::ffi::cache::{catzilla_cache_t, into_handle};
 use catzilla_cache::ffi::classic::{catzilla_cache_destroy, catzilla_cache_get};
 use catzilla_cache::ffi::info::catzilla_last_error_code;
 use catzilla_cache::{
-    Cache, Clock, Get, ManualTime, Options, Purge, Put, Read, Remove, Ttl, Value, CLASSIC_RESULT_LIFETIME,
+    Cache, Clock, Condition, Get, ManualTime, Options, Purge, Put, PutOptions, PutOutcome, Read, Remove, Ttl, Value,
+    CLASSIC_RESULT_LIFETIME,
 };
 use shuttle::scheduler::{
     PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
@@ -794,4 +795,212 @@ fn batches_beside_clear() {
         assert_eq!(model.cache.statistics().memory.entries, 0);
         model.end();
     });
+}
+
+/// Two that expect one version, or absence: one stores. The version stays the winner's.
+#[test]
+fn compare_and_swap_beside_compare_and_swap() {
+    for policy in POLICIES {
+        explore(policy, move || {
+            let model = Model::open(&[("memory.capacity", "3"), ("memory.policy", policy)]);
+            model.put(KEY, 0);
+            let seen = model.cache.acquire(&name(KEY)).unwrap().unwrap().version().unwrap();
+            let writers = [1, 2].map(|writer| {
+                let model = model.clone();
+                spawn(move || {
+                    let put = |key, condition| {
+                        let options = PutOptions { condition, ttl: Ttl::Forever, tags: &[], tell_version: true };
+                        model.cache.put_with(&name(key), &value(key, writer), &options).unwrap()
+                    };
+                    (put(KEY, Condition::IfVersion(seen)), put(1, Condition::IfAbsent))
+                })
+            });
+            let outcomes = join(writers);
+            let (mut swapped, mut made) = (0, 0);
+            for (writer, (swap, make)) in (1..).zip(outcomes) {
+                match swap {
+                    PutOutcome::Stored(version) => {
+                        swapped += 1;
+                        let value = model.cache.acquire(&name(KEY)).unwrap().unwrap();
+                        assert_eq!((self::version(&value, KEY), value.version()), (writer, Ok(version)));
+                        assert_ne!(version, seen);
+                    }
+                    other => assert_eq!(other, PutOutcome::VersionMismatch),
+                }
+                match make {
+                    PutOutcome::Stored(_) => made += 1,
+                    other => assert_eq!(other, PutOutcome::Exists),
+                }
+            }
+            assert_eq!((swapped, made), (1, 1));
+            model.end();
+        });
+    }
+}
+
+/// A version that was told stands for the value that was asked, and for no other that comes to its place, or to its memory.
+#[test]
+fn versions_are_asked_beside_overwrite_and_delete_and_evict() {
+    for compression in ["on", "off"] {
+        explore(compression, move || {
+            let model = Model::open(&[("memory.capacity", "1"), ("memory.compression", compression)]);
+            model.put(KEY, 0);
+            let there = model.clone();
+            let writer = spawn(move || {
+                there.put(KEY, 1);
+                there.remove(KEY);
+                there.put(KEY, 2);
+                there.put(1, 0);
+                there.put(KEY, 3);
+            });
+            let readers = [(); 2].map(|()| {
+                let here = model.clone();
+                spawn(move || {
+                    let mut told = Vec::new();
+                    for _ in 0..2 {
+                        let Some(held) = here.cache.acquire(&name(KEY)).unwrap() else { continue };
+                        let (content, first) = (version(&held, KEY), held.version().unwrap());
+                        let second = held.version().unwrap();
+                        assert!(second == first || second == 0, "a version has changed, or come back");
+                        told.push((content, first));
+                        told.push((content, second));
+                    }
+                    told
+                })
+            });
+            let mut told: Vec<_> = join(readers).concat();
+            writer.join().unwrap();
+            let last = model.cache.acquire(&name(KEY)).unwrap().unwrap();
+            told.push((3, last.version().unwrap()));
+            told.retain(|(_, version)| *version != 0);
+            for (content, version) in &told {
+                let same = |(other, number): &(u8, u64)| (other == content) == (number == version);
+                assert!(told.iter().all(same), "two values with one version, or one with two: {told:?}");
+            }
+            drop(last);
+            model.end();
+        });
+    }
+}
+
+/// The table of versions follows entries from shard to shard, and goes with a cache under those who ask.
+#[test]
+fn versions_are_asked_beside_the_spread_between_shards_and_destroy() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "4100")]);
+        (0..2).for_each(|key| model.put(key, 0));
+        let values = [0, 1].map(|key| model.cache.acquire(&name(key)).unwrap().unwrap());
+        let before = values[0].version().unwrap();
+        let there = model.clone();
+        let spread = spawn(move || {
+            there.set_capacity("4000");
+            there.set_capacity("4100");
+        });
+        let asked = values[1].version().unwrap();
+        assert_eq!(values[0].version(), Ok(before));
+        spread.join().unwrap();
+        assert_eq!((values[0].version(), values[1].version()), (Ok(before), Ok(asked)));
+        let [first, second] = values;
+        drop(second);
+        let asking = spawn(move || {
+            let version = first.version().unwrap();
+            assert!(version == before || version == 0);
+        });
+        let Model { cache, handle, .. } = model;
+        drop(cache);
+        // SAFETY: nobody uses the handle any more; values outlive it.
+        unsafe { catzilla_cache_destroy(handle.0) };
+        asking.join().unwrap();
+    });
+}
+
+/// An end comes nearer while hits put it off: from the touch on the new lifetime holds.
+#[test]
+fn touch_beside_get_that_puts_off_the_end() {
+    for way in WAYS {
+        explore(&format!("{way:?}"), move || {
+            let model = Model::open(&[("memory.capacity", "2"), ("memory.sliding", "on")]);
+            model.put_for(KEY, 0, 10 * LIFETIME);
+            model.time.advance(5 * LIFETIME);
+            let (here, there) = (model.clone(), model.clone());
+            let reader = spawn(move || here.look(way, &LOOKS));
+            let toucher = spawn(move || {
+                assert!(there.cache.touch(&name(KEY), Ttl::For(LIFETIME)));
+                there.put(1, 0);
+            });
+            assert_eq!(reader.join().unwrap(), [Some(0); 3]);
+            toucher.join().unwrap();
+            model.time.advance(2 * LIFETIME);
+            assert_eq!(model.version(KEY), None, "a hit has put off what had been brought nearer");
+            model.end();
+        });
+    }
+}
+
+/// Two that count, beside one that takes the counter away: each sum is one that these can make.
+#[test]
+fn increments_beside_each_other_and_delete() {
+    explore("", || {
+        let model = Model::open(&[("memory.capacity", "2")]);
+        let counters = [(); 2].map(|()| {
+            let model = model.clone();
+            spawn(move || [(); 2].map(|()| model.cache.increment(b"count", 1, 1, Ttl::Forever).unwrap()))
+        });
+        let remover = model.clone();
+        let removed = spawn(move || remover.cache.remove(b"count"));
+        let sums: Vec<i64> = join(counters).into_iter().flatten().collect();
+        let removed = removed.join().unwrap();
+        let ones = sums.iter().filter(|sum| **sum == 1).count();
+        let last = model.cache.increment(b"count", 0, 0, Ttl::Forever).unwrap();
+        match removed {
+            false => assert_eq!((ones, last), (1, 4)),
+            true => assert!(last < 4 && (ones == 2 || last == 0), "{sums:?}, then {last}"),
+        }
+        model.end();
+    });
+}
+
+/// A walk beside the growth of the index, its shrinking, and the spread between shards: what is there all the while is told.
+#[test]
+fn a_walk_beside_growth_and_shrinking_and_the_spread() {
+    type Writer = fn(&Model);
+    let writers: [(&str, &'static [(&str, &str)], u8, Writer); 3] = [
+        ("growth", GROWING, FULL, |model| {
+            GROWTH.for_each(|key| model.put(key, 0));
+            assert!(model.remove(FULL));
+        }),
+        ("shrinking", &[("memory.shards", "1"), ("memory.capacity", "40")], 20, |model| {
+            (20..36).for_each(|key| model.put(key, 0));
+            model.cache.purge(Purge::Prefix(b"key-w"));
+            // LRU: the newest stay.
+            (0..8).for_each(|key| assert_eq!(model.version(key), Some(0)));
+            model.set_capacity("10");
+        }),
+        ("spread", &[("memory.capacity", "4100")], 4, |model| {
+            model.set_capacity("4000");
+            model.set_capacity("4100");
+        }),
+    ];
+    for (variant, set, keys, writer) in writers {
+        explore(variant, move || {
+            let model = Model::open(set);
+            (0..keys).for_each(|key| model.put(key, 0));
+            let (here, there) = (model.clone(), model.clone());
+            let walker = spawn(move || {
+                let (mut walk, mut told) = (here.cache.keys(b"key-").unwrap(), Vec::new());
+                while let Some(key) = walk.next_key().unwrap() {
+                    told.push(key[4] - b'a');
+                }
+                told
+            });
+            let writer = spawn(move || writer(&there));
+            let told = walker.join().unwrap();
+            writer.join().unwrap();
+            let stay: Vec<u8> = (0..keys).filter(|key| model.version(*key).is_some()).collect();
+            assert!(stay.iter().all(|key| told.contains(key)), "{told:?}");
+            let twice = stay.iter().any(|key| told.iter().filter(|other| *other == key).count() > 1);
+            assert!(!twice || variant == "spread", "{told:?}");
+            model.end();
+        });
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! Run as it is for a short form; `CATZILLA_SOAK_SECONDS` makes it go on for that long. The sanitizers run it too.
 
-use catzilla_cache::{Cache, Options, Purge, Read, Ttl};
+use catzilla_cache::{Cache, Condition, Options, Purge, PutOptions, PutOutcome, Read, Ttl};
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -72,7 +72,19 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
         let name = key(number);
         let name = name.as_bytes();
         match random.next() % 100 {
-            0..=29 => {
+            0..=3 => {
+                let Some(value) = cache.acquire(name).unwrap() else { continue };
+                let version = value.version().unwrap();
+                let options = PutOptions {
+                    condition: [Condition::IfVersion(version), Condition::IfAbsent, Condition::IfPresent]
+                        [call as usize % 3],
+                    tell_version: call % 2 == 0,
+                    ..PutOptions::default()
+                };
+                cache.put_with(name, &proving_value(number, random.next()), &options).unwrap();
+                held.push_back((value, number));
+            }
+            4..=29 => {
                 let ttl = match random.next() % 4 {
                     0 => Ttl::For(Duration::from_millis(1 + random.next() % 20)),
                     1 => Ttl::Forever,
@@ -97,8 +109,16 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
             }
             80..=89 => drop(cache.remove(name)),
             90..=93 => drop(cache.contains(name)),
-            94..=95 => drop(cache.sweep()),
+            94 => drop(cache.sweep()),
+            95 => drop(cache.touch(name, Ttl::For(Duration::from_millis(1 + random.next() % 20)))),
+            96 if call % 2 == 0 => drop(cache.increment(b"count", 1, 0, Ttl::For(Duration::from_millis(5))).unwrap()),
             96 => drop(cache.purge(Purge::Prefix(b"key-1"))),
+            97 if call % 4 == 0 => {
+                let mut keys = cache.keys(b"key-").unwrap();
+                while let Some(told) = keys.next_key().unwrap() {
+                    assert!((0..KEYS).any(|number| told == key(number).as_bytes()), "a key that was never stored");
+                }
+            }
             97 if random.next() % 10 == 0 => drop(cache.purge(Purge::All)),
             _ => {
                 let figures = cache.statistics();
@@ -334,4 +354,78 @@ fn a_value_ends_while_the_cache_gives_its_entry_up() {
             }
         });
     }
+}
+
+/// Threads that look, add and store if nobody has stored meanwhile: none of what they add is lost.
+#[test]
+fn of_those_that_expect_one_version_one_stores() {
+    for options in [&[][..], &[("memory.shards", "2"), ("memory.compression_threshold", "64")]] {
+        let mut table = Options::new();
+        for (name, value) in options {
+            table.set(name, value).unwrap();
+        }
+        let cache = Cache::open(&table).unwrap();
+        // Long enough to be compressed in the second case: then values are copies, and versions those of their entries.
+        let value = |sum: u64| [&sum.to_le_bytes()[..], &[0; 200]].concat();
+        let sum_of = |value: &[u8]| u64::from_le_bytes(value[..8].try_into().unwrap());
+        cache.put(b"sum", &value(0), Ttl::Forever).unwrap();
+        let rounds = CALLS / 20;
+        let absent = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for round in 0..rounds {
+                        loop {
+                            let held = cache.acquire(b"sum").unwrap().unwrap();
+                            let condition = Condition::IfVersion(held.version().unwrap());
+                            if condition == Condition::IfVersion(0) {
+                                continue;
+                            }
+                            let options =
+                                PutOptions { condition, ttl: Ttl::Forever, tell_version: round % 2 == 0, tags: &[] };
+                            match cache.put_with(b"sum", &value(sum_of(&held) + 1), &options).unwrap() {
+                                PutOutcome::Stored(version) => break assert_eq!(version > 0, options.tell_version),
+                                PutOutcome::VersionMismatch => {}
+                                other => panic!("{other:?}"),
+                            }
+                        }
+                        let once = PutOptions { condition: Condition::IfAbsent, ..PutOptions::default() };
+                        match cache.put_with(&round.to_le_bytes(), b"", &once).unwrap() {
+                            PutOutcome::Stored(_) => drop(absent.fetch_add(1, Ordering::Relaxed)),
+                            other => assert_eq!(other, PutOutcome::Exists),
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(sum_of(&cache.acquire(b"sum").unwrap().unwrap()), THREADS * rounds);
+        assert_eq!(absent.into_inner(), rounds);
+    }
+}
+
+/// Of what several threads add, to counters that are there and to such that are made meanwhile, nothing is lost.
+#[test]
+fn increments_of_several_threads_add_up() {
+    const COUNTERS: u64 = 3;
+    let cache = Cache::open(&Options::new()).unwrap();
+    let rounds = CALLS / 10;
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let cache = &cache;
+            scope.spawn(move || {
+                let mut last = [0; COUNTERS as usize];
+                for round in 0..rounds {
+                    let number = (round % COUNTERS) as usize;
+                    let sum = cache.increment(key(number as u64).as_bytes(), 1, 1, Ttl::Default).unwrap();
+                    assert!(sum > last[number]);
+                    last[number] = sum;
+                    if thread == 0 {
+                        cache.touch(key(number as u64).as_bytes(), Ttl::Default);
+                    }
+                }
+            });
+        }
+    });
+    let sums = (0..COUNTERS).map(|number| cache.increment(key(number).as_bytes(), 0, -1, Ttl::Default).unwrap());
+    assert_eq!(sums.sum::<i64>() as u64, THREADS * rounds);
 }

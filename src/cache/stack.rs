@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
-use crate::tiers::memory::{Get, Lent, Memory, Put, Read, Remove, Value};
+use crate::tiers::memory::{Get, Keys, Lent, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A cache. Shared by reference among any number of threads; see the crate's documentation for an example.
@@ -26,6 +26,8 @@ pub enum Purge<'a> {
     All,
     /// Every entry whose key begins with these bytes.
     Prefix(&'a [u8]),
+    /// Every entry that carries this tag: see [`PutOptions::tags`]. One that is too long, no entry carries.
+    Tag(&'a [u8]),
 }
 
 impl Cache {
@@ -45,7 +47,7 @@ impl Cache {
     /// As [`Cache::open`].
     pub fn with_clock(options: &Options, clock: Clock) -> Result<Arc<Self>> {
         let cache = crate::fork::open(|| {
-            let memory = Arc::new(Memory::open(&options.memory, clock));
+            let memory = Memory::open(&options.memory, clock);
             let sweeper = Sweeper::new(memory.clone(), &options.memory);
             Arc::new(Self { sweeper, memory, options: Mutex::new(options.clone()) })
         });
@@ -69,6 +71,42 @@ impl Cache {
         self.memory.put(key, value, ttl)?;
         self.sweeper.stored(ttl);
         Ok(())
+    }
+
+    /// Stores a value if what is there allows it, and tells its version if that is wanted. Looking and storing are one step:
+    /// of several threads that expect one version, one stores.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::put`], and there are too many tags, or one is too long.
+    pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
+        let outcome = self.memory.put_with(key, value, options)?;
+        if let PutOutcome::Stored(_) = outcome {
+            self.sweeper.stored(options.ttl);
+        }
+        Ok(outcome)
+    }
+
+    /// Adds `delta` to the number that a key has as its value, in decimal digits, and says what that makes. A key that is not
+    /// there is stored as `initial`, for `ttl`; one that is keeps its end. Of several threads none loses what it adds.
+    ///
+    /// # Errors
+    ///
+    /// The value is not a number, or the sum does not fit into 64 bits; and as [`Cache::put`]. The value stays.
+    pub fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
+        let sum = self.memory.increment(key, delta, initial, ttl)?;
+        self.sweeper.stored(ttl);
+        Ok(sum)
+    }
+
+    /// Gives a key a new lifetime, from now on, sooner or later than it had. False when it was not there. Neither a request
+    /// nor a use.
+    pub fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
+        let touched = self.memory.touch(key, ttl);
+        if touched {
+            self.sweeper.stored(ttl);
+        }
+        touched
     }
 
     /// Copies a value into `buffer`. `None` is a miss.
@@ -127,7 +165,19 @@ impl Cache {
         match what {
             Purge::All => self.memory.clear(),
             Purge::Prefix(prefix) => self.memory.purge_prefix(prefix),
+            Purge::Tag(tag) => self.memory.purge_tag(tag).unwrap_or(0),
         }
+    }
+
+    /// The keys that begin with `prefix`, one after the other and in no order. A key that is there all the while is told,
+    /// whatever is stored, removed or resized meanwhile, and no lock is held between two of them. None is told twice, unless
+    /// it went and came back, or the entries were moved between shards, as when `memory.capacity` changes across 4,096.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for a copy of the prefix.
+    pub fn keys(&self, prefix: &[u8]) -> Result<Keys> {
+        self.memory.keys(prefix)
     }
 
     /// Frees what has expired. Says how many entries that were.

@@ -366,7 +366,7 @@ mod tests {
     }
 
     fn sweeper(options: &MemoryOptions, gauge: Gauge) -> Sweeper {
-        let memory = Arc::new(Memory::open(options, Clock::default()));
+        let memory = Memory::open(options, Clock::default());
         Sweeper::with(memory, options, gauge, Duration::from_millis(5), STACK_BYTES)
     }
 
@@ -432,7 +432,7 @@ mod tests {
     fn a_thread_that_cannot_be_started_is_told_once_and_puts_go_on() {
         let told = messages("could not be started", |_| {
             let options = options(&[]);
-            let memory = Arc::new(Memory::open(&options, Clock::default()));
+            let memory = Memory::open(&options, Clock::default());
             // More than there are addresses.
             let sweeper = Sweeper::with(memory, &options, Gauge::system(), LOOK_INTERVAL, 1 << 56);
             for _ in 0..3 {

@@ -9,7 +9,7 @@ use super::status::catzilla_status_t;
 use super::types::{cache_result_t, cache_statistics_t, multi_cache_t};
 use crate::error::{Error, Result, Status};
 use crate::options::LARGEST_VALUE;
-use crate::{log, Cache, MAX_KEY_LEN};
+use crate::{log, Cache, MAX_KEY_LEN, MAX_TAG_LEN};
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -77,6 +77,8 @@ macro_rules! returns_or {
 returns_or! {
     () => (),
     bool => false,
+    // A tier.
+    i32 => super::value::CATZILLA_TIER_NONE,
     u32 => 0,
     u64 => 0,
     usize => 0,
@@ -218,6 +220,14 @@ pub(super) fn key<'a>(key: *const c_void, len: usize) -> Result<&'a [u8]> {
         return Err(Error::new(Status::KeyTooLarge, message));
     }
     bytes(key, len, "key")
+}
+
+/// A tag: any bytes, and few.
+pub(super) fn tag<'a>(tag: *const c_void, len: usize) -> Result<&'a [u8]> {
+    if len > MAX_TAG_LEN {
+        return Err(Error::invalid_argument(format!("a tag has {len} bytes; at most {MAX_TAG_LEN} are allowed")));
+    }
+    bytes(tag, len, "tag")
 }
 
 /// A value of the modern group: any bytes.

@@ -1,6 +1,8 @@
 //! Opening a cache, and the calls on keys and values of any bytes.
 
-use super::boundary::{boundary, buffer, handle, key as key_of, output, quiet_panics, utf8, value as value_of};
+use super::boundary::{
+    boundary, buffer, handle, key as key_of, output, quiet_panics, tag as tag_of, utf8, value as value_of,
+};
 use super::options::catzilla_options_t;
 use super::status::catzilla_status_t;
 use crate::error::{Error, Result, Status};
@@ -20,7 +22,7 @@ pub type catzilla_cache_t = catzilla_cache;
 /// A lifetime without end, for `ttl_ms`.
 pub const CATZILLA_TTL_FOREVER: u64 = u64::MAX;
 /// The longest key, in bytes.
-pub const CATZILLA_MAX_KEY_LEN: usize = 8388607;
+pub const CATZILLA_MAX_KEY_LEN: usize = 4194303;
 
 const _: () = assert!(CATZILLA_MAX_KEY_LEN == crate::MAX_KEY_LEN);
 
@@ -30,6 +32,8 @@ pub type catzilla_purge_t = i32;
 pub const CATZILLA_PURGE_ALL: i32 = 0;
 /// Every entry whose key begins with the selector.
 pub const CATZILLA_PURGE_PREFIX: i32 = 1;
+/// Every entry that was stored with the selector as a tag, see `catzilla_put_options_t`.
+pub const CATZILLA_PURGE_TAG: i32 = 2;
 
 /// Makes a cache and stores its handle in `*cache`.
 ///
@@ -180,10 +184,12 @@ pub unsafe extern "C" fn catzilla_cache_contains(
 }
 
 /// Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
-/// `CATZILLA_PURGE_PREFIX` those whose key begins with the selector. `removed`, unless it is NULL, is told how many.
+/// `CATZILLA_PURGE_PREFIX` those whose key begins with the selector, with `CATZILLA_PURGE_TAG` those that carry it as a tag.
+/// `removed`, unless it is NULL, is told how many.
 ///
-/// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with. Cost:
-/// looks at every entry; one shard at a time is locked.
+/// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with,
+/// `CATZILLA_INVALID_ARGUMENT` for one that no tag can be. Cost:
+/// looks at every entry, some hundred of them under each lock; what is stored meanwhile may stay.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_purge(
     cache: *mut catzilla_cache_t,
@@ -202,6 +208,7 @@ pub unsafe extern "C" fn catzilla_cache_purge(
         let what = match what {
             CATZILLA_PURGE_ALL => Purge::All,
             CATZILLA_PURGE_PREFIX => Purge::Prefix(key_of(selector, selector_len)?),
+            CATZILLA_PURGE_TAG => Purge::Tag(tag_of(selector, selector_len)?),
             other => return Err(Error::invalid_argument(format!("there is nothing to purge by the number {other}"))),
         };
         let count = cache.purge(what);

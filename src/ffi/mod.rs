@@ -13,11 +13,13 @@ mod boundary;
 pub mod cache;
 pub mod classic;
 pub mod info;
+pub mod iterator;
 pub mod multi;
 pub mod options;
 pub mod statistics;
 pub mod status;
 pub mod types;
+pub mod update;
 pub mod value;
 
 /// The number of the binary interface: raised when a program that was linked against the last one could break. Set in

@@ -10,6 +10,10 @@ pub const CATZILLA_OK: i32 = 0;
 pub const CATZILLA_NOT_FOUND: i32 = 1;
 /// The buffer is too small; nothing was copied, and the needed size was reported.
 pub const CATZILLA_TRUNCATED: i32 = 2;
+/// The key is there already, and was to be stored only if it is not; nothing was stored.
+pub const CATZILLA_EXISTS: i32 = 3;
+/// The key is there in another version than the expected one; nothing was stored.
+pub const CATZILLA_VERSION_MISMATCH: i32 = 4;
 /// An argument can never be right: NULL where that is not allowed, an impossible length.
 pub const CATZILLA_INVALID_ARGUMENT: i32 = -100;
 /// No option has that name.
@@ -24,6 +28,10 @@ pub const CATZILLA_OPTION_NOT_LIVE: i32 = -113;
 pub const CATZILLA_KEY_TOO_LARGE: i32 = -200;
 /// The value is longer than `memory.max_value_size`, or would not fit into `memory.max_bytes` even alone.
 pub const CATZILLA_VALUE_TOO_LARGE: i32 = -201;
+/// The value to be counted up or down is not a whole number of 64 bits in decimal digits.
+pub const CATZILLA_NOT_A_NUMBER: i32 = -210;
+/// The sum does not fit into 64 bits.
+pub const CATZILLA_NUMBER_OVERFLOW: i32 = -211;
 /// The allocator returned nothing. The cache is as it was.
 pub const CATZILLA_OUT_OF_MEMORY: i32 = -300;
 /// This build of the library does not have what was asked for.

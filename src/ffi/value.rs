@@ -61,6 +61,35 @@ pub unsafe extern "C" fn catzilla_value_ttl_ms(value: *const catzilla_value_t) -
     })
 }
 
+/// Which version of its key the value is: a number above 0 that this cache gives to no other value, the same whenever it is
+/// asked for. 0 when the value is not the one in the cache any more: it was overwritten, removed or evicted, its time is
+/// over, or the cache is gone; also, with a last error, when there is no memory for the answer.
+///
+/// With `expected_version`, `catzilla_cache_put_with` stores only if nobody has stored meanwhile. Threads: other than the
+/// rest of a value this asks the cache, so `catzilla_cache_destroy` may come before or after it, not in the middle. Cost: a
+/// lock; for as long as the value is in the cache, some 24 bytes, which count as the cache's.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_value_version(value: *const catzilla_value_t) -> u64 {
+    boundary(|| input(value, "value")?.value.version())
+}
+
+/// The tiers a cache can have; the same numbers as in `cache_tier_t`.
+pub type catzilla_tier_t = i32;
+/// None: what failed has this result.
+pub const CATZILLA_TIER_NONE: i32 = -1;
+/// This process's memory.
+pub const CATZILLA_TIER_MEMORY: i32 = 0;
+/// A Redis server.
+pub const CATZILLA_TIER_REDIS: i32 = 1;
+/// A file on disk.
+pub const CATZILLA_TIER_DISK: i32 = 2;
+
+/// Which tier the value came from.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_value_tier(value: *const catzilla_value_t) -> catzilla_tier_t {
+    boundary(|| input(value, "value").map(|_| CATZILLA_TIER_MEMORY))
+}
+
 /// Lets a value go; NULL is fine.
 ///
 /// Threads: any, not only the one that acquired it.

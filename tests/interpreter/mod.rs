@@ -18,11 +18,20 @@ use catzilla_cache::ffi::classic::{
     catzilla_cache_exists, catzilla_cache_expire_entries, catzilla_cache_get, catzilla_cache_get_stats,
     catzilla_cache_memory_usage, catzilla_cache_resize, catzilla_cache_set, catzilla_release_results,
 };
+use catzilla_cache::ffi::iterator::{catzilla_iterator_close, catzilla_iterator_next, catzilla_iterator_open};
 use catzilla_cache::ffi::statistics::{catzilla_cache_statistics, catzilla_statistics_t};
-use catzilla_cache::ffi::status::{CATZILLA_NOT_FOUND, CATZILLA_OK, CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE};
+use catzilla_cache::ffi::status::{
+    CATZILLA_EXISTS, CATZILLA_NOT_A_NUMBER, CATZILLA_NOT_FOUND, CATZILLA_NUMBER_OVERFLOW, CATZILLA_OK,
+    CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE, CATZILLA_VERSION_MISMATCH,
+};
 use catzilla_cache::ffi::types::cache_config_t;
+use catzilla_cache::ffi::update::{
+    catzilla_cache_increment, catzilla_cache_put_with, catzilla_cache_touch, catzilla_put_options_t,
+    CATZILLA_PUT_IF_ABSENT, CATZILLA_PUT_IF_PRESENT,
+};
 use catzilla_cache::ffi::value::{
     catzilla_cache_acquire, catzilla_value_data, catzilla_value_release, catzilla_value_size, catzilla_value_t,
+    catzilla_value_version,
 };
 use catzilla_cache::{Cache, Clock, ManualTime, Options, CLASSIC_RESULT_LIFETIME};
 use std::collections::VecDeque;
@@ -55,6 +64,7 @@ struct Model {
     misses: u64,
     evictions: u64,
     expirations: u64,
+    stored: u64,
 }
 
 #[derive(Clone)]
@@ -63,6 +73,10 @@ struct Expected {
     value: Vec<u8>,
     /// In ticks, rounded up; `u64::MAX` never comes.
     deadline: u64,
+    /// Different for each value that was ever stored.
+    number: u64,
+    /// What the cache has said that it is, if it was asked.
+    version: Option<u64>,
 }
 
 /// The cache counts time in ticks of 2^23 nanoseconds, and its manual clock starts with this many nanoseconds.
@@ -99,12 +113,16 @@ impl Model {
     }
 
     fn request(&mut self, key: usize) -> Option<Vec<u8>> {
+        self.request_entry(key).map(|entry| entry.value)
+    }
+
+    fn request_entry(&mut self, key: usize) -> Option<Expected> {
         match self.meet(key) {
             Some(at) => {
                 self.hits += 1;
                 let entry = self.entries.remove(at);
                 self.entries.push(entry.clone());
-                Some(entry.value)
+                Some(entry)
             }
             None => {
                 self.misses += 1;
@@ -121,7 +139,9 @@ impl Model {
             self.entries.remove(0);
             self.evictions += 1;
         }
-        self.entries.push(Expected { key, value, deadline: deadline(self.now, ttl) });
+        self.stored += 1;
+        let (deadline, number) = (deadline(self.now, ttl), self.stored);
+        self.entries.push(Expected { key, value, deadline, number, version: None });
     }
 
     fn remove(&mut self, key: usize) -> bool {
@@ -161,9 +181,11 @@ struct Run {
     model: Model,
     /// Classic results that are still good, with what they should read.
     results: VecDeque<(*const u8, Vec<u8>)>,
-    /// Values held, with what they should read.
-    values: Vec<(*mut catzilla_value_t, Vec<u8>)>,
+    /// Values held, with what they should read, and their number.
+    values: Vec<(*mut catzilla_value_t, Vec<u8>, u64)>,
     puts: usize,
+    /// The newest version that the cache has told.
+    newest: u64,
 }
 
 /// Runs `bytes` as calls. Panics when an answer is wrong.
@@ -194,13 +216,13 @@ impl Run {
         let (clock, time) = Clock::manual();
         let cache = into_handle(Cache::with_clock(&options, clock).expect("nothing to refuse"));
         let model = Model { capacity, ..Model::default() };
-        Self { cache, time, model, results: VecDeque::new(), values: Vec::new(), puts: 0 }
+        Self { cache, time, model, results: VecDeque::new(), values: Vec::new(), puts: 0, newest: 0 }
     }
 
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 23 {
+        match operation % 31 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -218,6 +240,11 @@ impl Run {
             19 => self.get_many(key, stream),
             20 => self.put_many(key, stream),
             21 => self.remove_many(key, stream),
+            22..=24 => self.put_with(key, stream),
+            25 => self.version(stream.next()),
+            26 => self.touch(key, stream.next()),
+            29 => self.iterate(key, stream.next()),
+            27..=28 => self.increment(key, stream.next(), stream.next()),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
@@ -308,18 +335,167 @@ impl Run {
         let (bytes, len) = bytes(key);
         // SAFETY: a live cache, and as many bytes as are told.
         let answer = unsafe { catzilla_cache_acquire(self.cache, bytes, len, &mut value) };
-        match self.model.request(key) {
+        match self.model.request_entry(key) {
             None => assert!(answer == CATZILLA_NOT_FOUND && value.is_null()),
             Some(expected) => {
                 assert_eq!(answer, CATZILLA_OK);
-                self.values.push((value, expected));
+                self.values.push((value, expected.value, expected.number));
             }
+        }
+    }
+
+    /// Asks a value that is held for its version: 0 when its key has gone on without it.
+    fn version(&mut self, which: usize) {
+        if self.values.is_empty() {
+            return;
+        }
+        let (value, _, number) = self.values[which % self.values.len()];
+        // SAFETY: acquired and not released.
+        let version = unsafe { catzilla_value_version(value) };
+        let now = tick(self.model.now);
+        let entry = self.model.entries.iter_mut().find(|entry| entry.number == number && entry.deadline > now);
+        match entry {
+            None => assert_eq!(version, 0),
+            Some(Expected { version: Some(known), .. }) => assert_eq!(version, *known),
+            Some(entry) => {
+                assert!(version > self.newest, "a version that another value has had");
+                self.newest = version;
+                entry.version = Some(version);
+            }
+        }
+    }
+
+    fn touch(&mut self, key: usize, seed: usize) {
+        let ttl = [0, 1, 700, 1_500, 5_000, u64::MAX][seed % 6];
+        let (bytes, len) = bytes(key);
+        // SAFETY: a live cache, and as many bytes as are told.
+        let answer = unsafe { catzilla_cache_touch(self.cache, bytes, len, ttl) };
+        let found = self.model.meet(key);
+        assert_eq!(answer, if found.is_some() { CATZILLA_OK } else { CATZILLA_NOT_FOUND });
+        if let Some(at) = found {
+            self.model.entries[at].deadline = deadline(self.model.now, if ttl == 0 { DEFAULT_TTL } else { ttl });
+        }
+    }
+
+    /// Tells the keys with a prefix, with a call in the middle that changes nothing for them but where they are.
+    fn iterate(&mut self, key: usize, seed: usize) {
+        let ((prefix, len), mut iterator) = (bytes(key), null_mut());
+        let mut told = Vec::new();
+        // SAFETY: a live cache, as many bytes as are told, and places for what is told. A key is good until the next call.
+        unsafe {
+            assert_eq!(catzilla_iterator_open(self.cache, prefix, len, &mut iterator), CATZILLA_OK);
+            let (mut found, mut len) = (std::ptr::null(), 0);
+            while catzilla_iterator_next(iterator, &mut found, &mut len) == CATZILLA_OK {
+                told.push(std::slice::from_raw_parts(found.cast::<u8>(), len).to_vec());
+                if told.len() == seed % 3 {
+                    let capacity = self.model.capacity;
+                    assert_eq!(catzilla_cache_resize(self.cache, capacity + 5_000), 0);
+                    assert_eq!(catzilla_cache_resize(self.cache, capacity), 0);
+                }
+            }
+            catzilla_iterator_close(iterator);
+        }
+        let (prefix, now) = (KEYS[key].to_bytes(), tick(self.model.now));
+        let there = self.model.entries.iter().filter(|entry| entry.deadline > now);
+        let mut expected: Vec<_> = there.map(|entry| KEYS[entry.key].to_bytes().to_vec()).collect();
+        expected.retain(|key| key.starts_with(prefix));
+        told.sort();
+        expected.sort();
+        assert_eq!(told, expected);
+    }
+
+    fn increment(&mut self, key: usize, seed: usize, amount: usize) {
+        let delta = [1, -1, 1_000, -7, i64::MAX, i64::MIN][seed % 6];
+        let initial = [0, -5, 1_000_000, i64::MAX][amount % 4];
+        let ttl = [0, 1_500, u64::MAX][amount % 3];
+        let ((bytes, len), mut result) = (bytes(key), -1);
+        let told = if seed % 5 == 0 { null_mut() } else { &raw mut result };
+        // SAFETY: a live cache, as many bytes as are told, and a number or NULL.
+        let answer = unsafe { catzilla_cache_increment(self.cache, bytes, len, delta, initial, ttl, told) };
+        let now = tick(self.model.now);
+        // A failure frees nothing that has expired.
+        let present = self.model.entries.iter().find(|entry| entry.key == key && entry.deadline > now).cloned();
+        let number = present.as_ref().map(|entry| {
+            let text = std::str::from_utf8(&entry.value).ok()?;
+            text.parse::<i64>().ok().filter(|number| number.to_string() == text)
+        });
+        let sum = match number {
+            Some(None) => return assert_eq!(answer, CATZILLA_NOT_A_NUMBER),
+            Some(Some(number)) => match number.checked_add(delta) {
+                Some(sum) => sum,
+                None => return assert_eq!(answer, CATZILLA_NUMBER_OVERFLOW),
+            },
+            None => initial,
+        };
+        assert_eq!(answer, CATZILLA_OK);
+        assert!(told.is_null() || result == sum);
+        self.model.store(key, sum.to_string().into_bytes(), if ttl == 0 { DEFAULT_TTL } else { ttl });
+        if let Some(present) = present {
+            self.model.entries.last_mut().expect("it was just stored").deadline = present.deadline;
+        }
+    }
+
+    fn put_with(&mut self, key: usize, stream: &mut Stream<'_>) {
+        let value = self.next_value(stream.next());
+        let (kind, seed) = (stream.next(), stream.next());
+        let model = &mut self.model;
+        model.expire();
+        let present = model.position(key).map(|at| model.entries[at].version);
+        let mut options =
+            catzilla_put_options_t { struct_size: size_of::<catzilla_put_options_t>(), ..Default::default() };
+        options.ttl_ms = [0, 1_500, u64::MAX][seed % 3];
+        let expected = match kind % 5 {
+            0 => CATZILLA_OK,
+            1 => {
+                options.flags = CATZILLA_PUT_IF_ABSENT;
+                if present.is_some() {
+                    CATZILLA_EXISTS
+                } else {
+                    CATZILLA_OK
+                }
+            }
+            2 => {
+                options.flags = CATZILLA_PUT_IF_PRESENT;
+                if present.is_some() {
+                    CATZILLA_OK
+                } else {
+                    CATZILLA_NOT_FOUND
+                }
+            }
+            _ => {
+                // The right one, if anybody knows it, or one that is or was another's.
+                let known = present.flatten().filter(|_| kind % 5 == 3);
+                options.expected_version = known.unwrap_or(1 + seed as u64 % (self.newest + 2));
+                match present {
+                    None => CATZILLA_NOT_FOUND,
+                    Some(version) if version == Some(options.expected_version) => CATZILLA_OK,
+                    Some(_) => CATZILLA_VERSION_MISMATCH,
+                }
+            }
+        };
+        let mut version = u64::MAX;
+        let told = if seed % 2 == 0 { &raw mut version } else { null_mut() };
+        let ((bytes, len), data) = (bytes(key), value.as_ptr().cast());
+        // SAFETY: a live cache, as many bytes as are told, a struct and a number.
+        let answer = unsafe { catzilla_cache_put_with(self.cache, bytes, len, data, value.len(), &options, told) };
+        assert_eq!(answer, expected);
+        if answer == CATZILLA_OK {
+            self.model.store(key, value, if options.ttl_ms == 0 { DEFAULT_TTL } else { options.ttl_ms });
+        }
+        match (told.is_null(), answer) {
+            (true, _) => {}
+            (false, CATZILLA_OK) => {
+                assert!(version > self.newest, "a version that another value has had");
+                self.newest = version;
+                self.model.entries.last_mut().expect("it was just stored").version = Some(version);
+            }
+            (false, _) => assert_eq!(version, 0),
         }
     }
 
     fn release(&mut self, which: usize) {
         if !self.values.is_empty() {
-            let (value, _) = self.values.swap_remove(which % self.values.len());
+            let (value, ..) = self.values.swap_remove(which % self.values.len());
             // SAFETY: acquired and not released before.
             unsafe { catzilla_value_release(value) };
         }
@@ -510,7 +686,7 @@ impl Run {
             let found = unsafe { std::slice::from_raw_parts(*data, expected.len()) };
             assert_eq!(found, expected);
         }
-        for (value, expected) in &self.values {
+        for (value, expected, _) in &self.values {
             // SAFETY: acquired and not released.
             let found = unsafe {
                 std::slice::from_raw_parts(catzilla_value_data(*value).cast::<u8>(), catzilla_value_size(*value))
@@ -548,7 +724,9 @@ impl Run {
         unsafe { catzilla_cache_destroy(self.cache) };
         self.results.clear();
         self.check_what_is_held();
-        for (value, _) in std::mem::take(&mut self.values) {
+        for (value, ..) in std::mem::take(&mut self.values) {
+            // SAFETY: as below.
+            assert_eq!(unsafe { catzilla_value_version(value) }, 0, "a version of a cache that has gone");
             // SAFETY: acquired and not released before.
             unsafe { catzilla_value_release(value) };
         }

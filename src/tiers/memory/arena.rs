@@ -7,10 +7,12 @@
 #[cfg(all(feature = "jemalloc", not(miri)))]
 use super::entry::{prefetch_to_write, LINE};
 use super::pin::Pins;
+use super::Memory;
 use crate::fork::{Forks, Hold};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::sync::Weak;
 
 /// Where blocks come from.
 pub(crate) struct Heap {
@@ -19,6 +21,8 @@ pub(crate) struct Heap {
     detached: AtomicU64,
     /// Who keeps an entry alive without being the cache.
     pub(super) pins: Pins,
+    /// Whose heap it is: values, which know the heap and may outlive the cache, have something to ask it.
+    pub(super) owner: Weak<Memory>,
     #[cfg(shuttle)]
     quarantine: quarantine::Quarantine,
 }
@@ -173,13 +177,21 @@ impl Magazine {
 }
 
 impl Heap {
-    /// A heap with an arena of its own if `jemalloc` and this build has it and an arena can be had, else the system's.
-    pub(crate) fn new(jemalloc: bool) -> Self {
+    /// A heap of nobody's.
+    #[cfg(test)]
+    pub(super) fn new(jemalloc: bool) -> Self {
+        Self::of(Weak::new(), jemalloc)
+    }
+
+    /// A tier's heap, with an arena of its own if `jemalloc` and this build has it and an arena can be had, else the
+    /// system's.
+    pub(super) fn of(owner: Weak<Memory>, jemalloc: bool) -> Self {
         let source = if jemalloc { Source::arena() } else { Source::System };
         Self {
             source,
             detached: AtomicU64::new(0),
             pins: Pins::new(),
+            owner,
             #[cfg(shuttle)]
             quarantine: Default::default(),
         }

@@ -7,7 +7,7 @@
 //!  | deadline, flags | value   | mark    | key     | pad  | value     | links               | lifetime, filed    |
 //!  | and key length  | length  |         |         |      |           | 6 bytes + 6 bytes   | only when sliding  |
 //!  +-----------------+---------+---------+---------+------+-----------+---------------------+--------------------+
-//!     64 bits: 39 / 2 / 23                          to 16 ^             written under the shard's lock
+//!     64 bits: 39 / 3 / 22                          to 16 ^             written under the shard's lock; to 4 before lifetime
 //! ```
 //!
 //! What a get reads stands in front: a header of 16 bytes, the key, and the value, aligned to 16 bytes as malloc would align
@@ -15,28 +15,32 @@
 //! of 48 bits for the policy's lists. There is no hash (it is computed from the key again when an entry leaves), no count
 //! of owners (see `pin`), and nothing for the wheel (see `expiry`).
 //!
-//! Key, value and lengths never change once the entry is in a shard. The deadline changes by whole words, the mark
-//! belongs to the policy and is written by hits.
+//! Behind all that, where a flag says so, stand tags: their number in two bytes, and a hash of eight bytes for each.
+//!
+//! Key, value and lengths never change once the entry is in a shard. The deadline and the lifetime change by whole words, the
+//! mark belongs to the policy and is written by hits.
 #![allow(unsafe_code)]
 
 use super::arena::{Heap, Magazine, ADDRESS_BITS};
-use super::Lent;
+use super::{Lent, Memory};
 use crate::clock::{Tick, FOREVER, TICK_BITS};
-use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::alloc::Layout;
 use std::ptr::{with_exposed_provenance_mut, NonNull};
 use std::sync::Arc;
 
-const KEY_BITS: u32 = 23;
+const KEY_BITS: u32 = 22;
 
-/// The longest key, in bytes. Arbitrary: far above any sensible key; 23 bits are what the header has left.
+/// The longest key, in bytes. Arbitrary: far above any sensible key; 22 bits are what the header has left.
 pub const MAX_KEY_LEN: usize = (1 << KEY_BITS) - 1;
 
 /// The value is an LZ4 block after its original length in four bytes.
 const LZ4: u64 = 1 << KEY_BITS;
 /// A hit gives the entry its lifetime anew.
 const SLIDING: u64 = 1 << (KEY_BITS + 1);
-const DEADLINE_SHIFT: u32 = KEY_BITS + 2;
+/// The entry carries tags.
+const TAGGED: u64 = 1 << (KEY_BITS + 2);
+const DEADLINE_SHIFT: u32 = KEY_BITS + 3;
 const FLAGS_AND_KEY: u64 = (1 << DEADLINE_SHIFT) - 1;
 const _: () = assert!(DEADLINE_SHIFT + TICK_BITS == u64::BITS);
 
@@ -50,6 +54,14 @@ const LINK: usize = (ADDRESS_BITS / 8) as usize;
 const LINKS: usize = 2 * LINK;
 /// Bytes of the lifetime and of the deadline that the wheel knows.
 const LIFETIME: usize = 4 + 4;
+/// Bytes of the number of tags, and of one.
+const TAG_COUNT: usize = 2;
+const TAG: usize = 8;
+/// How many tags an entry can carry. Arbitrary: each makes it larger.
+pub const MAX_TAGS: usize = 64;
+
+/// The lifetime is read by hits while a writer changes it.
+const LIFETIME_ALIGN: usize = align_of::<AtomicU32>();
 
 #[repr(C, align(16))]
 pub(crate) struct Header {
@@ -67,10 +79,34 @@ const fn value_offset(key_len: usize) -> usize {
     (HEADER + key_len).next_multiple_of(VALUE_ALIGN)
 }
 
-fn layout(key_len: usize, value_len: usize, sliding: bool) -> Option<Layout> {
-    let behind = if sliding { LINKS + LIFETIME } else { LINKS };
-    let size = value_offset(key_len).checked_add(value_len)?.checked_add(behind)?;
-    Layout::from_size_align(size, VALUE_ALIGN).ok()
+fn layout(key_len: usize, value_len: usize, sliding: bool, tags: usize) -> Option<Layout> {
+    let links = value_offset(key_len).checked_add(value_len)?;
+    // What comes behind is short.
+    links.checked_add(1 << 10)?;
+    Layout::from_size_align(end_of(links, sliding) + tags_size(tags), VALUE_ALIGN).ok()
+}
+
+/// What so many tags take.
+const fn tags_size(tags: usize) -> usize {
+    if tags == 0 {
+        0
+    } else {
+        TAG_COUNT + tags * TAG
+    }
+}
+
+/// Where an entry ends whose links begin there, or its tags begin.
+const fn end_of(links: usize, sliding: bool) -> usize {
+    if sliding {
+        lifetime_offset(links) + LIFETIME
+    } else {
+        links + LINKS
+    }
+}
+
+/// Where the lifetime of a sliding entry begins whose links begin there.
+const fn lifetime_offset(links: usize) -> usize {
+    (links + LINKS).next_multiple_of(LIFETIME_ALIGN)
 }
 
 /// How the value is given.
@@ -94,8 +130,8 @@ impl Payload<'_> {
 }
 
 /// The block that an entry with that key and value takes; `None` when lengths add up to more than there can be.
-pub(super) fn layout_of(key: &[u8], payload: Payload<'_>, sliding: bool) -> Option<Layout> {
-    layout(key.len(), payload.stored_len(), sliding)
+pub(super) fn layout_of(key: &[u8], payload: Payload<'_>, sliding: bool, tags: &[u64]) -> Option<Layout> {
+    layout(key.len(), payload.stored_len(), sliding, tags.len())
 }
 
 /// An entry that is not in a shard yet, or not any more: there is one owner, and dropping it frees the block.
@@ -107,7 +143,7 @@ pub(super) struct Owned<'a> {
 impl<'a> Owned<'a> {
     /// An entry that never expires until [`Owned::set_deadline`] says otherwise. `None` when there is no memory, or lengths
     /// add up to more than there can be.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn new(
         heap: &'a Heap,
         magazine: &mut Magazine,
@@ -115,7 +151,27 @@ impl<'a> Owned<'a> {
         payload: Payload<'_>,
         sliding: bool,
     ) -> Option<Self> {
-        let owned = Self::uninit(heap, magazine, key.len(), payload.stored_len(), sliding)?;
+        Self::with_tags(heap, magazine, key, payload, sliding, &[])
+    }
+
+    /// An entry that never expires until [`Owned::set_deadline`] says otherwise, with at most [`MAX_TAGS`] tags. `None` when
+    /// there is no memory, or lengths add up to more than there can be.
+    #[inline]
+    pub(super) fn with_tags(
+        heap: &'a Heap,
+        magazine: &mut Magazine,
+        key: &[u8],
+        payload: Payload<'_>,
+        sliding: bool,
+        tags: &[u64],
+    ) -> Option<Self> {
+        if tags.len() > MAX_TAGS {
+            return None;
+        }
+        let owned = Self::uninit(heap, magazine, key.len(), payload.stored_len(), sliding, tags.len())?;
+        if !tags.is_empty() {
+            owned.entry.write_tags(tags);
+        }
         let entry = owned.entry;
         // SAFETY: the block was made for these lengths, nobody else has it, and it overlaps neither key nor value.
         unsafe {
@@ -134,7 +190,7 @@ impl<'a> Owned<'a> {
 
     /// A value without a key, all zeros, to decompress into.
     pub(super) fn zeroed(heap: &'a Heap, value_len: usize) -> Option<Self> {
-        let owned = Self::uninit(heap, &mut Magazine::none(), 0, value_len, false)?;
+        let owned = Self::uninit(heap, &mut Magazine::none(), 0, value_len, false, 0)?;
         // SAFETY: the block was made for this length and nobody else has it.
         unsafe { owned.entry.value_ptr().write_bytes(0, value_len) };
         Some(owned)
@@ -147,17 +203,18 @@ impl<'a> Owned<'a> {
         key_len: usize,
         value_len: usize,
         sliding: bool,
+        tags: usize,
     ) -> Option<Self> {
         if key_len > MAX_KEY_LEN {
             return None;
         }
-        let flags = if sliding { SLIDING } else { 0 };
+        let flags = if sliding { SLIDING } else { 0 } | if tags > 0 { TAGGED } else { 0 };
         let header = Header {
             label: AtomicU64::new(FOREVER << DEADLINE_SHIFT | flags | key_len as u64),
             value_len: u32::try_from(value_len).ok()?,
             mark: AtomicU32::new(0),
         };
-        let block = heap.allocate(layout(key_len, value_len, sliding)?, magazine)?.cast::<Header>();
+        let block = heap.allocate(layout(key_len, value_len, sliding, tags)?, magazine)?.cast::<Header>();
         // SAFETY: the block is large enough and aligned for a header, and nobody else has it.
         unsafe { block.write(header) };
         // Links hold it as a number.
@@ -167,7 +224,7 @@ impl<'a> Owned<'a> {
         unsafe { owned.entry.behind().cast::<[u8; LINKS]>().write([0; LINKS]) };
         if sliding {
             // SAFETY: as above.
-            unsafe { owned.entry.behind().add(LINKS).cast::<[u8; LIFETIME]>().write([0; LIFETIME]) };
+            unsafe { owned.entry.behind_links().cast::<[u8; LIFETIME]>().write([0; LIFETIME]) };
         }
         Some(owned)
     }
@@ -185,10 +242,14 @@ impl<'a> Owned<'a> {
         let flags_and_key = entry.label() & FLAGS_AND_KEY;
         entry.header().label.store(flags_and_key | deadline << DEADLINE_SHIFT, Relaxed);
         if entry.is_sliding() {
-            // SAFETY: a sliding entry has these bytes, and nobody else has the block.
-            unsafe { entry.behind().add(LINKS).cast::<u32>().write_unaligned(lifetime.min(u32::MAX.into()) as u32) };
+            entry.set_lifetime(lifetime);
             entry.set_filed(deadline);
         }
+    }
+
+    /// It expires when that one would have, which it replaces.
+    pub(super) fn keep_end_of(&mut self, old: EntryRef) {
+        self.set_deadline(old.deadline(), old.sliding_lifetime().unwrap_or(0));
     }
 
     /// What the allocator takes for it.
@@ -292,24 +353,47 @@ impl EntryRef {
         if label & SLIDING == 0 || label >> DEADLINE_SHIFT == FOREVER {
             return None;
         }
-        // SAFETY: a sliding entry has these bytes; they were written before it was shared and never change.
-        Some(unsafe { self.behind().add(LINKS).cast::<u32>().read_unaligned() }.into())
+        Some(self.lifetime().load(Relaxed).into())
     }
 
-    /// Puts the deadline off; never brings it nearer. The wheel finds out when the one that it knows has come.
-    pub(super) fn put_off(&self, deadline: Tick) {
+    /// Of a sliding entry.
+    fn lifetime(&self) -> &AtomicU32 {
+        debug_assert!(self.is_sliding());
+        // SAFETY: a sliding entry has these bytes, aligned, and they are never anything else.
+        unsafe { &*self.behind_links().cast::<AtomicU32>() }
+    }
+
+    fn set_lifetime(&self, lifetime: Tick) {
+        self.lifetime().store(lifetime.min(u32::MAX.into()) as u32, Relaxed);
+    }
+
+    /// Puts the deadline of a sliding entry off by its lifetime; never brings it nearer. The wheel finds out when the one that
+    /// it knows has come.
+    pub(super) fn renew(&self, deadline_in: impl Fn(Tick) -> Tick) {
         let later = |label: u64| {
-            let is_later = label >> DEADLINE_SHIFT < deadline.min(FOREVER);
-            is_later.then_some(label & FLAGS_AND_KEY | deadline.min(FOREVER - 1) << DEADLINE_SHIFT)
+            // Not older than the label: see `set_end`.
+            let deadline = deadline_in(self.lifetime().load(Relaxed).into()).min(FOREVER - 1);
+            (label >> DEADLINE_SHIFT < deadline && label >> DEADLINE_SHIFT != FOREVER)
+                .then_some(label & FLAGS_AND_KEY | deadline << DEADLINE_SHIFT)
         };
-        let _ = self.header().label.fetch_update(Relaxed, Relaxed, later);
+        let _ = self.header().label.fetch_update(Relaxed, Acquire, later);
+    }
+
+    /// Gives the entry another deadline, sooner or later, and another lifetime if hits extend it. Under the shard's lock;
+    /// hits may be putting it off meanwhile, by the old lifetime if before this and else by the new one.
+    pub(super) fn set_end(&self, deadline: Tick, lifetime: Tick) {
+        if self.is_sliding() {
+            self.set_lifetime(lifetime);
+        }
+        let changed = |label: u64| Some(label & FLAGS_AND_KEY | deadline << DEADLINE_SHIFT);
+        let _ = self.header().label.fetch_update(Release, Relaxed, changed);
     }
 
     /// The deadline that the wheel knows for this entry, in 32 bits. Under the shard's lock.
     pub(super) fn filed(&self) -> u32 {
         if self.is_sliding() {
             // SAFETY: a sliding entry has these bytes, written under the shard's lock, which the caller holds.
-            unsafe { self.behind().add(LINKS + 4).cast::<u32>().read_unaligned() }
+            unsafe { self.behind_links().add(4).cast::<u32>().read() }
         } else {
             self.deadline() as u32
         }
@@ -319,7 +403,7 @@ impl EntryRef {
     pub(super) fn set_filed(&self, deadline: Tick) {
         if self.is_sliding() {
             // SAFETY: as in `filed`.
-            unsafe { self.behind().add(LINKS + 4).cast::<u32>().write_unaligned(deadline as u32) };
+            unsafe { self.behind_links().add(4).cast::<u32>().write(deadline as u32) };
         }
     }
 
@@ -392,11 +476,11 @@ impl EntryRef {
 
     #[inline]
     fn layout(&self) -> Layout {
-        let behind = if self.is_sliding() { LINKS + LIFETIME } else { LINKS };
         // SAFETY: `layout` accepted these lengths when the entry was made.
         unsafe {
-            let size = value_offset(self.key_len()) + self.stored_len() + behind;
-            Layout::from_size_align_unchecked(size, VALUE_ALIGN)
+            let links = value_offset(self.key_len()) + self.stored_len();
+            let tags = if self.label() & TAGGED == 0 { 0 } else { tags_size(self.tag_count()) };
+            Layout::from_size_align_unchecked(end_of(links, self.is_sliding()) + tags, VALUE_ALIGN)
         }
     }
 
@@ -416,6 +500,48 @@ impl EntryRef {
     fn behind(&self) -> *mut u8 {
         // SAFETY: the links follow the value in the same block.
         unsafe { self.value_ptr().add(self.stored_len()) }
+    }
+
+    /// Where an entry has its tags, if it has any.
+    fn tags_begin(&self) -> *mut u8 {
+        let links = value_offset(self.key_len()) + self.stored_len();
+        // SAFETY: the block of every entry goes on to there.
+        unsafe { self.0.as_ptr().cast::<u8>().add(end_of(links, self.is_sliding())) }
+    }
+
+    /// Of an entry with tags.
+    #[cold]
+    fn tag_count(&self) -> usize {
+        debug_assert!(self.label() & TAGGED != 0);
+        // SAFETY: an entry with tags has these bytes; they were written before it was shared and never change.
+        unsafe { self.tags_begin().cast::<u16>().read_unaligned() }.into()
+    }
+
+    /// For whoever makes an entry with so many tags, and has it alone.
+    #[cold]
+    fn write_tags(&self, tags: &[u64]) {
+        let begin = self.tags_begin();
+        // SAFETY: the block was made for so many, and nobody else has it.
+        unsafe {
+            begin.cast::<u16>().write_unaligned(tags.len() as u16);
+            begin.add(TAG_COUNT).copy_from_nonoverlapping(tags.as_ptr().cast(), TAG * tags.len());
+        }
+    }
+
+    /// The tags that the entry carries.
+    pub(super) fn tags(&self) -> impl Iterator<Item = u64> + '_ {
+        let count = if self.label() & TAGGED == 0 { 0 } else { self.tag_count() };
+        (0..count).map(|number| {
+            // SAFETY: as in `tag_count`.
+            unsafe { self.tags_begin().add(TAG_COUNT + TAG * number).cast::<u64>().read_unaligned() }
+        })
+    }
+
+    /// Where a sliding entry has its lifetime.
+    fn behind_links(&self) -> *mut u8 {
+        let links = value_offset(self.key_len()) + self.stored_len();
+        // SAFETY: the block of a sliding entry goes on to there, and further.
+        unsafe { self.0.as_ptr().cast::<u8>().add(lifetime_offset(links)) }
     }
 
     /// What stands in one of the two links, 48 bits. Under the shard's lock.
@@ -530,6 +656,16 @@ unsafe impl Send for Pinned {}
 unsafe impl Sync for Pinned {}
 
 impl Pinned {
+    /// The entry, which is alive for as long as this is.
+    pub(super) fn entry(&self) -> EntryRef {
+        self.entry
+    }
+
+    /// The tier that the entry is of; `None` when it is gone.
+    pub(super) fn owner(&self) -> Option<Arc<Memory>> {
+        self.heap.owner.upgrade()
+    }
+
     /// The value; of a compressed entry, which has no plain bytes to show, nothing.
     pub(super) fn plain(&self) -> &[u8] {
         self.entry.value().unwrap_or_default()

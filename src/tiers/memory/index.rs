@@ -102,8 +102,13 @@ impl Table {
 
     #[inline(always)]
     fn home(self, hash: Hash) -> usize {
+        self.home_of(hash.place().into())
+    }
+
+    #[inline(always)]
+    fn home_of(self, place: u64) -> usize {
         // 32 bits spread over the buckets.
-        ((u64::from(hash.place()) * self.size().buckets() as u64) >> 32) as usize
+        ((place * self.size().buckets() as u64) >> 32) as usize
     }
 
     /// The bucket that an entry goes to when this one is full.
@@ -413,6 +418,31 @@ pub(super) struct Index {
     /// Buckets of `previous` below this have been moved over.
     moved: usize,
     len: usize,
+}
+
+/// As many places as there are, see [`Hash::place`].
+pub(super) const PLACES: u64 = 1 << 32;
+
+/// A range of places, and how far [`Index::next_of`] has come with it.
+pub(super) struct Places {
+    from: u64,
+    until: u64,
+    table: usize,
+    /// Buckets of that table.
+    looked: usize,
+    /// Entries have gone on behind the bucket that was looked at last.
+    goes_on: bool,
+}
+
+impl Places {
+    pub(super) fn contains(&self, hash: Hash) -> bool {
+        (self.from..self.until).contains(&hash.place().into())
+    }
+
+    /// Where the next range begins; [`PLACES`] at the end.
+    pub(super) fn until(&self) -> u64 {
+        self.until
+    }
 }
 
 /// Where an entry was found; good until the index is changed.
@@ -780,6 +810,45 @@ impl Index {
             // SAFETY: the caller holds the shard's lock, under which its tables are alive.
             unsafe { table.bucket(passed) }.count_overflow(false);
             passed = table.after(passed);
+        }
+    }
+
+    /// The places from this one on that so many buckets of the larger table are the homes of.
+    pub(super) fn places(&self, from: u64, buckets: usize) -> Places {
+        let tables = [self.current, self.previous];
+        let largest = tables.iter().filter(|table| !table.is_none()).map(|table| table.size().buckets()).max();
+        let until = largest.map_or(PLACES, |largest| {
+            let largest = largest as u128;
+            let end = ((u128::from(from) * largest) >> 32) + buckets as u128;
+            if end >= largest {
+                PLACES
+            } else {
+                // The first one whose home is `end`.
+                (end << 32).div_ceil(largest) as u64
+            }
+        });
+        Places { from, until, table: 0, looked: 0, goes_on: false }
+    }
+
+    /// The entries of the next bucket that may hold some of these places, and others beside them; `None` after the last.
+    /// Meanwhile entries may be taken out of the index, and nothing else.
+    pub(super) fn next_of(&self, places: &mut Places) -> Option<[Option<EntryRef>; SLOTS]> {
+        loop {
+            let table = *[self.current, self.previous].get(places.table)?;
+            if !table.is_none() {
+                let (first, last) = (table.home_of(places.from), table.home_of(places.until - 1));
+                // Behind the last home, to where no entry has gone on from there.
+                let is_inside = first + places.looked <= last || places.goes_on;
+                if is_inside && places.looked < table.size().buckets() {
+                    let number = (first + places.looked) % table.size().buckets();
+                    // SAFETY: the caller holds the shard's lock, under which its tables are alive.
+                    let bucket = unsafe { table.bucket(number) };
+                    places.looked += 1;
+                    places.goes_on = bucket.meta() >> OVERFLOW_SHIFT != 0;
+                    return Some(std::array::from_fn(|slot| bucket.entry(slot)));
+                }
+            }
+            (places.table, places.looked, places.goes_on) = (places.table + 1, 0, false);
         }
     }
 

@@ -56,24 +56,6 @@ impl Memory {
         cleared
     }
 
-    /// Removes every entry whose key begins with `prefix`. Says how many those were.
-    pub(crate) fn purge_prefix(&self, prefix: &[u8]) -> u64 {
-        let now = self.clock.now();
-        let mut purged = 0;
-        for shard in &self.shards {
-            let mut shard = self.lock(shard);
-            for entry in shard.matching(|entry| entry.key().starts_with(prefix)) {
-                if entry.is_expired(now) {
-                    self.expire(&mut shard, entry);
-                } else {
-                    self.take_out(&mut shard, entry, Count::Removals);
-                    purged += 1;
-                }
-            }
-        }
-        purged
-    }
-
     /// Evicts from all shards in turn, at most `share` entries from one before the next has its turn, while `too_full`. What
     /// a shard was granted and does not use goes first. False: it still is too full, and there is nothing left.
     pub(super) fn shed(&self, share: usize, too_full: impl Fn() -> bool) -> bool {
@@ -142,10 +124,10 @@ impl Memory {
             }
         }
         let layout = layout.next(layout.shards()).next(wanted);
-        for entry in entries {
+        for (entry, version) in entries {
             let hash = self.hash(entry.key());
             let shard = &mut shards[layout.home(hash)];
-            if !shard.attach(entry, hash) {
+            if !shard.attach(entry, version, hash) {
                 shard.count(Count::Evictions, 1);
             }
         }

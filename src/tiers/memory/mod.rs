@@ -22,13 +22,18 @@ mod policy;
 mod reclaim;
 mod record;
 mod shard;
+mod update;
 mod value;
+mod version;
+mod walk;
 
 pub use batch::{Get, Put, Remove};
-pub use entry::MAX_KEY_LEN;
+pub use entry::{MAX_KEY_LEN, MAX_TAGS};
 pub(crate) use lease::release_all as release_results;
 pub use lease::CLASSIC_RESULT_LIFETIME;
+pub use update::{Condition, PutOptions, PutOutcome, MAX_TAG_LEN};
 pub use value::Value;
+pub use walk::Keys;
 
 use crate::clock::{Clock, Tick, Ttl};
 use crate::codec::lz4;
@@ -41,12 +46,13 @@ use arena::{Heap, Magazine};
 use budget::Budget;
 use crossbeam_utils::CachePadded;
 use entry::{EntryRef, Header, Owned, Payload};
-use index::{Hash, Search};
+use index::{Hash, Position, Search};
 use policy::{Chooser, Chosen, Noted, OnHit};
 use reclaim::Reader;
 use shard::{Count, Locked, Shard, Shared};
 use std::sync::Arc;
 use std::time::Duration;
+use update::Terms;
 
 /// What look-ups count, each thread for itself. What writers count is with their shard: see [`shard::Count`].
 #[derive(Clone, Copy)]
@@ -73,6 +79,8 @@ pub(crate) struct Memory {
     live: Live,
     clock: Clock,
     looked: Striped<{ Looked::Last as usize }>,
+    /// The last version that an entry was given.
+    versions: AtomicU64,
     budget: CachePadded<Budget>,
     heap: Arc<Heap>,
 }
@@ -100,7 +108,17 @@ impl Layout {
     /// Which shard a hash belongs to: 16 of its bits, spread over the shards.
     #[inline(always)]
     fn home(self, hash: Hash) -> usize {
-        (hash.shard() * self.shards()) >> 16
+        self.home_of(hash.shard())
+    }
+
+    #[inline(always)]
+    fn home_of(self, bits: usize) -> usize {
+        (bits * self.shards()) >> 16
+    }
+
+    /// The first of these bits that belong to a shard.
+    fn begin(self, shard: usize) -> usize {
+        (shard << 16).div_ceil(self.shards())
     }
 }
 
@@ -155,11 +173,15 @@ const MADE_UNDER_LOCK: usize = 4 << 10;
 const HEAVY_PART: u64 = 4;
 
 impl Memory {
-    pub(crate) fn open(options: &MemoryOptions, clock: Clock) -> Self {
+    pub(crate) fn open(options: &MemoryOptions, clock: Clock) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self::new(Heap::of(me.clone(), options.jemalloc), options, clock))
+    }
+
+    fn new(heap: Heap, options: &MemoryOptions, clock: Clock) -> Self {
         record::prepare();
         barrier::prepare();
         let now = clock.now();
-        let heap = Arc::new(Heap::new(options.jemalloc));
+        let heap = Arc::new(heap);
         let live = Live {
             ttl_nanos: AtomicU64::new(0),
             ttl_jitter: AtomicU64::new(0),
@@ -181,6 +203,7 @@ impl Memory {
             live,
             clock,
             looked: Striped::new(),
+            versions: AtomicU64::new(0),
             budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
             heap,
         };
@@ -197,11 +220,15 @@ impl Memory {
 
     fn put_hashed(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         let block = self.compressed(value);
-        let payload = match &block {
+        self.insert::<true>(hash, key, Self::payload(value, &block), ttl, &Terms::NONE).map(|_| ())
+    }
+
+    /// A value, in its compressed form where there is one.
+    fn payload<'a>(value: &'a [u8], block: &'a Option<Vec<u8>>) -> Payload<'a> {
+        match block {
             Some(block) => Payload::Lz4 { block, original_len: value.len() as u32 },
             None => Payload::Plain(value),
-        };
-        self.insert(hash, key, payload, ttl)
+        }
     }
 
     /// Copies a value out. `None` is a miss; what did not fit is not a request yet, since the caller will ask again.
@@ -241,12 +268,11 @@ impl Memory {
             return Ok(None);
         };
         let deadline = entry.deadline();
-        let pinned = match self.decompressed(entry)? {
-            Some(copy) => copy.into_value(&self.heap),
-            None => entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?,
-        };
+        let pinned = entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?;
+        // The entry stays pinned beside its copy: else another one at its address could pass for it.
+        let copy = self.decompressed(entry)?.map(|copy| copy.into_value(&self.heap));
         self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
-        Ok(Some(Value::new(pinned, deadline, self.clock.clone())))
+        Ok(Some(Value::new(pinned, copy, deadline, self.clock.clone())))
     }
 
     /// A value that stays where it is until the calling thread has made [`CLASSIC_RESULT_LIFETIME`] more such calls, or
@@ -374,7 +400,7 @@ impl Memory {
         let Some(lifetime) = entry.sliding_lifetime() else { return };
         // Only within the tick in which it was put off already there is nothing to gain from reading the clock exactly.
         if now + lifetime + 1 >= entry.deadline() {
-            entry.put_off(self.clock.deadline_in(lifetime));
+            entry.renew(|lifetime| self.clock.deadline_in(lifetime));
         }
     }
 
@@ -392,9 +418,19 @@ impl Memory {
     }
 
     /// Puts an entry into its shard. A full cache evicts first, so that there is never too much in it.
-    fn insert(&self, hash: Hash, key: &[u8], payload: Payload<'_>, ttl: Ttl) -> Result<()> {
-        let layout = entry::layout_of(key, payload, self.sliding).ok_or_else(Error::out_of_memory)?;
-        let make = |magazine: &mut Magazine| Owned::new(&self.heap, magazine, key, payload, self.sliding);
+    ///
+    /// `PLAIN`: there are no terms to be looked at.
+    fn insert<const PLAIN: bool>(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        payload: Payload<'_>,
+        ttl: Ttl,
+        terms: &Terms<'_>,
+    ) -> Result<PutOutcome> {
+        let tags = if PLAIN { &[] } else { terms.tags };
+        let layout = entry::layout_of(key, payload, self.sliding, tags).ok_or_else(Error::out_of_memory)?;
+        let make = |magazine: &mut Magazine| Owned::with_tags(&self.heap, magazine, key, payload, self.sliding, tags);
         let (mut made, mut is_admitted) = (None, false);
         if layout.size() > MADE_UNDER_LOCK {
             made = Some(make(&mut Magazine::none()).ok_or_else(Error::out_of_memory)?);
@@ -408,6 +444,14 @@ impl Memory {
                 return Err(Error::out_of_memory());
             }
             let mut present = shard.find(hash, key);
+            if !PLAIN {
+                if let Some(outcome) = self.refuse(&mut shard, &mut present, terms) {
+                    return Ok(outcome);
+                }
+                if terms.tell_version && !shard.reserve_version() {
+                    return Err(Error::out_of_memory());
+                }
+            }
             if self.budget.bounds_bytes() {
                 let size = made.as_ref().map_or_else(|| self.heap.size_for(layout), Owned::size);
                 match self.make_room(&mut shard, hash, key, size + expiry::HINT, &mut is_admitted) {
@@ -415,7 +459,7 @@ impl Memory {
                     Ok(Room::TurnedAway) => {
                         shard.count_put(payload);
                         self.settle(shard, hash, None);
-                        return Ok(());
+                        return Ok(PutOutcome::Stored(0));
                     }
                     Err(error) => {
                         self.settle(shard, hash, None);
@@ -438,16 +482,37 @@ impl Memory {
                 return Err(Error::out_of_memory());
             };
             // When it will expire is said when it goes in: compressing and copying may have taken a while.
-            self.set_deadline(&mut shard, &mut entry, ttl);
+            match present {
+                Some((_, old)) if !PLAIN && terms.instead_of.is_some() => entry.keep_end_of(old),
+                _ => self.set_deadline(&mut shard, &mut entry, ttl),
+            }
             let entry = match present {
                 Some((position, old)) => shard.replace(position, old, entry, hash),
                 None => shard.insert(entry, hash),
             };
+            let mut version = 0;
+            if !PLAIN && terms.tell_version {
+                version = shard.version(entry, || self.next_version()).unwrap_or(0);
+            }
             shard.count_put(payload);
             shard.weed();
             self.settle(shard, hash, Some(entry));
-            return Ok(());
+            return Ok(PutOutcome::Stored(version));
         }
+    }
+
+    /// Why a put may not go on; `None`: it may. What is there and has expired is taken out first.
+    fn refuse(
+        &self,
+        shard: &mut Locked<'_>,
+        present: &mut Option<(Position, EntryRef)>,
+        terms: &Terms<'_>,
+    ) -> Option<PutOutcome> {
+        if let Some((_, expired)) = present.filter(|(_, entry)| self.is_expired(*entry)) {
+            self.expire(shard, expired);
+            *present = None;
+        }
+        terms.refuse(shard, present.map(|(_, entry)| entry))
     }
 
     /// Makes a place for one entry more, by an eviction if need be. False: the cache is full, and this shard is empty.
@@ -623,16 +688,23 @@ impl Memory {
     }
 
     fn set_deadline(&self, shard: &mut Locked<'_>, entry: &mut Owned<'_>, ttl: Ttl) {
+        if let Some(lifetime) = self.lifetime(shard, ttl) {
+            entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
+        }
+    }
+
+    /// How long what gets this lifetime now lives; `None`: for ever.
+    #[inline(always)]
+    fn lifetime(&self, shard: &mut Locked<'_>, ttl: Ttl) -> Option<Duration> {
         let lifetime = match ttl {
             Ttl::Default => Duration::from_nanos(self.live.ttl_nanos.load(Relaxed)),
             Ttl::For(lifetime) => lifetime,
-            Ttl::Forever => return,
+            Ttl::Forever => return None,
         };
-        let lifetime = match self.live.ttl_jitter.load(Relaxed) {
+        Some(match self.live.ttl_jitter.load(Relaxed) {
             0 => lifetime,
             percent => lengthened(lifetime, percent, shard.random()),
-        };
-        entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
+        })
     }
 
     #[inline(always)]
@@ -793,7 +865,7 @@ mod tests {
         }
     }
 
-    fn open(options: &[(&str, &str)], clock: Clock) -> Memory {
+    fn open(options: &[(&str, &str)], clock: Clock) -> Arc<Memory> {
         let mut all = Options::new();
         for (name, text) in options {
             all.set(name, text).unwrap();

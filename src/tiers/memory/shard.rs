@@ -8,6 +8,7 @@ use super::expiry::{Hint, Wheel};
 use super::index::{Hash, Index, OldTable, Position, Published};
 use super::policy::{Books, Chosen, Clock, Policy};
 use super::reclaim::{self, Garbage, Retired};
+use super::version::Versions;
 use crate::clock::{Tick, FOREVER};
 use crate::options::PolicyName;
 use crate::sync::{Mutex, MutexGuard, TryLockError};
@@ -66,6 +67,8 @@ pub(super) struct State {
     /// What it takes for the index.
     index_bytes: u64,
     grant: Grant,
+    /// Which versions entries are, of those that were asked.
+    versions: Versions,
     policy: Books,
     retired: Retired,
     wheel: Wheel,
@@ -86,6 +89,7 @@ impl State {
             retired: Retired::new(),
             magazine: heap.magazine(),
             grant: Grant::default(),
+            versions: Versions::new(),
             entry_bytes: 0,
             index_bytes: 0,
             turned_away: [0; 8],
@@ -187,7 +191,7 @@ impl Shard {
         self.written.figures.entries.load(Relaxed)
     }
 
-    /// What entries, index, policy and wheel take.
+    /// What entries, index, policy, wheel and versions take.
     pub(super) fn bytes(&self) -> u64 {
         self.written.figures.bytes.load(Relaxed)
     }
@@ -243,10 +247,10 @@ impl<'a> Locked<'a> {
         self.state.index.len()
     }
 
-    /// What entries, index, policy and wheel take.
+    /// What entries, index, policy, wheel and versions take.
     pub(super) fn bytes(&self) -> u64 {
         let state = &self.state;
-        state.entry_bytes + state.index_bytes + state.policy.bytes() + state.wheel.bytes()
+        state.entry_bytes + state.index_bytes + state.policy.bytes() + state.wheel.bytes() + state.versions.bytes()
     }
 
     #[inline]
@@ -328,6 +332,17 @@ impl<'a> Locked<'a> {
         entry
     }
 
+    /// Gives an entry of this shard another end.
+    pub(super) fn touch(&mut self, entry: EntryRef, hash: Hash, deadline: Tick, lifetime: Tick) {
+        let has_hint = entry.expires() && entry.filed() == deadline as u32;
+        entry.set_end(deadline, lifetime);
+        if deadline != FOREVER && !has_hint {
+            // The hint that there was finds nobody, also of a sliding entry, which would have told it another deadline.
+            entry.set_filed(deadline);
+            self.state.wheel.insert(hash.place(), deadline);
+        }
+    }
+
     /// Puts `new` in the place of `old`, which is retired.
     #[inline]
     pub(super) fn replace(&mut self, position: Position, old: EntryRef, new: Owned<'_>, hash: Hash) -> EntryRef {
@@ -337,6 +352,7 @@ impl<'a> Locked<'a> {
         let new = new.into_shared();
         // As in `insert`.
         let deadline = new.deadline();
+        state.versions.forget(old);
         state.policy.replace(old, new, &shard.clock);
         state.index.replace(position, new, hash);
         // A hint for this key and this deadline is there already when it was stored a moment ago.
@@ -365,6 +381,7 @@ impl<'a> Locked<'a> {
     fn unlink(&mut self, entry: EntryRef, hash: Hash) {
         let state = &mut *self.state;
         let size = entry.size(self.shared.heap);
+        state.versions.forget(entry);
         state.index.remove(entry, hash);
         state.entry_bytes -= size;
         state.retired.push(entry, size);
@@ -447,9 +464,20 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// All entries that `chosen` wants, in no order.
-    pub(super) fn matching(&self, chosen: impl Fn(EntryRef) -> bool) -> Vec<EntryRef> {
-        self.state.index.iter().filter(|entry| chosen(*entry)).collect()
+    /// Calls `each` for the entries with places from this one on, in no order, as many as about so many buckets hold. Says
+    /// where to go on. `each` may take the entry out, and nothing else.
+    pub(super) fn walk(&mut self, from: u64, buckets: usize, mut each: impl FnMut(&mut Self, EntryRef, Hash)) -> u64 {
+        let mut places = self.state.index.places(from, buckets);
+        while let Some(entries) = self.state.index.next_of(&mut places) {
+            entries.iter().flatten().for_each(|entry| entry.prefetch());
+            for entry in entries.into_iter().flatten() {
+                let hash = self.shared.hash(entry.key());
+                if places.contains(hash) {
+                    each(self, entry, hash);
+                }
+            }
+        }
+        places.until()
     }
 
     /// Takes all entries out at once. What readers may still be in is returned, for [`Locked::retire_some`].
@@ -458,6 +486,7 @@ impl<'a> Locked<'a> {
         let state = &mut *self.state;
         state.policy = Books::new(&state.chosen);
         state.wheel = Wheel::new(now);
+        state.versions.clear();
         state.entry_bytes = 0;
         state.index_bytes = 0;
         state.index.clear(&shard.published)
@@ -482,11 +511,13 @@ impl<'a> Locked<'a> {
         self.state.retired.push(entry.into_shared(), size);
     }
 
-    /// Takes out the entry that should leave next, to put it into another shard under the same hold of both locks.
-    pub(super) fn detach_victim(&mut self) -> Option<EntryRef> {
+    /// Takes out the entry that should leave next, to put it into another shard under the same hold of both locks. Says
+    /// its version, too, if it has one.
+    pub(super) fn detach_victim(&mut self) -> Option<(EntryRef, Option<u64>)> {
         let victim = self.victim()?;
         let hash = self.shared.hash(victim.key());
         let state = &mut *self.state;
+        let version = state.versions.forget(victim);
         state.policy.remove(victim);
         state.index.remove(victim, hash);
         state.entry_bytes -= victim.size(self.shared.heap);
@@ -494,18 +525,22 @@ impl<'a> Locked<'a> {
             // As in `unlink`.
             state.wheel.clear();
         }
-        Some(victim)
+        Some((victim, version))
     }
 
     /// Takes in what [`Locked::detach_victim`] has taken out of another shard; false when there is no memory.
-    pub(super) fn attach(&mut self, entry: EntryRef, hash: Hash) -> bool {
+    pub(super) fn attach(&mut self, entry: EntryRef, version: Option<u64>, hash: Hash) -> bool {
         let shard = self.shard;
         let size = entry.size(self.shared.heap);
-        if !self.reserve(|| None) {
+        // An entry without the version that it has told would be another one.
+        if !self.reserve(|| None) || (version.is_some() && !self.state.versions.reserve()) {
             self.state.retired.push(entry, size);
             return false;
         }
         let state = &mut *self.state;
+        if let Some(version) = version {
+            state.versions.set(entry, version);
+        }
         state.entry_bytes += size;
         state.policy.insert(entry, hash, &shard.clock);
         state.index.insert(entry, hash);
@@ -515,6 +550,31 @@ impl<'a> Locked<'a> {
             state.wheel.insert(hash.place(), deadline);
         }
         true
+    }
+
+    /// The version of an entry of this shard, if it was asked for it.
+    pub(super) fn known_version(&self, entry: EntryRef) -> Option<u64> {
+        self.state.versions.get(entry)
+    }
+
+    /// The version of an entry of this shard; one that was never asked for it gets the `next`. `None` when there is no
+    /// memory to remember it.
+    pub(super) fn version(&mut self, entry: EntryRef, next: impl FnOnce() -> u64) -> Option<u64> {
+        let versions = &mut self.state.versions;
+        if let Some(version) = versions.get(entry) {
+            return Some(version);
+        }
+        if !versions.reserve() {
+            return None;
+        }
+        let version = next();
+        versions.set(entry, version);
+        Some(version)
+    }
+
+    /// Makes sure that the next entry that asks for a version gets one. False when there is no memory.
+    pub(super) fn reserve_version(&mut self) -> bool {
+        self.state.versions.reserve()
     }
 
     /// Moves some buckets of an index that is growing or shrinking; false when there is nothing to move.

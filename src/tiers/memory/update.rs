@@ -1,0 +1,234 @@
+//! Writes that depend on what is there: under a condition, with a version. Called by the cache. What they look at and what
+//! they change is one step under the shard's lock; the step itself is that of every put, in `mod.rs`.
+
+use super::entry::{EntryRef, Payload, MAX_TAGS};
+use super::reclaim::Reader;
+use super::shard::Locked;
+use super::Memory;
+use crate::clock::{Ttl, FOREVER};
+use crate::error::{Error, Result, Status};
+use crate::sync::atomic::Ordering::Relaxed;
+use std::io::Write;
+
+/// When a value is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Whatever is there.
+    #[default]
+    Always,
+    /// Only if the key is not there.
+    IfAbsent,
+    /// Only if the key is there.
+    IfPresent,
+    /// Only if the key is there in this version: see [`crate::Value::version`].
+    IfVersion(u64),
+}
+
+/// How a value is stored by [`crate::Cache::put_with`]. The default is what [`crate::Cache::put`] does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PutOptions<'a> {
+    /// For how long.
+    pub ttl: Ttl,
+    /// When at all.
+    pub condition: Condition,
+    /// Names that the entry can be purged by, together with others that carry them: see [`crate::Purge::Tag`]. At most
+    /// [`MAX_TAGS`] of at most [`MAX_TAG_LEN`] bytes; two and eight for each make the entry larger.
+    pub tags: &'a [&'a [u8]],
+    /// Whether the new version is wanted. Costs some 24 bytes for as long as the value is there.
+    pub tell_version: bool,
+}
+
+/// How a put under a condition went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// It was stored, as this version; 0 when that was not asked for, or when the entry was too heavy to be kept.
+    Stored(u64),
+    /// Not stored: the key is there.
+    Exists,
+    /// Not stored: the key is not there.
+    NotFound,
+    /// Not stored: the key is there in another version.
+    VersionMismatch,
+}
+
+/// The longest tag, in bytes. Arbitrary: only its hash is kept.
+pub const MAX_TAG_LEN: usize = 255;
+
+/// What a put asks for beside key and value.
+pub(super) struct Terms<'a> {
+    condition: Condition,
+    /// Only if this entry, which the caller keeps alive, is still the one that is there; it keeps its end.
+    pub(super) instead_of: Option<EntryRef>,
+    pub(super) tell_version: bool,
+    /// Their hashes, each once.
+    pub(super) tags: &'a [u64],
+}
+
+impl Terms<'_> {
+    /// What a put without a word about it asks for.
+    pub(super) const NONE: Terms<'static> =
+        Terms { condition: Condition::Always, instead_of: None, tell_version: false, tags: &[] };
+
+    /// Why nothing may be stored beside `present`, which is alive; `None`: it may.
+    pub(super) fn refuse(&self, shard: &Locked<'_>, present: Option<EntryRef>) -> Option<PutOutcome> {
+        if self.instead_of.is_some() {
+            return (self.instead_of != present).then_some(PutOutcome::VersionMismatch);
+        }
+        match (self.condition, present) {
+            (Condition::Always, _) | (Condition::IfAbsent, None) | (Condition::IfPresent, Some(_)) => None,
+            (Condition::IfAbsent, Some(_)) => Some(PutOutcome::Exists),
+            (Condition::IfPresent | Condition::IfVersion(_), None) => Some(PutOutcome::NotFound),
+            (Condition::IfVersion(expected), Some(entry)) => {
+                (shard.known_version(entry) != Some(expected)).then_some(PutOutcome::VersionMismatch)
+            }
+        }
+    }
+}
+
+/// Tags of one entry, each once.
+struct Tags {
+    hashes: [u64; MAX_TAGS],
+    len: usize,
+}
+
+impl Default for Tags {
+    fn default() -> Self {
+        Self { hashes: [0; MAX_TAGS], len: 0 }
+    }
+}
+
+impl Tags {
+    fn add(&mut self, tag: u64) -> Result<()> {
+        if self.all().contains(&tag) {
+            return Ok(());
+        }
+        let Some(place) = self.hashes.get_mut(self.len) else {
+            return Err(Error::invalid_argument(format!("an entry carries at most {MAX_TAGS} tags")));
+        };
+        *place = tag;
+        self.len += 1;
+        Ok(())
+    }
+
+    fn all(&self) -> &[u64] {
+        &self.hashes[..self.len]
+    }
+}
+
+impl Memory {
+    /// [`Memory::put`], if what is there allows it.
+    pub(crate) fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
+        self.check_lengths(key, value)?;
+        let mut tags = Tags::default();
+        for tag in options.tags {
+            tags.add(self.tag(tag)?)?;
+        }
+        let PutOptions { condition, tell_version, .. } = *options;
+        let terms = Terms { condition, tell_version, tags: tags.all(), instead_of: None };
+        let block = self.compressed(value);
+        self.insert::<false>(self.hash(key), key, Self::payload(value, &block), options.ttl, &terms)
+    }
+
+    /// Adds to the number that a key has as its value, and says what that makes; a key that is not there gets `initial`.
+    ///
+    /// Looks without a lock, and stores if the entry is still the same: else somebody else has got on.
+    pub(crate) fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let hash = self.hash(key);
+        loop {
+            let present = self.search(&reader, reader.hazard(), hash, key).map(|(_, entry)| entry);
+            let present = present.filter(|entry| !self.is_expired(*entry));
+            let sum = match present {
+                Some(entry) => number(entry)?.checked_add(delta).ok_or_else(|| overflow(entry, delta))?,
+                None => initial,
+            };
+            let mut tags = Tags::default();
+            for tag in present.iter().flat_map(EntryRef::tags) {
+                tags.add(tag)?;
+            }
+            let terms = Terms { condition: Condition::IfAbsent, instead_of: present, tags: tags.all(), ..Terms::NONE };
+            let mut digits = [0; MOST_DIGITS];
+            let text = decimal(sum, &mut digits);
+            self.check_lengths(key, text)?;
+            if let PutOutcome::Stored(_) = self.insert::<false>(hash, key, Payload::Plain(text), ttl, &terms)? {
+                return Ok(sum);
+            }
+        }
+    }
+
+    /// Gives a key a new lifetime, from now on; false when it was not there.
+    pub(crate) fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
+        let hash = self.hash(key);
+        let mut shard = self.lock_home(hash);
+        let Some((_, entry)) = shard.find(hash, key) else { return false };
+        if self.is_expired(entry) {
+            self.expire(&mut shard, entry);
+            return false;
+        }
+        let (deadline, lifetime) = match self.lifetime(&mut shard, ttl) {
+            Some(lifetime) => (self.clock.deadline(lifetime), self.clock.ticks(lifetime)),
+            None => (FOREVER, 0),
+        };
+        shard.touch(entry, hash, deadline, lifetime);
+        shard.weed();
+        self.settle(shard, hash, Some(entry));
+        true
+    }
+
+    /// The hash that stands for a tag.
+    pub(super) fn tag(&self, tag: &[u8]) -> Result<u64> {
+        if tag.len() > MAX_TAG_LEN {
+            let message = format!("a tag has {} bytes; at most {MAX_TAG_LEN} are allowed", tag.len());
+            return Err(Error::invalid_argument(message));
+        }
+        Ok(self.hash(tag).0)
+    }
+
+    /// The version of an entry that somebody keeps alive; 0 when it is in the cache no more.
+    pub(super) fn version_of(&self, entry: EntryRef) -> Result<u64> {
+        let hash = self.hash(entry.key());
+        let mut shard = self.lock_home(hash);
+        // It is kept alive, so no other entry has its address.
+        let is_here = shard.find(hash, entry.key()).is_some_and(|(_, found)| found == entry);
+        if !is_here || self.is_expired(entry) {
+            return Ok(0);
+        }
+        let version = shard.version(entry, || self.next_version()).ok_or_else(Error::out_of_memory)?;
+        self.settle(shard, hash, Some(entry));
+        Ok(version)
+    }
+
+    /// A number that no entry of the cache has had.
+    pub(super) fn next_version(&self) -> u64 {
+        self.versions.fetch_add(1, Relaxed) + 1
+    }
+}
+
+/// Of a number of 64 bits, with its sign.
+const MOST_DIGITS: usize = 20;
+
+fn decimal(number: i64, digits: &mut [u8; MOST_DIGITS]) -> &[u8] {
+    let mut rest = &mut digits[..];
+    // There is room for the longest.
+    let _ = write!(rest, "{number}");
+    let len = MOST_DIGITS - rest.len();
+    &digits[..len]
+}
+
+/// The number that an entry has as its value: as it would be written here, no zeros or signs before it.
+fn number(entry: EntryRef) -> Result<i64> {
+    // One that is worth compressing is too long.
+    let text = entry.value().ok().filter(|text| text.len() <= MOST_DIGITS);
+    let number = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    number.filter(|number| Some(decimal(*number, &mut [0; MOST_DIGITS])) == text).ok_or_else(|| {
+        Error::new(
+            Status::NotANumber,
+            "the value is not a whole number of 64 bits in decimal digits; it stays as it is",
+        )
+    })
+}
+
+fn overflow(entry: EntryRef, delta: i64) -> Error {
+    let text = String::from_utf8_lossy(entry.value().unwrap_or_default()).into_owned();
+    Error::new(Status::NumberOverflow, format!("{text} and {delta} do not fit into 64 bits; the value stays as it is"))
+}
