@@ -56,7 +56,8 @@ fn to_be_refused_is_neither_a_request_nor_a_use() {
 /// The memory of versions counts as the cache's, and goes with the last of them, however entries leave.
 #[test]
 fn versions_are_paid_for_and_leave_with_their_entries() {
-    let (cache, time) = open(&[("memory.capacity", "100"), ("memory.max_bytes", "1MiB")]);
+    let options = [("memory.capacity", "100"), ("memory.max_bytes", "1MiB"), ("memory.policy", "lru")];
+    let (cache, time) = open(&options);
     let usage = || cache.memory_usage();
     cache.put(b"key", b"value", Ttl::For(Duration::from_secs(1))).unwrap();
     let without = usage();

@@ -73,6 +73,11 @@ impl Memory {
                 shard.give_back_unused();
                 let mut left = share;
                 while left > 0 && too_full() && self.evict(&mut shard) {
+                    if self.budget.bounds_bytes() {
+                        // What the policy remembers of the victim may take more than was granted.
+                        let bytes = shard.bytes();
+                        self.budget.grant_anyway(shard.grant(), bytes);
+                    }
                     shard.give_back_unused();
                     shed_any = true;
                     left -= 1;
