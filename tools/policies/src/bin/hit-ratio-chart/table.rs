@@ -58,6 +58,8 @@ fn panels_of(rows: Vec<Row>) -> Vec<Panel> {
         let Some(panel) = panels.iter_mut().find(|panel| panel.trace == row.trace) else { continue };
         let point = (row.share, row.hit_ratio);
         match row.kind.as_str() {
+            // Without lifetimes, which no trace has, it is FIFO.
+            "engine" if row.policy == "ttl" => {}
             "engine" => match panel.engine.iter_mut().find(|(policy, _)| *policy == row.policy) {
                 Some((_, points)) => points.push(point),
                 None => panel.engine.push((row.policy, vec![point])),
