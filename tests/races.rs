@@ -155,6 +155,7 @@ impl Model {
         let mut options = Options::new();
         let always = [
             ("memory.jemalloc", "off"),
+            ("memory.policy", "lru"),
             ("memory.sweep_interval", "off"),
             ("memory.compression", "off"),
             ("memory.compression_threshold", "64"),

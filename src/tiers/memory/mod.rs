@@ -757,8 +757,9 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // Nobody holds a value, so the arena goes as a whole, and with it every block.
-        if self.heap.is_arena() && Arc::get_mut(&mut self.heap).is_some() {
+        // Nobody holds a value, and nobody can get one any more: the arena goes as a whole, and with it every block. (Whoever
+        // forks just now may keep the heap for a moment longer.)
+        if self.heap.is_arena() && Arc::strong_count(&self.heap) == 1 {
             return;
         }
         for shard in &mut self.shards {
