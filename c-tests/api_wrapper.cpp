@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <iostream>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -184,6 +185,49 @@ void purge_and_statistics_tell_numbers() {
     CHECK(catzilla_cache_memory_usage(cache.handle()) == cache.statistics().memory_bytes);
 }
 
+void a_put_may_have_a_condition() {
+    catzilla::cache cache;
+    catzilla::put_options absent;
+    absent.condition = catzilla::when::absent;
+    std::uint64_t version = 0;
+    CHECK(cache.put_with("k", "one", absent, &version) && version != 0);
+    CHECK(!cache.put_with("k", "two", absent));
+    CHECK(cache.get("k") == "one" && cache.acquire("k")->version() == version);
+    catzilla::put_options over;
+    over.expected_version = version;
+    CHECK(cache.put_with("k", "two", over));
+    CHECK(!cache.put_with("k", "three", over) && cache.get("k") == "two");
+    catzilla::put_options present;
+    present.condition = catzilla::when::present;
+    CHECK(!cache.put_with("other", "one", present) && !cache.contains("other"));
+}
+
+void numbers_count_and_lifetimes_are_renewed() {
+    catzilla::cache cache;
+    CHECK(cache.increment("n", 5, 10) == 10 && cache.increment("n", 5) == 15 && cache.increment("n", -20) == -5);
+    CHECK(cache.get("n") == "-5");
+    cache.put("text", "abc");
+    CHECK(thrown_by([&] { cache.increment("text"); }) == CATZILLA_NOT_A_NUMBER);
+    CHECK(cache.touch("n", catzilla::forever) && cache.acquire("n")->remaining_ttl() == catzilla::forever);
+    CHECK(!cache.touch("absent"));
+}
+
+void entries_go_by_their_tag_and_keys_are_told() {
+    catzilla::cache cache;
+    catzilla::put_options tagged;
+    tagged.tags = {"red", "blue"};
+    CHECK(cache.put_with("page:1", "", tagged) && cache.put_with("page:2", "", tagged));
+    cache.put("page:3", "");
+    cache.put("image:1", "");
+    std::set<std::string> keys;
+    cache.each_key("page:", [&](std::string_view key) { keys.emplace(key); });
+    CHECK((keys == std::set<std::string>{"page:1", "page:2", "page:3"}));
+    CHECK(cache.purge_tag("blue") == 2 && cache.purge_tag("red") == 0);
+    keys.clear();
+    cache.each_key({}, [&](std::string_view key) { keys.emplace(key); });
+    CHECK((keys == std::set<std::string>{"image:1", "page:3"}));
+}
+
 void two_units_of_one_program_may_include_it() {
     catzilla::cache cache;
     CHECK(stored_by_another_unit(cache, "k") == "from the other unit");
@@ -202,6 +246,9 @@ const std::pair<const char*, std::function<void()>> tests[] = {
     TEST(a_batch_that_is_refused_in_part_throws_and_stores_the_rest),
     TEST(a_sweep_tells_how_many_went),
     TEST(purge_and_statistics_tell_numbers),
+    TEST(a_put_may_have_a_condition),
+    TEST(numbers_count_and_lifetimes_are_renewed),
+    TEST(entries_go_by_their_tag_and_keys_are_told),
     TEST(two_units_of_one_program_may_include_it),
 #undef TEST
 };

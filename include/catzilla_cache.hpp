@@ -107,8 +107,28 @@ public:
         return ttl{static_cast<ttl::rep>(left)};
     }
 
+    /// Which version of its key it is, for `put_options::expected_version`; 0 when it is not in the cache any more.
+    std::uint64_t version() const noexcept { return catzilla_value_version(handle_.get()); }
+
 private:
     std::unique_ptr<catzilla_value_t, detail::deleter<catzilla_value_release>> handle_;
+};
+
+/// What has to be so that `put_with` stores.
+enum class when : std::uint32_t {
+    always = 0,
+    absent = CATZILLA_PUT_IF_ABSENT,
+    present = CATZILLA_PUT_IF_PRESENT,
+};
+
+/// How `put_with` stores. The views have to live until it returns.
+struct put_options {
+    ttl lifetime = default_ttl;
+    when condition = when::always;
+    /// Store only over this version; 0: over any.
+    std::uint64_t expected_version = 0;
+    /// What the entry can be purged by.
+    std::vector<std::string_view> tags = {};
 };
 
 /// What `put_many` stores. The views have to live until it returns.
@@ -132,6 +152,37 @@ public:
     void put(std::string_view key, std::string_view bytes, ttl lifetime = default_ttl) {
         detail::succeeded(catzilla_cache_put(
             handle_.get(), key.data(), key.size(), bytes.data(), bytes.size(), detail::milliseconds(lifetime)));
+    }
+
+    /// Stores if what is there allows it; false when it does not. `version` is told the new value's version.
+    bool put_with(std::string_view key, std::string_view bytes, const put_options& how, std::uint64_t* version = nullptr) {
+        std::vector<catzilla_bytes_t> tags;
+        tags.reserve(how.tags.size());
+        for (std::string_view tag : how.tags) tags.push_back({tag.data(), tag.size()});
+        catzilla_put_options_t options{};
+        options.struct_size = sizeof options;
+        options.ttl_ms = detail::milliseconds(how.lifetime);
+        options.expected_version = how.expected_version;
+        options.flags = static_cast<std::uint32_t>(how.condition);
+        options.tags = tags.data();
+        options.tag_count = tags.size();
+        return detail::succeeded(catzilla_cache_put_with(
+            handle_.get(), key.data(), key.size(), bytes.data(), bytes.size(), &options, version));
+    }
+
+    /// A new lifetime from now on; false when there is no such key.
+    bool touch(std::string_view key, ttl lifetime = default_ttl) {
+        return detail::succeeded(
+            catzilla_cache_touch(handle_.get(), key.data(), key.size(), detail::milliseconds(lifetime)));
+    }
+
+    /// Adds to the decimal number that the key has as its value, or stores `initial` where there is none; returns the sum.
+    std::int64_t increment(
+        std::string_view key, std::int64_t delta = 1, std::int64_t initial = 1, ttl lifetime = default_ttl) {
+        std::int64_t sum = 0;
+        detail::succeeded(catzilla_cache_increment(
+            handle_.get(), key.data(), key.size(), delta, initial, detail::milliseconds(lifetime), &sum));
+        return sum;
     }
 
     /// A copy of the value. For large values that are only looked at, `acquire` spares the copy.
@@ -243,6 +294,26 @@ public:
         detail::succeeded(catzilla_cache_purge(
             handle_.get(), CATZILLA_PURGE_PREFIX, prefix.data(), prefix.size(), &removed));
         return removed;
+    }
+
+    std::uint64_t purge_tag(std::string_view tag) {
+        std::uint64_t removed = 0;
+        detail::succeeded(catzilla_cache_purge(handle_.get(), CATZILLA_PURGE_TAG, tag.data(), tag.size(), &removed));
+        return removed;
+    }
+
+    /// Calls `visit` with each key that begins with `prefix`; the view is good until `visit` returns, which may change the
+    /// cache. See `catzilla_iterator_open` for what is told when others do so meanwhile.
+    template <typename Visit>
+    void each_key(std::string_view prefix, Visit visit) const {
+        catzilla_iterator_t* opened = nullptr;
+        detail::succeeded(catzilla_iterator_open(handle_.get(), prefix.data(), prefix.size(), &opened));
+        const std::unique_ptr<catzilla_iterator_t, detail::deleter<catzilla_iterator_close>> keys(opened);
+        const void* key = nullptr;
+        std::size_t size = 0;
+        while (detail::succeeded(catzilla_iterator_next(keys.get(), &key, &size))) {
+            visit(std::string_view{static_cast<const char*>(key), size});
+        }
     }
 
     catzilla_statistics_t statistics() const {

@@ -98,6 +98,11 @@ impl Budget {
         self.bytes.granted() > self.bytes.most()
     }
 
+    /// How many entries are granted: at least as many as there are.
+    pub(super) fn granted_entries(&self) -> u64 {
+        self.entries.granted()
+    }
+
     /// Whether no further entry can be granted.
     pub(super) fn is_full(&self) -> bool {
         self.entries.granted() >= self.entries.most()

@@ -207,8 +207,11 @@ impl Memory {
         self.shards.iter().map(Shard::bytes).sum()
     }
 
+    /// The shards are asked one after the other, and an entry that leaves one while another comes into the next is counted
+    /// twice; but there are never more than are granted.
     fn entries(&self) -> u64 {
-        self.shards.iter().map(Shard::entries).sum()
+        let sum: u64 = self.shards.iter().map(Shard::entries).sum();
+        sum.min(self.budget.granted_entries())
     }
 
     /// Whether the tier's memory is an arena of its own.
