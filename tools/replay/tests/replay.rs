@@ -1,11 +1,10 @@
 //! The tool against the real library, over a trace of the repository. The library is named by CATZILLA_CACHE_LIBRARY;
 //! without it these tests say so and pass, except under CI.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -229,71 +228,4 @@ fn help_and_wrong_arguments_need_no_library() {
     let wrong = run("--nonsense");
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("--nonsense"));
-}
-
-/// S3-FIFO as its paper tells it, by lists and nothing else: a small queue of a tenth, a main one, and the keys that left
-/// the small one lately. One hit suffices to go from the small queue to the main one, where hits count anew.
-fn s3fifo_hit_ratio(ids: &[u32], capacity: usize) -> f64 {
-    let (mut small, mut main, mut ghost) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-    let (mut counts, mut remembered): (HashMap<u32, u32>, HashSet<u32>) = Default::default();
-    let mut hits = 0;
-    for id in ids {
-        if let Some(count) = counts.get_mut(id) {
-            *count = 3.min(*count + 1);
-            hits += 1;
-            continue;
-        }
-        while counts.len() == capacity {
-            if small.len() * 10 > capacity || main.is_empty() {
-                let oldest = small.pop_front().expect("a full cache has an oldest entry");
-                if counts[&oldest] > 0 {
-                    counts.insert(oldest, 0);
-                    main.push_back(oldest);
-                } else {
-                    counts.remove(&oldest);
-                    if remembered.insert(oldest) {
-                        ghost.push_back(oldest);
-                    }
-                    while ghost.len() > capacity * 9 / 10 {
-                        remembered.remove(&ghost.pop_front().expect("it is not empty"));
-                    }
-                }
-            } else {
-                let oldest = main.pop_front().expect("it is not empty");
-                match counts.get_mut(&oldest) {
-                    Some(count) if *count > 0 => {
-                        *count -= 1;
-                        main.push_back(oldest);
-                    }
-                    _ => _ = counts.remove(&oldest),
-                }
-            }
-        }
-        if remembered.remove(id) {
-            ghost.retain(|other| other != id);
-            main.push_back(*id);
-        } else {
-            small.push_back(*id);
-        }
-        counts.insert(*id, 0);
-    }
-    hits as f64 * 100.0 / ids.len() as f64
-}
-
-#[test]
-fn s3fifo_hits_as_often_as_the_simplest_simulation_of_it() {
-    let Some(library) = library() else { return };
-    let mut bytes = Vec::new();
-    let packed = fs::File::open(trace()).expect("the repository's trace");
-    let mut unpacked = ruzstd::decoding::StreamingDecoder::new(packed).expect("a trace is one zstd frame");
-    unpacked.read_to_end(&mut bytes).expect("a whole trace");
-    let ids: Vec<u32> = bytes.chunks_exact(4).map(|id| u32::from_le_bytes([id[0], id[1], id[2], id[3]])).collect();
-    for capacity in [138, 1_376, 3_439] {
-        let number = capacity.to_string();
-        let arguments = ["--repeat", "1", "--capacity", &number, "--option", "memory.policy=s3fifo"];
-        let measured = hit_ratios(&replayed(&library, &[&arguments[..], &["--option", "memory.shards=1"]].concat()));
-        let expected = s3fifo_hit_ratio(&ids, capacity);
-        // The library remembers fingerprints and not keys, and gives up early in a set that is full.
-        assert!(measured.len() == 1 && (measured[0] - expected).abs() < 0.3, "{measured:?}, {expected}");
-    }
 }
