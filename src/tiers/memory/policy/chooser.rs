@@ -36,8 +36,13 @@ const LEAD: f32 = 1.0 / 8.0;
 /// The same in a cache that has never changed its rule: it has little to lose.
 const FIRST_LEAD: f32 = 1.0 / 64.0;
 /// And by how many standard deviations of the difference.
-const SURE: f32 = 2.0;
+const SURE: f32 = 1.5;
 const FIRST_SURE: f32 = 1.0;
+
+/// No lead grows beyond this, in parts of the entries of a shadow: traffic that has changed is not to be held up by what was
+/// won before. After the work functions of Borodin, Linial and Saks, "An optimal on-line algorithm for metrical task systems"
+/// (Journal of the ACM 39, 1992), by which what can be owed to the past is bounded by the cost of a change.
+const GREATEST_LEAD: f32 = 0.5;
 
 /// With nothing known a cache keeps what it has.
 const FIRST: Rule = Rule::Keep;
@@ -230,6 +235,10 @@ impl Shadows {
         self.has_changed |= best != current;
         let kept = 1.0 - self.seen as f32 / (HORIZON * self.entries) as f32;
         self.wins.iter_mut().flatten().for_each(|wins| *wins *= kept);
+        let greatest = self.entries as f32 * GREATEST_LEAD;
+        for (a, b) in (0..RULES.len()).flat_map(|a| (0..RULES.len()).map(move |b| (a, b))) {
+            self.wins[a][b] = self.wins[a][b].min(self.wins[b][a] + greatest);
+        }
         self.seen = 0;
         best
     }

@@ -10,6 +10,9 @@
 pub(super) enum Rule {
     /// S3-FIFO with a window of a tenth: what was hit in the window reaches main, as does what comes back from the ghost.
     S3,
+    /// The same with a window of 15 hundredths: gains a tenth of a point on recorded traffic of web servers and databases,
+    /// and loses on loops, which another rule is for.
+    Narrow,
     /// The same with a window of six tenths: between the former and the next one.
     Wide,
     /// Second chance: all is window. For recency.
@@ -20,18 +23,24 @@ pub(super) enum Rule {
     Keep,
 }
 
-pub(super) const RULES: [Rule; 4] = [Rule::S3, Rule::Wide, Rule::Clock, Rule::Keep];
+/// What `adaptive` chooses from.
+pub(super) const RULES: [Rule; 4] = [Rule::Narrow, Rule::Wide, Rule::Clock, Rule::Keep];
 
 impl Rule {
     /// The window's part of so many entries.
     fn window(self, entries: usize) -> usize {
         let part = match self {
             Rule::S3 => entries / 10,
+            Rule::Narrow => entries * 3 / 20,
             Rule::Wide => entries / 10 * 6,
             Rule::Clock => entries,
             Rule::Keep => entries / 100,
         };
         part.max(1)
+    }
+
+    fn is_s3(self) -> bool {
+        matches!(self, Rule::S3 | Rule::Narrow | Rule::Wide)
     }
 }
 
@@ -68,7 +77,7 @@ pub(super) trait Queues {
 /// A rule at work.
 pub(super) struct Ruling {
     rule: Rule,
-    /// So many entries of main are still to be looked at since S3 or Wide has begun: those that another rule has put there
+    /// So many entries of main are still to be looked at since a rule of S3-FIFO has begun: those that another rule has put there
     /// have to show a hit once.
     to_prove: usize,
     /// Keep: so many places in main were given away and are to be left by its oldest.
@@ -90,14 +99,14 @@ impl Ruling {
     pub(super) fn change(&mut self, rule: Rule, queues: &impl Queues) {
         self.rule = rule;
         self.owed = 0;
-        self.to_prove = if matches!(rule, Rule::S3 | Rule::Wide) { queues.len(Queue::Main) } else { 0 };
+        self.to_prove = if rule.is_s3() { queues.len(Queue::Main) } else { 0 };
     }
 
     /// The queue that a new entry goes to. `came_back`: its key was evicted lately.
     #[inline]
     pub(super) fn place(&mut self, queues: &mut impl Queues, came_back: bool) -> Queue {
         let to_main = match self.rule {
-            Rule::S3 | Rule::Wide => came_back,
+            Rule::S3 | Rule::Narrow | Rule::Wide => came_back,
             Rule::Clock => false,
             Rule::Keep => {
                 self.unproven += 1;
@@ -157,7 +166,7 @@ impl Ruling {
             }
             let window_is_short = queues.len(Window) < self.rule.window(queues.len(Window) + queues.len(Main));
             let from_main = match self.rule {
-                Rule::S3 | Rule::Wide => self.to_prove > 0 || window_is_short,
+                Rule::S3 | Rule::Narrow | Rule::Wide => self.to_prove > 0 || window_is_short,
                 Rule::Clock => true,
                 Rule::Keep => self.owed > 0 || window_is_short,
             };
@@ -178,7 +187,7 @@ impl Ruling {
             match (self.rule, queue) {
                 (Rule::Clock, _) => queues.requeue(queue, Window, 0),
                 (_, Main) => queues.requeue(Main, Main, hits - 1),
-                (Rule::S3 | Rule::Wide, Window) => queues.requeue(Window, Main, 0),
+                (Rule::S3 | Rule::Narrow | Rule::Wide, Window) => queues.requeue(Window, Main, 0),
                 // To have been hit in the window is a claim as well.
                 (Rule::Keep, Window) if Self::claim(queues) => {
                     queues.requeue(Window, Main, 0);
