@@ -96,6 +96,7 @@ impl Memory {
     pub(crate) fn put_many(&self, puts: &mut [Put<'_>]) {
         for puts in puts.chunks_mut(AT_ONCE) {
             let hashes = self.hash_many(puts, |put| put.key);
+            self.expect_entries(&hashes[..puts.len()]);
             for (put, hash) in puts.iter_mut().zip(hashes) {
                 let checked = self.check_lengths(put.key, put.value);
                 put.outcome = checked.and_then(|()| self.put_hashed(hash, put.key, put.value, put.ttl));
@@ -107,15 +108,19 @@ impl Memory {
     pub(crate) fn remove_many(&self, removes: &mut [Remove<'_>]) {
         for removes in removes.chunks_mut(AT_ONCE) {
             let hashes = self.hash_many(removes, |remove| remove.key);
-            if let Some(reader) = Reader::enter() {
-                let layout = Layout(self.layout.load(Relaxed));
-                for hash in &hashes[..removes.len()] {
-                    self.shards[layout.home(*hash)].published.prefetch_entry(&reader, *hash, LINES);
-                }
-            }
+            self.expect_entries(&hashes[..removes.len()]);
             for (remove, hash) in removes.iter_mut().zip(hashes) {
                 remove.removed = self.remove_hashed(hash, remove.key);
             }
+        }
+    }
+
+    /// Asks for the entries of these keys, those that are there.
+    fn expect_entries(&self, hashes: &[Hash]) {
+        let Some(reader) = Reader::enter() else { return };
+        let layout = Layout(self.layout.load(Relaxed));
+        for hash in hashes {
+            self.shards[layout.home(*hash)].published.prefetch_entry(&reader, *hash, LINES);
         }
     }
 

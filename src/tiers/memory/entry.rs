@@ -589,11 +589,25 @@ impl EntryRef {
         prefetch(self.0.as_ptr());
     }
 
+    /// The same for its links, if it has that layout.
+    #[inline(always)]
+    pub(super) fn prefetch_links_of(self, layout: Layout) {
+        prefetch_to_write(self.0.as_ptr().cast::<u8>().wrapping_add(layout.size() - LINKS));
+    }
+
     /// The same for its links, which are so many lines behind.
     #[inline(always)]
     pub(super) fn prefetch_links(self, line_of_links: u8) {
         prefetch_to_write(self.0.as_ptr().cast::<u8>().wrapping_add(usize::from(line_of_links) * LINE));
     }
+}
+
+/// Asks the processor for an entry at an address that may have become none, and for its links, so many lines behind.
+#[inline(always)]
+pub(super) fn prefetch_at(address: u64, line_of_links: u64) {
+    let begin = std::ptr::without_provenance::<u8>(address as usize);
+    prefetch(begin);
+    prefetch_to_write(begin.wrapping_add(line_of_links as usize * LINE));
 }
 
 /// Bytes of a line of the processor's cache.

@@ -620,6 +620,22 @@ impl Index {
         self.search(hash.place(), is_it)
     }
 
+    /// The same for one that will be replaced by an entry of that layout, which is taken to be its own: where its links stand then
+    /// is asked for together with its key.
+    #[inline(always)]
+    pub(super) fn find_to_replace(&self, hash: Hash, key: &[u8], layout: Layout) -> Option<(Position, EntryRef)> {
+        let is_it = |word: *mut Header| {
+            if word.addr() & !ADDRESS != hash.slot_tag() {
+                return false;
+            }
+            // SAFETY: as in `find`.
+            let entry = unsafe { entry_in(word) };
+            entry.prefetch_links_of(layout);
+            equal(entry.key(), key)
+        };
+        self.search(hash.place(), is_it)
+    }
+
     /// Every entry that a hint of the wheel may have meant: `is_it` says which.
     pub(super) fn find_hinted(&self, place: u32, is_it: impl Fn(EntryRef) -> bool) -> Option<EntryRef> {
         // SAFETY: as in `find`.

@@ -443,7 +443,7 @@ impl Memory {
             if !shard.reserve(|| self.expected_entries()) {
                 return Err(Error::out_of_memory());
             }
-            let mut present = shard.find(hash, key);
+            let mut present = shard.find_to_replace(hash, key, layout);
             if !PLAIN {
                 if let Some(outcome) = self.refuse(&mut shard, &mut present, terms) {
                     return Ok(outcome);
@@ -477,6 +477,9 @@ impl Memory {
                 drop(shard);
                 self.shed(1, || self.budget.is_full());
                 continue;
+            }
+            if let Some((_, old)) = present {
+                shard.expect_replace(old);
             }
             let Some(mut entry) = made.take().or_else(|| make(shard.magazine())) else {
                 return Err(Error::out_of_memory());

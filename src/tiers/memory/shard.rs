@@ -258,6 +258,12 @@ impl<'a> Locked<'a> {
         self.state.index.find(hash, key)
     }
 
+    /// See [`Index::find_to_replace`].
+    #[inline(always)]
+    pub(super) fn find_to_replace(&self, hash: Hash, key: &[u8], layout: Layout) -> Option<(Position, EntryRef)> {
+        self.state.index.find_to_replace(hash, key, layout)
+    }
+
     #[inline(always)]
     pub(super) fn count(&mut self, what: Count, by: u64) {
         let count = &self.shard.written.figures.counts[what as usize];
@@ -313,6 +319,13 @@ impl<'a> Locked<'a> {
         self.state.policy.expect(hash);
         self.state.magazine.expect(layout);
         self.state.retired.expect();
+    }
+
+    /// An entry of this shard will be replaced: asks the processor for what that will touch, as far as the entry says where that
+    /// is.
+    #[inline(always)]
+    pub(super) fn expect_replace(&self, old: EntryRef) {
+        self.state.policy.expect_replace(old);
     }
 
     /// Takes a new entry in, whose key is not here. [`Locked::reserve`] has been called since the last one.

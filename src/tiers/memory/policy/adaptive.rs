@@ -7,6 +7,7 @@
 
 use super::super::entry::EntryRef;
 use super::super::index::Hash;
+use super::super::list;
 use super::chooser::Chooser;
 use super::ruled::Ruled;
 use super::{Clock, Policy};
@@ -27,6 +28,11 @@ impl Policy for Adaptive {
     #[inline(always)]
     fn expect(&self, hash: Hash) {
         self.books.expect(hash);
+    }
+
+    #[inline(always)]
+    fn expect_replace(&self, old: EntryRef) {
+        list::expect_neighbours(old);
     }
 
     fn insert(&mut self, entry: EntryRef, hash: Hash, _: &Clock) {

@@ -4,7 +4,7 @@
 
 use super::super::entry::EntryRef;
 use super::super::index::Hash;
-use super::super::list::List;
+use super::super::list::{self, List};
 use super::{Clock, Policy};
 
 const LIST: u8 = 0;
@@ -23,6 +23,11 @@ impl Policy for Fifo {
     #[inline(always)]
     fn expect(&self, _: Hash) {
         self.stored.expect();
+    }
+
+    #[inline(always)]
+    fn expect_replace(&self, old: EntryRef) {
+        list::expect_neighbours(old);
     }
 
     fn insert(&mut self, entry: EntryRef, _: Hash, _: &Clock) {

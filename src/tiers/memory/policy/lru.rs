@@ -107,6 +107,11 @@ impl Policy for Lru {
         self.stored.expect();
     }
 
+    #[inline(always)]
+    fn expect_replace(&self, old: EntryRef) {
+        list::expect_neighbours(old);
+    }
+
     fn insert(&mut self, entry: EntryRef, _: Hash, clock: &Clock) {
         let stamp = clock.tick();
         entry.set_mark(stamp << 1);

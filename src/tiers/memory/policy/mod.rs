@@ -37,6 +37,9 @@ pub(super) trait Policy: Send {
     /// A key with that hash may be inserted: asks the processor for what that will touch.
     fn expect(&self, _hash: Hash) {}
 
+    /// `old` may be replaced: the same for that.
+    fn expect_replace(&self, _old: EntryRef) {}
+
     /// `entry` has come into the shard.
     fn insert(&mut self, entry: EntryRef, hash: Hash, clock: &Clock);
 
@@ -206,6 +209,11 @@ impl Policy for Books {
     #[inline(always)]
     fn expect(&self, hash: Hash) {
         each!(self, books => books.expect(hash));
+    }
+
+    #[inline(always)]
+    fn expect_replace(&self, old: EntryRef) {
+        each!(self, books => books.expect_replace(old));
     }
 
     #[inline(always)]

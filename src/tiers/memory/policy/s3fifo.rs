@@ -9,6 +9,7 @@
 
 use super::super::entry::EntryRef;
 use super::super::index::Hash;
+use super::super::list;
 use super::rule::Rule;
 use super::ruled::Ruled;
 use super::{Clock, Policy};
@@ -25,6 +26,11 @@ impl Policy for S3Fifo {
     #[inline(always)]
     fn expect(&self, hash: Hash) {
         self.0.expect(hash);
+    }
+
+    #[inline(always)]
+    fn expect_replace(&self, old: EntryRef) {
+        list::expect_neighbours(old);
     }
 
     fn insert(&mut self, entry: EntryRef, hash: Hash, _: &Clock) {

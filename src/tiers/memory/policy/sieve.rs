@@ -7,7 +7,7 @@
 
 use super::super::entry::EntryRef;
 use super::super::index::Hash;
-use super::super::list::List;
+use super::super::list::{self, List};
 use super::{Clock, Policy};
 
 /// How far hits are counted: one is all that the hand wants to know.
@@ -42,6 +42,11 @@ impl Policy for Sieve {
     #[inline(always)]
     fn expect(&self, _: Hash) {
         self.stored.expect();
+    }
+
+    #[inline(always)]
+    fn expect_replace(&self, old: EntryRef) {
+        list::expect_neighbours(old);
     }
 
     fn insert(&mut self, entry: EntryRef, _: Hash, _: &Clock) {
