@@ -12,6 +12,7 @@ use catzilla_cache::ffi::batch::{
 use catzilla_cache::ffi::cache::{
     catzilla_cache_contains, catzilla_cache_purge, catzilla_cache_put, catzilla_cache_read, catzilla_cache_remove,
     catzilla_cache_sweep, catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PREFIX,
+    CATZILLA_PURGE_TAG,
 };
 use catzilla_cache::ffi::classic::{
     catzilla_cache_clear, catzilla_cache_configure, catzilla_cache_delete, catzilla_cache_destroy,
@@ -26,7 +27,7 @@ use catzilla_cache::ffi::status::{
 };
 use catzilla_cache::ffi::types::cache_config_t;
 use catzilla_cache::ffi::update::{
-    catzilla_cache_increment, catzilla_cache_put_with, catzilla_cache_touch, catzilla_put_options_t,
+    catzilla_bytes_t, catzilla_cache_increment, catzilla_cache_put_with, catzilla_cache_touch, catzilla_put_options_t,
     CATZILLA_PUT_IF_ABSENT, CATZILLA_PUT_IF_PRESENT,
 };
 use catzilla_cache::ffi::value::{
@@ -40,6 +41,7 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 const KEYS: [&CStr; 6] = [c"", c"a", c"b", c"ab", c"a longer key than the others", c"abc"];
+const TAGS: [&CStr; 4] = [c"", c"a", c"red", c"a longer tag than the others"];
 const MAX_VALUE: usize = 3_000;
 const DEFAULT_TTL: u64 = 3_600_000;
 
@@ -77,6 +79,8 @@ struct Expected {
     number: u64,
     /// What the cache has said that it is, if it was asked.
     version: Option<u64>,
+    /// A bit for each of the tags that it carries.
+    tags: u8,
 }
 
 /// The cache counts time in ticks of 2^23 nanoseconds, and its manual clock starts with this many nanoseconds.
@@ -141,7 +145,7 @@ impl Model {
         }
         self.stored += 1;
         let (deadline, number) = (deadline(self.now, ttl), self.stored);
-        self.entries.push(Expected { key, value, deadline, number, version: None });
+        self.entries.push(Expected { key, value, deadline, number, version: None, tags: 0 });
     }
 
     fn remove(&mut self, key: usize) -> bool {
@@ -222,7 +226,7 @@ impl Run {
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 31 {
+        match operation % 32 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -243,8 +247,9 @@ impl Run {
             22..=24 => self.put_with(key, stream),
             25 => self.version(stream.next()),
             26 => self.touch(key, stream.next()),
-            29 => self.iterate(key, stream.next()),
             27..=28 => self.increment(key, stream.next(), stream.next()),
+            29 => self.iterate(key, stream.next()),
+            30 => self.purge_tag(stream.next() % TAGS.len()),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
@@ -431,7 +436,8 @@ impl Run {
         assert!(told.is_null() || result == sum);
         self.model.store(key, sum.to_string().into_bytes(), if ttl == 0 { DEFAULT_TTL } else { ttl });
         if let Some(present) = present {
-            self.model.entries.last_mut().expect("it was just stored").deadline = present.deadline;
+            let stored = self.model.entries.last_mut().expect("it was just stored");
+            (stored.deadline, stored.tags) = (present.deadline, present.tags);
         }
     }
 
@@ -444,6 +450,8 @@ impl Run {
         let mut options =
             catzilla_put_options_t { struct_size: size_of::<catzilla_put_options_t>(), ..Default::default() };
         options.ttl_ms = [0, 1_500, u64::MAX][seed % 3];
+        let (tags, carried) = carried(stream.next());
+        (options.tags, options.tag_count) = (tags.as_ptr(), tags.len());
         let expected = match kind % 5 {
             0 => CATZILLA_OK,
             1 => {
@@ -481,6 +489,7 @@ impl Run {
         assert_eq!(answer, expected);
         if answer == CATZILLA_OK {
             self.model.store(key, value, if options.ttl_ms == 0 { DEFAULT_TTL } else { options.ttl_ms });
+            self.model.entries.last_mut().expect("it was just stored").tags = carried;
         }
         match (told.is_null(), answer) {
             (true, _) => {}
@@ -646,19 +655,26 @@ impl Run {
     }
 
     fn purge_prefix(&mut self, key: usize) {
-        let (bytes, len) = bytes(key);
+        let prefix = KEYS[key].to_bytes();
+        self.purge(CATZILLA_PURGE_PREFIX, prefix, |entry| KEYS[entry.key].to_bytes().starts_with(prefix));
+    }
+
+    fn purge_tag(&mut self, tag: usize) {
+        self.purge(CATZILLA_PURGE_TAG, TAGS[tag].to_bytes(), |entry| entry.tags & 1 << tag != 0);
+    }
+
+    fn purge(&mut self, what: i32, selector: &[u8], is_meant: impl Fn(&Expected) -> bool) {
+        let (selector, len) = (selector.as_ptr().cast(), selector.len());
         let mut removed = u64::MAX;
         // SAFETY: a live cache, as many bytes as are told.
-        let answer = unsafe { catzilla_cache_purge(self.cache, CATZILLA_PURGE_PREFIX, bytes, len, &mut removed) };
-        let prefix = KEYS[key].to_bytes();
+        let answer = unsafe { catzilla_cache_purge(self.cache, what, selector, len, &mut removed) };
         let now = tick(self.model.now);
-        let mut expected = 0;
-        let mut expired = 0;
+        let (mut expected, mut expired) = (0, 0);
         self.model.entries.retain(|entry| {
-            let matches = KEYS[entry.key].to_bytes().starts_with(prefix);
-            expected += u64::from(matches && entry.deadline > now);
-            expired += u64::from(matches && entry.deadline <= now);
-            !matches
+            let is_meant = is_meant(entry);
+            expected += u64::from(is_meant && entry.deadline > now);
+            expired += u64::from(is_meant && entry.deadline <= now);
+            !is_meant
         });
         self.model.expirations += expired;
         assert_eq!((answer, removed), (CATZILLA_OK, expected));
@@ -731,6 +747,13 @@ impl Run {
             unsafe { catzilla_value_release(value) };
         }
     }
+}
+
+/// The tags whose bits are set in the lower half, and in the upper half those that are given a second time.
+fn carried(seed: usize) -> (Vec<catzilla_bytes_t>, u8) {
+    let given = (0..8).filter(|bit| seed & 1 << bit != 0).map(|bit| bit % TAGS.len());
+    let tag = |tag: usize| catzilla_bytes_t { data: TAGS[tag].as_ptr().cast(), len: TAGS[tag].count_bytes() };
+    (given.clone().map(tag).collect(), given.fold(0, |bits, tag| bits | 1 << tag))
 }
 
 fn bytes(key: usize) -> (*const c_void, usize) {
