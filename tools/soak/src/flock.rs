@@ -97,6 +97,10 @@ pub struct Slot {
 pub struct Record {
     pub version: u64,
     pub stored: Option<Stored>,
+    /// The version that the library has told of what is stored; 0 if it did not.
+    pub told: u64,
+    /// Whether what is stored carries its key's tags.
+    pub tagged: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -134,6 +138,16 @@ impl Slot {
         Slot { key, text, id, claim, issued, completed, oldest }
     }
 
+    /// The tag that no other key of the cache has.
+    pub fn own_tag(&self) -> [u8; 8] {
+        self.id.to_le_bytes()
+    }
+
+    /// One that some others have, too.
+    pub fn tag(&self) -> &'static str {
+        PREFIXES[(self.id % 4) as usize]
+    }
+
     pub fn is_shared(&self) -> bool {
         self.claim.is_none()
     }
@@ -144,6 +158,9 @@ impl Slot {
     }
 }
 
+/// A key that is only ever counted up, in caches that lose nothing.
+pub const COUNTER: &[u8] = b"counter";
+
 /// What the library has to have counted.
 #[derive(Default)]
 pub struct Counts {
@@ -151,6 +168,8 @@ pub struct Counts {
     pub misses: AtomicU64,
     pub puts: AtomicU64,
     pub removals: AtomicU64,
+    /// What was added to [`COUNTER`].
+    pub added: AtomicU64,
 }
 
 pub struct Member<'l> {
@@ -257,7 +276,7 @@ fn options(library: &Library, kind: Kind, policy: &str, random: &mut Random) -> 
 
 /// A change of a running cache of this kind.
 pub fn live_change(library: &Library, kind: Kind, random: &mut Random) -> Option<(&'static str, String)> {
-    let (name, value) = match random.below(7) {
+    let (name, value) = match random.below(8) {
         0 | 1 => match kind {
             Kind::Tiny => ("memory.capacity", (1 + random.below(8)).to_string()),
             Kind::Medium => {
@@ -276,6 +295,10 @@ pub fn live_change(library: &Library, kind: Kind, random: &mut Random) -> Option
         4 => ("memory.compression", random.of_list(&["on", "off"]).to_owned()),
         5 => ("memory.compression_threshold", random.of_list(&["64", "500", "1KiB"]).to_owned()),
         6 => ("memory.sweep_interval", random.of_list(&["off", "3ms", "300s"]).to_owned()),
+        7 => {
+            let policies: Vec<&str> = library.range("memory.policy")?.split(", ").collect();
+            ("memory.policy", random.of_list(&policies).to_string())
+        }
         _ => return None,
     };
     library.range(name).is_some().then_some((name, value))

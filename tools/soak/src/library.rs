@@ -15,6 +15,8 @@ pub type Status = i32;
 pub const OK: Status = 0;
 pub const NOT_FOUND: Status = 1;
 pub const TRUNCATED: Status = 2;
+pub const EXISTS: Status = 3;
+pub const VERSION_MISMATCH: Status = 4;
 pub const VALUE_TOO_LARGE: Status = -201;
 
 pub const FOREVER: u64 = u64::MAX;
@@ -24,6 +26,11 @@ pub const RESULT_LIFETIME: usize = 64;
 
 const PURGE_ALL: i32 = 0;
 const PURGE_PREFIX: i32 = 1;
+const PURGE_TAG: i32 = 2;
+
+/// `CATZILLA_PUT_IF_ABSENT` and `CATZILLA_PUT_IF_PRESENT`.
+const PUT_IF_ABSENT: u32 = 1;
+const PUT_IF_PRESENT: u32 = 2;
 
 /// `catzilla_options_t`, `catzilla_cache_t` and `catzilla_value_t`, of which only addresses are known here.
 #[repr(C)]
@@ -115,6 +122,32 @@ struct RemoveItem {
     status: Status,
 }
 
+/// `catzilla_bytes_t` and `catzilla_put_options_t`.
+#[repr(C)]
+struct Bytes {
+    data: *const c_void,
+    len: usize,
+}
+
+#[repr(C)]
+struct PutOptions {
+    struct_size: usize,
+    ttl_ms: u64,
+    expected_version: u64,
+    flags: u32,
+    tags: *const Bytes,
+    tag_count: usize,
+}
+
+/// On what a put depends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    Always,
+    IfAbsent,
+    IfPresent,
+    IfVersion(u64),
+}
+
 macro_rules! functions {
     ($table:ident: $($name:ident: $type:ty,)*) => {
         struct $table { $($name: $type,)* }
@@ -172,10 +205,20 @@ functions! { Batches:
     cache_remove_many: unsafe extern "C" fn(*mut Opaque, *mut RemoveItem, usize) -> Status,
 }
 
+functions! { Updates:
+    cache_put_with: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *const c_void, usize, *const PutOptions, *mut u64) -> Status,
+    cache_touch: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, u64) -> Status,
+    cache_increment: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, i64, i64, u64, *mut i64) -> Status,
+    iterator_open: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *mut *mut Opaque) -> Status,
+    iterator_next: unsafe extern "C" fn(*mut Opaque, *mut *const c_void, *mut usize) -> Status,
+    iterator_close: unsafe extern "C" fn(*mut Opaque),
+}
+
 /// The loaded library.
 pub struct Library {
     functions: Functions,
     batches: Option<Batches>,
+    updates: Option<Updates>,
     /// Names and ranges of the table of options.
     pub options: Vec<(String, String)>,
     pub version: String,
@@ -200,11 +243,16 @@ impl Library {
             (text((functions.version)()), (0..(functions.option_count)()).map_while(row).collect())
         };
         let batches = Batches::of(&object).ok();
-        Ok(Self { functions, batches, options, version, _object: ManuallyDrop::new(object) })
+        let updates = Updates::of(&object).ok();
+        Ok(Self { functions, batches, updates, options, version, _object: ManuallyDrop::new(object) })
     }
 
     pub fn has_batches(&self) -> bool {
         self.batches.is_some()
+    }
+
+    pub fn has_updates(&self) -> bool {
+        self.updates.is_some()
     }
 
     /// The allowed values of an option; `None` when the library has no such option.
@@ -292,11 +340,18 @@ impl<'l> Cache<'l> {
 
     /// All, or what begins with the prefix.
     pub fn purge(&self, prefix: Option<&[u8]>) -> (Status, u64) {
-        let mut removed = 0;
         let what = if prefix.is_some() { PURGE_PREFIX } else { PURGE_ALL };
-        let prefix = prefix.unwrap_or_default();
+        self.purge_what(what, prefix.unwrap_or_default())
+    }
+
+    pub fn purge_tag(&self, tag: &[u8]) -> (Status, u64) {
+        self.purge_what(PURGE_TAG, tag)
+    }
+
+    fn purge_what(&self, what: i32, selector: &[u8]) -> (Status, u64) {
+        let mut removed = 0;
         let purge = self.library.functions.cache_purge;
-        (unsafe { purge(self.raw, what, prefix.as_ptr().cast(), prefix.len(), &mut removed) }, removed)
+        (unsafe { purge(self.raw, what, selector.as_ptr().cast(), selector.len(), &mut removed) }, removed)
     }
 
     pub fn set_option(&self, name: &str, value: &str) -> Status {
@@ -372,6 +427,67 @@ impl<'l> Cache<'l> {
         let mut items: Vec<RemoveItem> = keys.iter().map(item).collect();
         let status = unsafe { remove(self.raw, items.as_mut_ptr(), items.len()) };
         (status, items.iter().map(|item| item.status).collect())
+    }
+
+    fn updates(&self) -> &Updates {
+        self.library.updates.as_ref().expect("asked before")
+    }
+
+    /// Status, and the version of what was stored. This and the following only for a library that has updates.
+    pub fn put_with(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        ttl_ms: u64,
+        condition: Condition,
+        tags: &[&[u8]],
+    ) -> (Status, u64) {
+        let (mut version, (k, v)) = (u64::MAX, (key.as_ptr().cast(), value.as_ptr().cast()));
+        let tags: Vec<Bytes> = tags.iter().map(|tag| Bytes { data: tag.as_ptr().cast(), len: tag.len() }).collect();
+        let (flags, expected_version) = match condition {
+            Condition::Always => (0, 0),
+            Condition::IfAbsent => (PUT_IF_ABSENT, 0),
+            Condition::IfPresent => (PUT_IF_PRESENT, 0),
+            Condition::IfVersion(version) => (0, version),
+        };
+        let struct_size = size_of::<PutOptions>();
+        let (tags, tag_count) = (tags.as_ptr(), tags.len());
+        let options = PutOptions { struct_size, ttl_ms, expected_version, flags, tags, tag_count };
+        let put = self.updates().cache_put_with;
+        (unsafe { put(self.raw, k, key.len(), v, value.len(), &options, &mut version) }, version)
+    }
+
+    pub fn touch(&self, key: &[u8], ttl_ms: u64) -> Status {
+        unsafe { (self.updates().cache_touch)(self.raw, key.as_ptr().cast(), key.len(), ttl_ms) }
+    }
+
+    /// A key that is not there gets `delta`, for ever.
+    pub fn increment(&self, key: &[u8], delta: i64) -> (Status, i64) {
+        let (mut sum, increment) = (0, self.updates().cache_increment);
+        (unsafe { increment(self.raw, key.as_ptr().cast(), key.len(), delta, delta, FOREVER, &mut sum) }, sum)
+    }
+
+    /// The keys that begin with the prefix, or the status of the call that failed.
+    pub fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, Status> {
+        let (mut iterator, mut keys) = (ptr::null_mut(), Vec::new());
+        let f = self.updates();
+        let opened = unsafe { (f.iterator_open)(self.raw, prefix.as_ptr().cast(), prefix.len(), &mut iterator) };
+        if opened != OK {
+            return Err(opened);
+        }
+        let end = loop {
+            let (mut key, mut len) = (ptr::null(), 0);
+            match unsafe { (f.iterator_next)(iterator, &mut key, &mut len) } {
+                OK => keys.push(unsafe { std::slice::from_raw_parts(key.cast(), len) }.to_vec()),
+                status => break status,
+            }
+        };
+        unsafe { (f.iterator_close)(iterator) };
+        if end == NOT_FOUND {
+            Ok(keys)
+        } else {
+            Err(end)
+        }
     }
 
     pub fn library(&self) -> &'l Library {

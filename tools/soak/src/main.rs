@@ -17,6 +17,7 @@ mod library;
 mod random;
 #[allow(unsafe_code)]
 mod system;
+mod updates;
 mod value;
 mod worker;
 
@@ -269,6 +270,7 @@ fn the_books_balance(member: &Member<'_>) {
         member.saw_entries(figures.entries);
         figures
     };
+    the_counter_is_exact(member);
     let counts = [&member.counts.hits, &member.counts.misses, &member.counts.puts, &member.counts.removals];
     let [hits, misses, puts, removals] = counts.map(|count| count.load(Ordering::Relaxed));
     let told = figures();
@@ -319,6 +321,22 @@ fn the_books_balance(member: &Member<'_>) {
         }
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// What all threads have added is there, if nothing can have removed it; and goes.
+fn the_counter_is_exact(member: &Member<'_>) {
+    let mut digits = [0; 20];
+    let added = member.counts.added.load(Ordering::Relaxed);
+    if let (true, 1..) = (member.kind.is_strict(), added) {
+        let (status, len) = member.cache.read(flock::COUNTER, &mut digits);
+        member.counts.hits.fetch_add(1, Ordering::Relaxed);
+        let counted = String::from_utf8_lossy(&digits[..len]);
+        if status != OK || counted != added.to_string() {
+            wrong(member, &format!("{added} was added, but the counter is {counted:?}"));
+        }
+    }
+    let removed = member.cache.remove(flock::COUNTER) == OK;
+    member.counts.removals.fetch_add(u64::from(removed), Ordering::Relaxed);
 }
 
 /// Ends all caches. Some values are held meanwhile: they are to outlive them.

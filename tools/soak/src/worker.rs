@@ -31,9 +31,9 @@ struct LentOut {
 
 pub struct Worker<'f, 'l> {
     flock: &'f Flock<'l>,
-    random: Random,
+    pub(crate) random: Random,
     tally: Tally,
-    value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
     buffer: Vec<u8>,
     kept: VecDeque<Kept<'l>>,
     lent: VecDeque<LentOut>,
@@ -41,15 +41,26 @@ pub struct Worker<'f, 'l> {
 
 /// Where a call goes: a cache and a key of it.
 #[derive(Clone, Copy)]
-struct At<'f, 'l> {
-    member: &'f Member<'l>,
-    slot: &'f Slot,
-    place: (usize, usize),
+pub(crate) struct At<'f, 'l> {
+    pub(crate) member: &'f Member<'l>,
+    pub(crate) slot: &'f Slot,
+    pub(crate) place: (usize, usize),
 }
 
 impl At<'_, '_> {
+    /// Until when an entry lives, and when it is dead, that was given this lifetime since `begun`, by a call that has returned.
+    pub(crate) fn span(&self, ttl_ms: u64, begun: u64) -> (u64, u64) {
+        match ttl_ms {
+            FOREVER => (u64::MAX, u64::MAX),
+            // A cache that is not strict changes its default while puts run.
+            0 if self.member.kind.is_strict() => (begun + 3_600_000 * MILLISECOND, u64::MAX),
+            0 => (0, u64::MAX),
+            ttl_ms => (begun + ttl_ms * MILLISECOND, now() + ttl_ms * MILLISECOND),
+        }
+    }
+
     /// Ends the run.
-    fn wrong(&self, what: &str) -> ! {
+    pub(crate) fn wrong(&self, what: &str) -> ! {
         wrong(self.member, &format!("{what}; the key has {} bytes", self.slot.key.len()))
     }
 }
@@ -101,12 +112,16 @@ impl<'f, 'l> Worker<'f, 'l> {
         let cache = self.random.below(self.flock.members.len());
         let member = &self.flock.members[cache];
         let at = self.somewhere(member, cache);
-        let batches = member.cache.library().has_batches();
+        let (batches, updates) = (member.cache.library().has_batches(), member.cache.library().has_updates());
         match self.random.below(1_000) {
-            0..=229 => self.put(at),
+            0..=189 => self.put(at),
+            190..=229 if updates => self.put_with(at),
+            190..=229 => self.put(at),
             230..=249 => self.set(at),
             250..=419 => self.read(at),
             420..=429 => self.short_read(at),
+            430..=439 if updates => self.touch(at),
+            440..=449 if updates => self.increment(at),
             430..=579 => self.acquire(at),
             580..=729 => self.get(at),
             730..=799 => self.remove(at),
@@ -116,7 +131,9 @@ impl<'f, 'l> Worker<'f, 'l> {
             880..=919 if batches => self.get_many(member, cache),
             920..=939 if batches => self.put_many(member, cache),
             940..=949 if batches => self.remove_many(member, cache),
-            950..=954 => self.purge(member, cache),
+            950..=951 => self.purge(member, cache),
+            952..=953 if updates => self.purge_tag(at),
+            954 if updates => self.keys(member, cache),
             955..=964 => self.sweep(member, cache),
             965..=979 => self.set_option(member, cache),
             980..=994 => self.statistics(member, cache),
@@ -126,13 +143,13 @@ impl<'f, 'l> Worker<'f, 'l> {
         }
     }
 
-    fn about(&mut self, op: Op, place: (usize, usize)) {
+    pub(crate) fn about(&mut self, op: Op, place: (usize, usize)) {
         self.tally[op as usize] += 1;
         about_to(op, place.0, place.1);
     }
 
     /// A key, some far more often than others.
-    fn somewhere(&mut self, member: &'f Member<'l>, cache: usize) -> At<'f, 'l> {
+    pub(crate) fn somewhere(&mut self, member: &'f Member<'l>, cache: usize) -> At<'f, 'l> {
         let slots = member.slots.len();
         let number = self.random.below(slots) * self.random.below(slots) / slots;
         At { member, slot: &member.slots[number], place: (cache, number) }
@@ -161,7 +178,7 @@ impl<'f, 'l> Worker<'f, 'l> {
         self.random.below(bound.min(largest + 1))
     }
 
-    fn ttl_ms(&mut self) -> u64 {
+    pub(crate) fn ttl_ms(&mut self) -> u64 {
         match self.random.below(20) {
             0..=5 => 0,
             6..=11 => FOREVER,
@@ -171,7 +188,7 @@ impl<'f, 'l> Worker<'f, 'l> {
     }
 
     /// Fills `self.value` for the next put of the key; its version.
-    fn next_value(&mut self, at: At<'f, 'l>, record: Option<&mut Record>) -> u64 {
+    pub(crate) fn next_value(&mut self, at: At<'f, 'l>, record: Option<&mut Record>) -> u64 {
         let version = match record {
             Some(record) => {
                 record.version += 1;
@@ -185,21 +202,16 @@ impl<'f, 'l> Worker<'f, 'l> {
     }
 
     /// What follows from a put that was stored, for whoever claims the key.
-    fn stored(&self, at: At<'f, 'l>, record: &mut Record, len: usize, ttl_ms: u64, begun: u64) {
+    pub(crate) fn stored(&self, at: At<'f, 'l>, record: &mut Record, len: usize, ttl_ms: u64, begun: u64) {
         let version = record.version;
-        // A cache that is not strict changes its default while puts run.
-        let (lives_until, dead_at) = match ttl_ms {
-            FOREVER => (u64::MAX, u64::MAX),
-            0 if at.member.kind.is_strict() => (begun + 3_600_000 * MILLISECOND, u64::MAX),
-            0 => (0, u64::MAX),
-            ttl_ms => (begun + ttl_ms * MILLISECOND, now() + ttl_ms * MILLISECOND),
-        };
+        let (lives_until, dead_at) = at.span(ttl_ms, begun);
+        (record.told, record.tagged) = (0, false);
         record.stored = Some(Stored { version: if len < 32 { 0 } else { version }, len, lives_until, dead_at });
         at.slot.completed.store(version, Ordering::Release);
         at.slot.oldest.fetch_max(version, Ordering::Release);
     }
 
-    fn count_put(&self, at: At<'f, 'l>, status: i32) -> bool {
+    pub(crate) fn count_put(&self, at: At<'f, 'l>, status: i32) -> bool {
         match status {
             OK => {
                 at.member.counts.puts.fetch_add(1, Ordering::Relaxed);
@@ -250,12 +262,17 @@ impl<'f, 'l> Worker<'f, 'l> {
         if was_there && record.stored.is_none() {
             at.wrong("removed what had been removed before");
         }
-        record.version += 1;
-        record.stored = None;
-        at.slot.oldest.fetch_max(record.version, Ordering::Release);
+        self.forget(at, record);
         if at.member.cache.contains(&at.slot.key) != NOT_FOUND {
             at.wrong("a key is there after it was removed");
         }
+    }
+
+    /// Nothing that was stored may be seen any more.
+    pub(crate) fn forget(&self, at: At<'f, 'l>, record: &mut Record) {
+        record.version += 1;
+        (record.stored, record.told, record.tagged) = (None, 0, false);
+        at.slot.oldest.fetch_max(record.version, Ordering::Release);
     }
 
     fn remove(&mut self, at: At<'f, 'l>) {
@@ -302,7 +319,7 @@ impl<'f, 'l> Worker<'f, 'l> {
     }
 
     /// The key of a claim was there.
-    fn there(&self, at: At<'f, 'l>, record: &Record, before: Before) {
+    pub(crate) fn there(&self, at: At<'f, 'l>, record: &Record, before: Before) {
         let Some(stored) = &record.stored else { at.wrong("a key is there though it was removed") };
         if at.member.exact_ttl && before.coarse > stored.dead_at.saturating_add(SLACK) {
             let late = (before.coarse - stored.dead_at) / MILLISECOND;
@@ -311,7 +328,7 @@ impl<'f, 'l> Worker<'f, 'l> {
     }
 
     /// The key was not there.
-    fn missing(&self, at: At<'f, 'l>, record: Option<&Record>) {
+    pub(crate) fn missing(&self, at: At<'f, 'l>, record: Option<&Record>) {
         let Some(stored) = record.and_then(|record| record.stored.as_ref()) else { return };
         let now = now();
         if at.member.kind.is_strict() && now < stored.lives_until {
@@ -642,13 +659,13 @@ pub fn check_kept(kept: &Kept<'_>, member: &Member<'_>) {
 
 /// What was so before a look-up began.
 #[derive(Clone, Copy)]
-struct Before {
+pub(crate) struct Before {
     oldest: u64,
     coarse: u64,
 }
 
 impl Before {
-    fn of(slot: &Slot) -> Self {
+    pub(crate) fn of(slot: &Slot) -> Self {
         Before { oldest: slot.oldest.load(Ordering::Acquire), coarse: coarse_now() }
     }
 }

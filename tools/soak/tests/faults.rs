@@ -115,6 +115,11 @@ fn every_fault_is_noticed_and_named() {
         ("grows", &["MiB are resident"], "round"),
         ("crashes", &["a crash in round"], "cache"),
         ("child", &["a forked child"], "in a forked child"),
+        ("unconditional", &["stored though", "a miss, though", "is there though it was removed"], "put_with"),
+        ("drops-tags", &["a miss, though", "after its tag was purged"], "purge of a tag"),
+        ("untouched", &["whose time had been over", "to live"], "cache"),
+        ("miscounts", &["but the counter is"], "the books"),
+        ("skips-keys", &["a miss, though"], "iteration"),
     ] {
         let output = soak(faulty_library(&real), &real, fault, long);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -145,7 +150,7 @@ fn a_library_without_a_fault_is_left_alone() {
         let shown = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{said}");
         assert!(shown.contains("--seed 7") && shown.contains("all is well"), "{shown}");
-        for named in ["put", "acquire", "classic get", "purge of all", "set_option", "fork", "threads came and went"] {
+        for named in ["put", "acquire", "classic get", "purge of all", "set_option", "put_with", "increment", "iteration", "fork", "threads came and went"] {
             assert!(shown.lines().any(|line| line.ends_with(named)), "no {named} in {shown}");
         }
     }

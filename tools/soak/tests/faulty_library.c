@@ -92,6 +92,34 @@ catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache, catzilla_purge_t
     return next(cache, what, selector, selector_len, removed);
 }
 
+catzilla_status_t catzilla_cache_put_with(catzilla_cache_t *cache, const void *key, size_t key_len, const void *value,
+                                          size_t value_len, const catzilla_put_options_t *options, uint64_t *version) {
+    REAL(catzilla_cache_put_with);
+    catzilla_put_options_t changed = *options;
+    if (fault("unconditional")) changed.flags = 0, changed.expected_version = 0;
+    if (fault("drops-tags")) changed.tag_count = 0;
+    return next(cache, key, key_len, value, value_len, &changed, version);
+}
+
+catzilla_status_t catzilla_cache_touch(catzilla_cache_t *cache, const void *key, size_t key_len, uint64_t ttl_ms) {
+    REAL(catzilla_cache_touch);
+    if (fault("untouched")) return catzilla_cache_contains(cache, key, key_len);
+    return next(cache, key, key_len, ttl_ms);
+}
+
+catzilla_status_t catzilla_cache_increment(catzilla_cache_t *cache, const void *key, size_t key_len, int64_t delta,
+                                           int64_t initial, uint64_t ttl_ms, int64_t *result) {
+    REAL(catzilla_cache_increment);
+    if (fault("miscounts") && now_and_then(20)) delta++, initial++;
+    return next(cache, key, key_len, delta, initial, ttl_ms, result);
+}
+
+catzilla_status_t catzilla_iterator_next(catzilla_iterator_t *iterator, const void **key, size_t *key_len) {
+    REAL(catzilla_iterator_next);
+    if (fault("skips-keys") && now_and_then(5)) next(iterator, key, key_len);
+    return next(iterator, key, key_len);
+}
+
 cache_result_t catzilla_cache_get(catzilla_cache_t *cache, const char *key) {
     REAL(catzilla_cache_get);
     static _Thread_local cache_result_t last;
