@@ -110,6 +110,20 @@ static void modern_structs(void)
     OFFSET(catzilla_remove_t, key_len, 8);
     OFFSET(catzilla_remove_t, status, 16);
 
+    SIZE(struct catzilla_bytes, 16);
+    SIZE(catzilla_bytes_t, 16);
+    OFFSET(catzilla_bytes_t, data, 0);
+    OFFSET(catzilla_bytes_t, len, 8);
+
+    SIZE(struct catzilla_put_options, 48);
+    SIZE(catzilla_put_options_t, 48);
+    OFFSET(catzilla_put_options_t, struct_size, 0);
+    OFFSET(catzilla_put_options_t, ttl_ms, 8);
+    OFFSET(catzilla_put_options_t, expected_version, 16);
+    OFFSET(catzilla_put_options_t, flags, 24);
+    OFFSET(catzilla_put_options_t, tags, 32);
+    OFFSET(catzilla_put_options_t, tag_count, 40);
+
     SIZE(struct catzilla_option_info, 48);
     OFFSET(catzilla_option_info_t, name, 0);
     OFFSET(catzilla_option_info_t, type, 8);
@@ -132,6 +146,8 @@ static void numbers(void)
     NUMBER(CATZILLA_OK, 0);
     NUMBER(CATZILLA_NOT_FOUND, 1);
     NUMBER(CATZILLA_TRUNCATED, 2);
+    NUMBER(CATZILLA_EXISTS, 3);
+    NUMBER(CATZILLA_VERSION_MISMATCH, 4);
     NUMBER(CATZILLA_INVALID_ARGUMENT, -100);
     NUMBER(CATZILLA_UNKNOWN_OPTION, -110);
     NUMBER(CATZILLA_INVALID_OPTION, -111);
@@ -143,6 +159,9 @@ static void numbers(void)
     NUMBER(CATZILLA_INTERNAL, -900);
     NUMBER(CATZILLA_PURGE_ALL, 0);
     NUMBER(CATZILLA_PURGE_PREFIX, 1);
+    NUMBER(CATZILLA_PURGE_TAG, 2);
+    NUMBER(CATZILLA_PUT_IF_ABSENT, 1);
+    NUMBER(CATZILLA_PUT_IF_PRESENT, 2);
     NUMBER(CATZILLA_LOG_OFF, 0);
     NUMBER(CATZILLA_LOG_ERROR, 1);
     NUMBER(CATZILLA_LOG_WARN, 2);

@@ -42,6 +42,37 @@ fn a_change_has_its_effect_at_once() {
 }
 
 #[test]
+fn the_threshold_of_compression_changes_while_the_cache_runs() {
+    let cache = Cache::open(&Options::new()).unwrap();
+    let mut compressed = |threshold| {
+        cache.set_option("memory.compression_threshold", threshold).unwrap();
+        let before = cache.statistics().memory.compressed_puts;
+        cache.put(b"key", &[7; 2_000], Ttl::Default).unwrap();
+        assert_eq!(cache.acquire(b"key").unwrap().unwrap()[..], [7; 2_000]);
+        cache.statistics().memory.compressed_puts - before
+    };
+    assert_eq!(["2001", "2000", "1MiB", "64"].map(&mut compressed), [0, 1, 0, 1]);
+}
+
+#[test]
+fn the_jitter_changes_while_the_cache_runs() {
+    let (clock, _time) = Clock::manual();
+    let cache = Cache::with_clock(&Options::new(), clock).unwrap();
+    let longest = |jitter| {
+        cache.set_option("memory.ttl_jitter", jitter).unwrap();
+        let lives = (0..100_u8).map(|key| {
+            cache.put(&[key], b"", Ttl::For(Duration::from_secs(1_000))).unwrap();
+            cache.acquire(&[key]).unwrap().unwrap().remaining().unwrap().as_secs()
+        });
+        lives.max().unwrap()
+    };
+    // Up to a tick is added to each, and of a hundred lives one is long with a probability that leaves no doubt.
+    assert!(longest("0") <= 1_000);
+    assert!(longest("50") > 1_250);
+    assert!(longest("0") <= 1_000);
+}
+
+#[test]
 fn a_refused_change_changes_nothing() {
     let cache = Cache::open(&Options::new()).unwrap();
     let before = cache.statistics().memory;

@@ -63,6 +63,16 @@ impl Default for catzilla_put_options {
 /// See `struct catzilla_put_options`.
 pub type catzilla_put_options_t = catzilla_put_options;
 
+// Programs were compiled with these; new members only come behind them.
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<catzilla_bytes_t>() == 16 && size_of::<catzilla_put_options_t>() == 48);
+    assert!(
+        offset_of!(catzilla_put_options_t, expected_version) == 16 && offset_of!(catzilla_put_options_t, flags) == 24
+    );
+    assert!(offset_of!(catzilla_put_options_t, tags) == 32 && offset_of!(catzilla_put_options_t, tag_count) == 40);
+};
+
 /// Stores a copy of `value` under `key` if what is there allows it. Looking and storing are one step: of several threads that
 /// expect one version, or absence, one stores.
 ///

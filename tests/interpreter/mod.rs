@@ -11,8 +11,7 @@ use catzilla_cache::ffi::batch::{
 };
 use catzilla_cache::ffi::cache::{
     catzilla_cache_contains, catzilla_cache_purge, catzilla_cache_put, catzilla_cache_read, catzilla_cache_remove,
-    catzilla_cache_sweep, catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PREFIX,
-    CATZILLA_PURGE_TAG,
+    catzilla_cache_sweep, catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PREFIX, CATZILLA_PURGE_TAG,
 };
 use catzilla_cache::ffi::classic::{
     catzilla_cache_clear, catzilla_cache_configure, catzilla_cache_delete, catzilla_cache_destroy,
