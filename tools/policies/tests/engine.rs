@@ -27,7 +27,7 @@ const PROMISES: &[(&str, Promise)] = &[
     ("lru", Promise::Same),
     ("fifo", Promise::Same),
     ("sieve", Promise::Same),
-    ("s3fifo", Promise::Within { points: 0.3, but: &[("lirs_gli", 3.0)] }),
+    ("s3fifo", Promise::Within { points: 0.3, but: &[] }),
 ];
 
 const PERCENTS: [f64; 3] = [1.0, 10.0, 25.0];

@@ -12,6 +12,7 @@ mod ghost;
 mod heap;
 mod lfu;
 mod lru;
+mod recall;
 mod rule;
 mod ruled;
 mod s3fifo;

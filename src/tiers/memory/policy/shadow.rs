@@ -176,7 +176,7 @@ impl Shadow {
         index.try_reserve_exact(places).ok()?;
         index.resize(places, 0);
         let rings = Rings { window: Ring::new(entries)?, main: Ring::new(main)?, index };
-        Some(Self { rings, ghost: Ghost::new(), ruling: Ruling::new(rule) })
+        Some(Self { rings, ghost: Ghost::small(), ruling: Ruling::new(rule) })
     }
 
     /// A request for a key of the sample; a key that is not there is stored. Says whether it was there.
