@@ -304,6 +304,24 @@ fn ttl_knows_what_hits_have_put_off() {
     }
 }
 
+#[test]
+fn ttl_knows_what_a_touch_has_brought_nearer_or_put_off() {
+    let cache = open("ttl", 10, "1");
+    let seconds = |number: u64| Ttl::For(Duration::from_secs(number));
+    let put = |key: u64, ttl| cache.put(&key.to_le_bytes(), b"", ttl).unwrap();
+    (0..10).for_each(|key| put(key, seconds(1_000 + 10 * key)));
+    for (key, ttl) in
+        [(9_u64, seconds(500)), (5, seconds(600)), (0, seconds(5_000)), (1, Ttl::Forever), (8, seconds(1_015))]
+    {
+        assert!(cache.touch(&key.to_le_bytes(), ttl));
+    }
+    for (number, key) in [9, 5, 8, 2, 3, 4, 6, 7, 0, 1_u64].into_iter().enumerate() {
+        assert!(cache.contains(&key.to_le_bytes()));
+        put(100 + number as u64, Ttl::Forever);
+        assert!(!cache.contains(&key.to_le_bytes()), "{key} should have left");
+    }
+}
+
 /// All that are there are asked for, so that every one of them has moved when the next one comes in.
 #[test]
 fn lru_is_exact_after_everything_was_asked_for_in_another_order() {

@@ -49,6 +49,9 @@ pub(super) trait Policy: Send {
     /// `new` has taken the place of `old`; storing a key again counts as a use of it.
     fn replace(&mut self, old: EntryRef, new: EntryRef, clock: &Clock);
 
+    /// `entry`, which stays, has got another end.
+    fn end_moved(&mut self, _entry: EntryRef) {}
+
     /// `entry` leaves the shard for another reason than an eviction, or moves to another shard.
     fn remove(&mut self, entry: EntryRef);
 
@@ -241,6 +244,10 @@ impl Policy for Books {
 
     fn replace(&mut self, old: EntryRef, new: EntryRef, clock: &Clock) {
         each!(self, books => books.replace(old, new, clock));
+    }
+
+    fn end_moved(&mut self, entry: EntryRef) {
+        each!(self, books => books.end_moved(entry));
     }
 
     fn remove(&mut self, entry: EntryRef) {
