@@ -31,8 +31,9 @@ const MOST_LOOKED_AT: usize = 1 << 8;
 
 /// The window's part of the entries.
 const WINDOW_PART: usize = 100;
-/// So many entries go from a window that is too long to what is behind it with one insertion.
-const MOVED_PER_INSERT: usize = 2;
+/// So many entries go from a window that is too long to what is behind it with one insertion, and from too many protected ones
+/// with one that has become so: more than one, so that what a thousand removals have left catches up; few, so that no put waits.
+const MOVED: usize = 2;
 
 /// From this estimate on, a candidate that lost is let in now and then: one in so many. As in Caffeine: counts of 15 are 7
 /// after they were halved, so it is what a popular key has.
@@ -136,13 +137,15 @@ impl WTinyLfu {
 
     /// The oldest of too many protected ones are on probation again, but for those that were hit.
     fn shorten_protected(&mut self, looks: &mut usize) {
-        while self.protected.len() > (self.probation.len() + self.protected.len()) * 8 / 10 {
+        let mut moved = 0;
+        while moved < MOVED && self.protected.len() > (self.probation.len() + self.protected.len()) * 8 / 10 {
             let Some(oldest) = self.protected.pop() else { return };
             if *looks > 0 && self.take_over(oldest) {
                 *looks -= 1;
                 self.protected.push(oldest);
             } else {
                 self.probation.push(oldest);
+                moved += 1;
             }
         }
     }
@@ -185,7 +188,7 @@ impl Policy for WTinyLfu {
         self.window.push(entry);
         self.sketch.fit(self.len());
         self.sketch.count(hash, 1);
-        for _ in 0..MOVED_PER_INSERT {
+        for _ in 0..MOVED {
             if self.window.len() <= self.most_in_window() {
                 break;
             }
