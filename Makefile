@@ -102,7 +102,7 @@ fuzz: ## Looks for call sequences that break the cache; needs cargo-fuzz and a n
 BENCH_ARGS ?= $(BENCH_ARGUMENTS)
 BENCHES := target/benches/release
 bench: bench-programs ## The engine beside the original one and its peers; prints where we lose. BENCH_ARGS=--quick: the short form
-	for question in throughput batch latency memory fragmentation instructions ffi_cost; do \
+	for question in throughput batch latency memory fragmentation instructions policies ffi_cost; do \
 	    $(BENCHES)/$$question $(BENCH_ARGS) || exit 1; echo; \
 	done
 	$(MAKE) --no-print-directory hit-ratio

@@ -28,6 +28,8 @@ pub(crate) struct MemoryOptions {
     pub(crate) capacity: Option<u64>,
     pub(crate) max_bytes: u64,
     pub(crate) policy: PolicyName,
+    /// In percent of the requests: `lru-lfu` goes by frequency when more of them hit, by recency when fewer do.
+    pub(crate) lru_lfu_threshold: u64,
     pub(crate) ttl: Duration,
     pub(crate) max_value_size: u64,
     pub(crate) shards: u64,
@@ -65,6 +67,8 @@ pub(crate) enum PolicyName {
     Sieve,
     S3Fifo,
     Adaptive,
+    WTinyLfu,
+    LruLfu,
 }
 
 const POLICIES: &[(&str, PolicyName)] = &[
@@ -75,6 +79,8 @@ const POLICIES: &[(&str, PolicyName)] = &[
     ("sieve", PolicyName::Sieve),
     ("s3fifo", PolicyName::S3Fifo),
     ("adaptive", PolicyName::Adaptive),
+    ("w-tinylfu", PolicyName::WTinyLfu),
+    ("lru-lfu", PolicyName::LruLfu),
 ];
 
 /// A row of the table.
@@ -171,10 +177,20 @@ pub static TABLE: &[OptionInfo] = &[
         help: "Which entry leaves when the cache is full. lru: the one used longest ago. lfu: the one used least often, what was \
                popular once ageing. fifo: the one stored first. ttl: the one that expires soonest. sieve: the one stored first \
                of those not asked for lately. s3fifo: first those never asked for again. adaptive: what the traffic of late rewards, \
-               recency, frequency or keeping what is there; choose it when you do not know.",
+               recency, frequency or keeping what is there; choose it when you do not know. w-tinylfu: what was asked for least often \
+               of late, new or old. lru-lfu: as lfu while many requests hit, as lru while few do, see memory.lru_lfu_threshold.",
         live: true,
         kind: Kind::Policy,
         set: |options, value| options.memory.policy = value.policy(),
+    },
+    OptionInfo {
+        name: "memory.lru_lfu_threshold",
+        default: "70",
+        help: "With memory.policy=lru-lfu: the part of recent requests that has to hit for eviction by frequency; below it, by \
+               recency. Two points above or below, for a change.",
+        live: true,
+        kind: Kind::Percent { max: 100 },
+        set: |options, value| options.memory.lru_lfu_threshold = value.number(),
     },
     OptionInfo {
         name: "memory.ttl",
@@ -265,6 +281,7 @@ impl Default for Options {
                 capacity: None,
                 max_bytes: UNBOUNDED,
                 policy: PolicyName::Adaptive,
+                lru_lfu_threshold: 0,
                 ttl: Duration::ZERO,
                 max_value_size: 0,
                 shards: 0,

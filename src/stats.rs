@@ -2,12 +2,15 @@
 
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 /// `N` counters, each kept as several stripes so that threads do not fight over one cache line.
 ///
-/// A sum is exact when nobody is counting; while somebody is, each counter lags by what is in flight.
+/// A sum is exact when nobody is counting; while somebody is, each counter lags by what is in flight. A clone has the same
+/// counters.
+#[derive(Clone)]
 pub(crate) struct Striped<const N: usize> {
-    stripes: Box<[CachePadded<[AtomicU64; N]>; STRIPES]>,
+    stripes: Arc<[CachePadded<[AtomicU64; N]>; STRIPES]>,
 }
 
 /// Whose stripe it is. Threads are numbered from 0, and no two that live at one time have the same number.
@@ -36,7 +39,7 @@ impl Stripe {
 impl<const N: usize> Striped<N> {
     pub(crate) fn new() -> Self {
         let stripe = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
-        Self { stripes: Box::new(std::array::from_fn(|_| stripe())) }
+        Self { stripes: Arc::new(std::array::from_fn(|_| stripe())) }
     }
 
     /// Adds to a counter of the calling thread's stripe.

@@ -304,6 +304,24 @@ fn ttl_knows_what_hits_have_put_off() {
     }
 }
 
+#[test]
+fn ttl_knows_what_a_touch_has_brought_nearer_or_put_off() {
+    let cache = open("ttl", 10, "1");
+    let seconds = |number: u64| Ttl::For(Duration::from_secs(number));
+    let put = |key: u64, ttl| cache.put(&key.to_le_bytes(), b"", ttl).unwrap();
+    (0..10).for_each(|key| put(key, seconds(1_000 + 10 * key)));
+    for (key, ttl) in
+        [(9_u64, seconds(500)), (5, seconds(600)), (0, seconds(5_000)), (1, Ttl::Forever), (8, seconds(1_015))]
+    {
+        assert!(cache.touch(&key.to_le_bytes(), ttl));
+    }
+    for (number, key) in [9, 5, 8, 2, 3, 4, 6, 7, 0, 1_u64].into_iter().enumerate() {
+        assert!(cache.contains(&key.to_le_bytes()));
+        put(100 + number as u64, Ttl::Forever);
+        assert!(!cache.contains(&key.to_le_bytes()), "{key} should have left");
+    }
+}
+
 /// All that are there are asked for, so that every one of them has moved when the next one comes in.
 #[test]
 fn lru_is_exact_after_everything_was_asked_for_in_another_order() {
@@ -370,6 +388,110 @@ fn s3fifo_keeps_what_is_asked_for_through_a_scan() {
     assert_eq!(kept("lru"), 0);
     // One put looks at a bounded number of entries only, and then settles for the second best.
     assert!(kept("s3fifo") >= CAPACITY / 2 - 2);
+}
+
+/// The same, and what was asked for often and has left all the same comes back as soon as it is asked for again.
+#[test]
+fn w_tinylfu_keeps_what_is_asked_for_often_and_knows_it_again() {
+    const CAPACITY: u64 = if cfg!(miri) { 50 } else { 1_000 };
+    let cache = open("w-tinylfu", CAPACITY, "1");
+    let request = |key: u64| {
+        let key = key.to_le_bytes();
+        if cache.acquire(&key).unwrap().is_none() {
+            cache.put(&key, b"", Ttl::Forever).unwrap();
+        }
+    };
+    let kept = |keys: std::ops::Range<u64>| keys.filter(|key| cache.contains(&key.to_le_bytes())).count() as u64;
+    (0..6).for_each(|_| (0..CAPACITY / 2).for_each(request));
+    (0..4 * CAPACITY).for_each(|key| request(1 << 32 | key));
+    // What the sketch takes for another key's costs one or two.
+    assert!(kept(0..CAPACITY / 2) >= CAPACITY * 48 / 100, "{} of {}", kept(0..CAPACITY / 2), CAPACITY / 2);
+    // A removed one is no newcomer.
+    let again: Vec<u64> = (0..CAPACITY / 20).filter(|key| cache.remove(&key.to_le_bytes())).collect();
+    again.iter().for_each(|key| request(*key));
+    (0..CAPACITY / 2).for_each(|key| request(2 << 32 | key));
+    let came_back = again.iter().filter(|key| cache.contains(&key.to_le_bytes())).count();
+    assert!(came_back * 10 >= again.len() * 9, "{came_back} of {}", again.len());
+}
+
+/// Ten keys that are asked for often are still there after a scan, or not.
+#[cfg(not(miri))]
+#[test]
+fn lru_lfu_evicts_by_frequency_while_many_requests_hit_and_by_recency_while_few_do() {
+    const CAPACITY: u64 = 100;
+    const POPULAR: u64 = 10;
+    let cache = open("lru-lfu", CAPACITY, "1");
+    let mut new = 1 << 32;
+    let mut scan = |length: u64| {
+        for _ in 0..length {
+            new += 1;
+            cache.put(&u64::to_le_bytes(new), b"", Ttl::Forever).unwrap();
+        }
+    };
+    // So many requests of a hundred that hit, and as many evictions as it takes until somebody looks.
+    let requests = |hits: u64, scan: &mut dyn FnMut(u64)| {
+        cache.put(b"hit", b"", Ttl::Forever).unwrap();
+        for number in 0..10_000_u64 {
+            let key: &[u8] = if number % 100 < hits { b"hit" } else { b"miss" };
+            assert_eq!(cache.acquire(key).unwrap().is_some(), number % 100 < hits);
+        }
+        scan(600);
+    };
+    let keeps = |scan: &mut dyn FnMut(u64)| {
+        for key in 0..POPULAR {
+            cache.put(&key.to_le_bytes(), b"", Ttl::Forever).unwrap();
+            (0..20).for_each(|_| assert!(cache.acquire(&key.to_le_bytes()).unwrap().is_some()));
+        }
+        scan(3 * CAPACITY);
+        match (0..POPULAR).filter(|key| cache.contains(&key.to_le_bytes())).count() as u64 {
+            0 => false,
+            POPULAR => true,
+            some => panic!("{some} of {POPULAR}"),
+        }
+    };
+    // As PyFerris has it: frequency above the threshold, else recency, with which it begins.
+    assert!(!keeps(&mut scan));
+    for (hits, by_frequency) in [(90, true), (71, true), (40, false), (71, false), (73, true)] {
+        requests(hits, &mut scan);
+        assert_eq!(keeps(&mut scan), by_frequency, "when {hits} of a hundred hit");
+    }
+    for (threshold, hits, by_frequency) in [("100", 100, false), ("30%", 40, true), ("60", 40, false), ("0", 1, true)] {
+        cache.set_option("memory.lru_lfu_threshold", threshold).unwrap();
+        requests(hits, &mut scan);
+        assert_eq!(keeps(&mut scan), by_frequency, "{hits} of a hundred, threshold {threshold}");
+    }
+    // Another policy, and back: it begins anew.
+    cache.set_option("memory.policy", "fifo").unwrap();
+    cache.set_option("memory.policy", "lru-lfu").unwrap();
+    assert!(!keeps(&mut scan));
+}
+
+/// Both of its orders are coarser than those of the policies that have only one, and worth as much.
+#[cfg(not(miri))]
+#[test]
+fn lru_lfu_hits_about_as_often_as_lru_or_as_lfu() {
+    const CAPACITY: u64 = 1_000;
+    let hits = |policy: &str, threshold: &str, key_at: fn(u64, &mut Random) -> u64| {
+        let (cache, mut random) = (open(policy, CAPACITY, "1"), Random(11));
+        cache.set_option("memory.lru_lfu_threshold", threshold).unwrap();
+        for number in 0..100_000 {
+            let key = key_at(number, &mut random).to_le_bytes();
+            if cache.acquire(&key).unwrap().is_none() {
+                cache.put(&key, b"", Ttl::Forever).unwrap();
+            }
+        }
+        cache.statistics().memory.hits / 1_000
+    };
+    // A working set that moves on.
+    let moving = |number: u64, random: &mut Random| number / 4 - random.below((CAPACITY * 9 / 10).min(number / 4 + 1));
+    assert!(hits("lru-lfu", "100", moving) + 4 >= hits("lru", "70", moving));
+    // Keys of very different popularity, always the same ones.
+    let skewed = |_: u64, random: &mut Random| {
+        let most = 2 << random.below(16);
+        random.below(most)
+    };
+    assert!(hits("lfu", "70", skewed) >= hits("lru", "70", skewed) + 2);
+    assert!(hits("lru-lfu", "0", skewed) + 1 >= hits("lfu", "70", skewed));
 }
 
 /// What the reference simulations of the rules get is had by one cache, whatever the traffic is.

@@ -113,7 +113,7 @@ enum Way {
 }
 
 const WAYS: [Way; 3] = [Way::Copy, Way::Acquire, Way::Classic];
-const POLICIES: [&str; 3] = ["lru", "s3fifo", "adaptive"];
+const POLICIES: [&str; 5] = ["lru", "s3fifo", "adaptive", "w-tinylfu", "lru-lfu"];
 
 /// What a look-up has found, which has to stay as it was.
 enum Found {

@@ -173,7 +173,7 @@ impl Memory {
         if self.lock(&self.shards[0]).policy_name() == options.policy {
             return;
         }
-        let policy = Chosen::new(options.policy, known(options.entries()), &self.chooser);
+        let policy = Chosen::new(options.policy, known(options.entries()), &self.deciders, &self.hasher);
         self.on_hit.change(&policy);
         for shard in &self.shards {
             let mut shard = self.lock(shard);
@@ -188,6 +188,7 @@ impl Memory {
         self.live.max_value_size.store(options.max_value_size, Relaxed);
         self.live.compression.store(options.compression, Relaxed);
         self.live.compression_threshold.store(options.compression_threshold, Relaxed);
+        self.deciders.switch.set_threshold(options.lru_lfu_threshold);
     }
 
     /// Gives back to the system what holds nothing any more.
@@ -256,7 +257,7 @@ impl Memory {
     pub(crate) fn hold(&self) -> Box<dyn Hold + '_> {
         let shards: Vec<_> = self.shards.iter().map(|shard| self.lock(shard).only_hold()).collect();
         // Only ever tried for under a shard's lock, so nobody waits for it with one.
-        Box::new((shards, self.chooser.hold()))
+        Box::new((shards, self.deciders.chooser.hold()))
     }
 
     /// Where the entries are. Values keep it when the cache has gone, so a fork has to be told of it too.

@@ -47,7 +47,7 @@ use budget::Budget;
 use crossbeam_utils::CachePadded;
 use entry::{EntryRef, Header, Owned, Payload};
 use index::{Hash, Position, Search};
-use policy::{Chooser, Chosen, Noted, OnHit};
+use policy::{Chooser, Chosen, Deciders, Noted, OnHit, Switch};
 use reclaim::Reader;
 use shard::{Count, Locked, Shard, Shared};
 use std::sync::Arc;
@@ -62,6 +62,8 @@ enum Looked {
     Last,
 }
 
+type Looks = Striped<{ Looked::Last as usize }>;
+
 pub(crate) struct Memory {
     /// Before the heap: what a shard keeps at hand goes back to the arena before that goes.
     shards: Box<[Shard]>,
@@ -72,13 +74,13 @@ pub(crate) struct Memory {
     /// Seeded for each cache, so that nobody can choose keys that fall together.
     hasher: RandomState,
     on_hit: OnHit,
-    /// Who decides for the policy `adaptive`.
-    chooser: Arc<Chooser>,
+    /// Who decides for the policies that change their rule.
+    deciders: Deciders,
     /// Whether a hit gives an entry its lifetime anew.
     sliding: bool,
     live: Live,
     clock: Clock,
-    looked: Striped<{ Looked::Last as usize }>,
+    looked: Looks,
     /// The last version that an entry was given.
     versions: AtomicU64,
     budget: CachePadded<Budget>,
@@ -189,20 +191,21 @@ impl Memory {
             compression: AtomicBool::new(false),
             compression_threshold: AtomicU64::new(0),
         };
-        let chooser = Arc::new(Chooser::new());
-        let policy = Chosen::new(options.policy, known(options.entries()), &chooser);
+        let (looked, hasher) = (Looks::new(), seed());
+        let deciders = Deciders { chooser: Arc::new(Chooser::new()), switch: Arc::new(Switch::new(looked.clone())) };
+        let policy = Chosen::new(options.policy, known(options.entries()), &deciders, &hasher);
         let shards: Box<[_]> = (0..shard_count(options)).map(|_| Shard::new(&policy, now, &heap)).collect();
         let memory = Self {
             layout: CachePadded::new(AtomicU64::new(shards.len() as u64)),
             fixed_shards: options.shards != 0,
             shards,
-            hasher: seed(),
+            hasher,
             on_hit: OnHit::of(&policy),
-            chooser,
+            deciders,
             sliding: options.sliding,
             live,
             clock,
-            looked: Striped::new(),
+            looked,
             versions: AtomicU64::new(0),
             budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
             heap,
@@ -349,7 +352,7 @@ impl Memory {
                 self.slide(entry, now);
             }
         }
-        if self.on_hit.note(entry, hash, &shard.clock, &self.chooser) == Noted::Overdue {
+        if self.on_hit.note(entry, hash, &shard.clock, &self.deciders.chooser) == Noted::Overdue {
             self.lock(shard).renew();
         }
         if shard.published.is_growing() {
@@ -750,7 +753,7 @@ impl Memory {
     /// Tells every shard how exact its order has to be.
     fn set_exactness(&self) {
         let layout = Layout(self.layout.load(Relaxed));
-        self.chooser.set_shards(layout.shards());
+        self.deciders.chooser.set_shards(layout.shards());
         let exact = layout.shards() == 1;
         for shard in &self.shards {
             shard.clock.set_exactness(exact, self.budget.capacity() / layout.shards() as u64);

@@ -348,7 +348,11 @@ impl<'a> Locked<'a> {
     /// Gives an entry of this shard another end.
     pub(super) fn touch(&mut self, entry: EntryRef, hash: Hash, deadline: Tick, lifetime: Tick) {
         let has_hint = entry.expires() && entry.filed() == deadline as u32;
+        let has_moved = entry.deadline() != deadline;
         entry.set_end(deadline, lifetime);
+        if has_moved {
+            self.state.policy.end_moved(entry);
+        }
         if deadline != FOREVER && !has_hint {
             // The hint that there was finds nobody, also of a sliding entry, which would have told it another deadline.
             entry.set_filed(deadline);

@@ -15,20 +15,28 @@ use catzilla_replay::locate;
 enum Promise {
     /// The same answer to every request.
     Same,
-    /// The hit ratio is the same but for so many points, and for more on the traces that are named.
-    Within { points: f64, but: &'static [(&'static str, f64)] },
+    /// The hit ratio is the same but for so many points, for more on the traces that are named, and for so many on the mean.
+    Within { points: f64, but: &'static [(&'static str, f64)], mean: f64 },
 }
 
 /// To tighten a promise, or to make one for a policy to come, is to edit a line here.
 ///
-/// `s3fifo`: each set of the engine's ghost is a queue of its own, so a key is forgotten a little early or late. That shows on
-/// lirs_gli, which is nearly a loop, with 632 entries; seeds decide about a point there.
+/// `s3fifo`: beyond a thousand entries each set of the engine's ghost is a queue of its own, so a key is forgotten a little
+/// early or late; on arc_p6 the engine hits more often for that, and seeds decide how much.
+///
+/// `w-tinylfu`: the engine learns of hits when it next looks at their entry, and each cache has another seed for its sketch.
 const PROMISES: &[(&str, Promise)] = &[
     ("lru", Promise::Same),
     ("fifo", Promise::Same),
     ("sieve", Promise::Same),
-    ("s3fifo", Promise::Within { points: 0.3, but: &[] }),
+    ("s3fifo", Promise::Within { points: 0.3, but: &[("arc_p6", 0.6)], mean: 0.3 }),
+    ("w-tinylfu", Promise::Within { points: 2.5, but: W_TINYLFU_BUT, mean: 1.0 }),
 ];
+
+/// Second chance in the place of exact LRU is better for the one; in the others all keys are alike, and chance decides who
+/// keeps a place.
+const W_TINYLFU_BUT: &[(&str, f64)] =
+    &[("cloudphysics_sample", 5.0), ("lirs_gli", 8.0), ("lirs_loop", 5.0), ("lirs_zigzag", 5.0)];
 
 const PERCENTS: [f64; 3] = [1.0, 10.0, 25.0];
 
@@ -86,11 +94,12 @@ fn the_engine_hits_about_as_often_as_the_simulator_where_that_is_promised() {
     let Some(library) = library() else { return };
     let mut wrong = Vec::new();
     for (policy, promise) in PROMISES {
-        let Promise::Within { points, but } = promise else { continue };
+        let Promise::Within { points, but, mean } = promise else { continue };
         if !offered(&library, policy) {
             continue;
         }
         println!("{policy}: hit ratio of the engine, of the simulator, and the distance");
+        let (mut sum, mut count) = (0.0, 0);
         for trace in traces() {
             let most = but.iter().find(|(name, _)| *name == trace.name).map_or(*points, |(_, points)| *points);
             let keys = engine::keys(trace.objects);
@@ -102,10 +111,17 @@ fn the_engine_hits_about_as_often_as_the_simulator_where_that_is_promised() {
                 let expected = share(hits(&mut *simulator, &trace.requests));
                 let distance = found - expected;
                 println!("{:24} {:>7} entries {found:7.2} {expected:7.2} {distance:+6.2}", trace.name, size.entries);
+                sum += distance;
+                count += 1;
                 if distance.abs() > most {
                     wrong.push(format!("{} with {} entries: {found:.2}, not {expected:.2}", trace.name, size.entries));
                 }
             }
+        }
+        let distance = sum / f64::from(count);
+        println!("{policy}: {distance:+.2} on the mean of {count}");
+        if distance.abs() > *mean {
+            wrong.push(format!("{policy}: {distance:+.2} points on the mean"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

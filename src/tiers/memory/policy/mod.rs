@@ -12,20 +12,26 @@ mod ghost;
 mod heap;
 mod lfu;
 mod lru;
+mod lru_lfu;
 mod recall;
 mod rule;
 mod ruled;
 mod s3fifo;
 mod shadow;
 mod sieve;
+mod sketch;
+mod switch;
 mod ttl;
+mod w_tinylfu;
 
 pub(super) use chooser::Chooser;
+pub(super) use switch::Switch;
 
 use super::entry::EntryRef;
 use super::index::Hash;
 use crate::options::PolicyName;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use ahash::RandomState;
 use std::sync::Arc;
 
 /// The books of one shard. Every call is made under the shard's lock.
@@ -46,6 +52,9 @@ pub(super) trait Policy: Send {
 
     /// `new` has taken the place of `old`; storing a key again counts as a use of it.
     fn replace(&mut self, old: EntryRef, new: EntryRef, clock: &Clock);
+
+    /// `entry`, which stays, has got another end.
+    fn end_moved(&mut self, _entry: EntryRef) {}
 
     /// `entry` leaves the shard for another reason than an eviction, or moves to another shard.
     fn remove(&mut self, entry: EntryRef);
@@ -87,7 +96,7 @@ impl Clock {
 }
 
 /// Where in a mark hits are counted. What stands above is the policy's, and now and then a hit puts back what it was.
-const COUNT: u32 = 0xFFFF;
+const COUNT: u32 = 0xFF;
 
 /// What a hit does; another thing when the cache gets another policy.
 pub(super) struct OnHit(AtomicU32);
@@ -118,8 +127,10 @@ impl OnHit {
             PolicyName::Fifo | PolicyName::Ttl => 0,
             PolicyName::Lfu => lfu::MOST,
             PolicyName::Lru => STAMP,
+            PolicyName::LruLfu => lru_lfu::MOST,
             PolicyName::S3Fifo => rule::MOST,
             PolicyName::Sieve => sieve::MOST,
+            PolicyName::WTinyLfu => w_tinylfu::MOST,
         };
         self.0.store(what, Relaxed);
     }
@@ -143,20 +154,32 @@ impl OnHit {
     }
 }
 
+/// What a cache has for whichever policy is chosen.
+#[derive(Clone)]
+pub(super) struct Deciders {
+    /// Who decides for `adaptive`.
+    pub(super) chooser: Arc<Chooser>,
+    /// Who decides for `lru-lfu`.
+    pub(super) switch: Arc<Switch>,
+}
+
 /// The policy of a cache, and what its shards share for it.
 #[derive(Clone)]
 pub(super) struct Chosen {
     pub(super) name: PolicyName,
-    chooser: Arc<Chooser>,
+    deciders: Deciders,
+    hasher: RandomState,
 }
 
 impl Chosen {
     /// `entries`: how many the cache holds when it is full, if that is known.
-    pub(super) fn new(name: PolicyName, entries: Option<u64>, chooser: &Arc<Chooser>) -> Self {
-        if let (PolicyName::Adaptive, Some(entries)) = (name, entries) {
-            chooser.fit_to(entries);
+    pub(super) fn new(name: PolicyName, entries: Option<u64>, deciders: &Deciders, hasher: &RandomState) -> Self {
+        match (name, entries) {
+            (PolicyName::Adaptive, Some(entries)) => deciders.chooser.fit_to(entries),
+            (PolicyName::LruLfu, _) => deciders.switch.begin(),
+            _ => {}
         }
-        Self { name, chooser: Arc::clone(chooser) }
+        Self { name, deciders: deciders.clone(), hasher: hasher.clone() }
     }
 }
 
@@ -166,9 +189,12 @@ pub(super) enum Books {
     Fifo(fifo::Fifo),
     Lfu(lfu::Lfu),
     Lru(lru::Lru),
+    // Larger than all others together with what stands behind them: their lines would not be at hand any more.
+    LruLfu(Box<lru_lfu::LruLfu>),
     S3Fifo(s3fifo::S3Fifo),
     Sieve(sieve::Sieve),
     Ttl(ttl::Ttl),
+    WTinyLfu(w_tinylfu::WTinyLfu),
 }
 
 /// The same call for each kind of books.
@@ -179,24 +205,31 @@ macro_rules! each {
             Books::Fifo($policy) => $call,
             Books::Lfu($policy) => $call,
             Books::Lru($policy) => $call,
+            Books::LruLfu($policy) => $call,
             Books::S3Fifo($policy) => $call,
             Books::Sieve($policy) => $call,
             Books::Ttl($policy) => $call,
+            Books::WTinyLfu($policy) => $call,
         }
     };
 }
+
+// As many bytes as the lines that a put asks for have room for beside the rest: see `Shard::expect_put`.
+const _: () = assert!(size_of::<Books>() <= 192);
 
 impl Books {
     /// Empty books of that policy.
     pub(super) fn new(policy: &Chosen) -> Self {
         match policy.name {
-            PolicyName::Adaptive => Books::Adaptive(adaptive::Adaptive::new(Arc::clone(&policy.chooser))),
+            PolicyName::Adaptive => Books::Adaptive(adaptive::Adaptive::new(Arc::clone(&policy.deciders.chooser))),
             PolicyName::Fifo => Books::Fifo(fifo::Fifo::new()),
             PolicyName::Lfu => Books::Lfu(lfu::Lfu::new()),
             PolicyName::Lru => Books::Lru(lru::Lru::new()),
+            PolicyName::LruLfu => Books::LruLfu(Box::new(lru_lfu::LruLfu::new(Arc::clone(&policy.deciders.switch)))),
             PolicyName::S3Fifo => Books::S3Fifo(s3fifo::S3Fifo::new()),
             PolicyName::Sieve => Books::Sieve(sieve::Sieve::new()),
             PolicyName::Ttl => Books::Ttl(ttl::Ttl::new()),
+            PolicyName::WTinyLfu => Books::WTinyLfu(w_tinylfu::WTinyLfu::new(policy.hasher.clone())),
         }
     }
 }
@@ -224,6 +257,10 @@ impl Policy for Books {
 
     fn replace(&mut self, old: EntryRef, new: EntryRef, clock: &Clock) {
         each!(self, books => books.replace(old, new, clock));
+    }
+
+    fn end_moved(&mut self, entry: EntryRef) {
+        each!(self, books => books.end_moved(entry));
     }
 
     fn remove(&mut self, entry: EntryRef) {

@@ -48,6 +48,12 @@ impl Policy for Ttl {
         self.heap.replace(old, new, number);
     }
 
+    fn end_moved(&mut self, entry: EntryRef) {
+        // What hits have put off is found when it comes up; what ends sooner than it was filed would come up too late.
+        let number = self.number(entry);
+        self.heap.replace(entry, entry, number);
+    }
+
     fn remove(&mut self, entry: EntryRef) {
         self.heap.remove(entry);
     }
