@@ -44,6 +44,16 @@ impl Cache {
     ///
     /// Counts as one request, and costs no more than [`Cache::acquire`] when the value is there.
     ///
+    /// ```
+    /// use catzilla_cache::{Cache, Options, Ttl};
+    /// use std::time::Duration;
+    ///
+    /// let cache = Cache::open(&Options::new())?;
+    /// let page = cache.get_or_load(b"page", Ttl::Default, Duration::from_secs(10), || Ok(Some("made once")))?;
+    /// assert_eq!(page.as_deref(), Some(&b"made once"[..]));
+    /// # Ok::<(), catzilla_cache::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// What the loader says, [`Status::TimedOut`], [`Status::LoadReentered`] when this thread is loading the key already, or

@@ -87,6 +87,7 @@ class Cache:
         who waited get a ``CacheError``. Neither is kept: who calls later loads again.
 
         A key that is set or deleted while it is being loaded stays as that has left it. A loader must not ask for its own key.
+        A signal, such as Ctrl-C, is handled when a wait has ended, not in the middle of it.
         """
         ttl_ms = _ttl_ms(ttl)
         status, value, lease = _backend.lease(self._live(), _key(key), _timeout_ms(timeout))
