@@ -11,7 +11,7 @@ use std::{env, fs};
 const ABI: u32 = 1;
 
 /// The sections of the header: a file of src/ffi each, and its title.
-const SECTIONS: [(&str, &str); 12] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("status", "Status"),
     ("info", "Version, errors, messages"),
     ("options", "Options"),
@@ -19,6 +19,7 @@ const SECTIONS: [(&str, &str); 12] = [
     ("update", "Writes that depend on what is there"),
     ("batch", "Batches"),
     ("value", "Values held in place"),
+    ("load", "Look-ups that load what is missing"),
     ("iterator", "Going through the keys"),
     ("statistics", "Statistics"),
     ("types", "Classic group: types of the original engine, frozen"),

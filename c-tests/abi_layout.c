@@ -84,7 +84,10 @@ static void modern_structs(void)
     OFFSET(catzilla_statistics_t, memory_compression_output_bytes, 160);
     OFFSET(catzilla_statistics_t, memory_compression_ratio, 168);
     OFFSET(catzilla_statistics_t, memory_pressure_shrinks, 176);
-    SIZE(struct catzilla_statistics, 184);
+    OFFSET(catzilla_statistics_t, loads, 184);
+    OFFSET(catzilla_statistics_t, load_failures, 192);
+    OFFSET(catzilla_statistics_t, load_waits, 200);
+    SIZE(struct catzilla_statistics, 208);
 
     SIZE(struct catzilla_get, 48);
     SIZE(catzilla_get_t, 48);
@@ -156,6 +159,9 @@ static void numbers(void)
     NUMBER(CATZILLA_VALUE_TOO_LARGE, -201);
     NUMBER(CATZILLA_OUT_OF_MEMORY, -300);
     NUMBER(CATZILLA_UNSUPPORTED, -400);
+    NUMBER(CATZILLA_TIMED_OUT, -500);
+    NUMBER(CATZILLA_LOAD_FAILED, -501);
+    NUMBER(CATZILLA_LOAD_REENTERED, -502);
     NUMBER(CATZILLA_INTERNAL, -900);
     NUMBER(CATZILLA_PURGE_ALL, 0);
     NUMBER(CATZILLA_PURGE_PREFIX, 1);
@@ -169,6 +175,7 @@ static void numbers(void)
     NUMBER(CATZILLA_LOG_DEBUG, 4);
     NUMBER(CATZILLA_CLASSIC_RESULT_LIFETIME, 64);
     NUMBER(CATZILLA_MAX_KEY_LEN, 4 * 1024 * 1024 - 1);
+    expect("CATZILLA_WAIT_FOREVER is UINT64_MAX", CATZILLA_WAIT_FOREVER == UINT64_MAX, 1);
     expect("CATZILLA_TTL_FOREVER is UINT64_MAX", CATZILLA_TTL_FOREVER == UINT64_MAX, 1);
 }
 

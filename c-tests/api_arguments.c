@@ -129,6 +129,7 @@ static void everything_that_destroys_accepts_null(void **state)
     multi_cache_destroy(NULL);
     catzilla_options_destroy(NULL);
     catzilla_value_release(NULL);
+    catzilla_lease_cancel(NULL);
     assert_int_equal(catzilla_last_error_code(), CATZILLA_UNKNOWN_OPTION);
 }
 
@@ -166,6 +167,71 @@ static void modern_functions_refuse_a_null_cache_and_clear_what_they_would_fill(
     REFUSES_NULL_STATUS(catzilla_cache_sweep(NULL, &swept));
     assert_int_equal(swept, 0);
     REFUSES_NULL_STATUS(catzilla_cache_sweep(NULL, NULL));
+}
+
+static catzilla_status_t never_asked(void *user, const void *key, size_t key_len, catzilla_loaded_t *loaded)
+{
+    (void)user, (void)key, (void)key_len, (void)loaded;
+    fail();
+    return CATZILLA_INTERNAL;
+}
+
+static void loads_refuse_what_can_never_be_right_and_clear_what_they_would_fill(void **state)
+{
+    (void)state;
+    const size_t lengths[] = {SIZE_MAX, (size_t)PTRDIFF_MAX, CATZILLA_MAX_KEY_LEN + 1};
+    char place;
+    catzilla_value_t *value = (catzilla_value_t *)&place;
+    catzilla_lease_t *lease = (catzilla_lease_t *)&place;
+    REFUSES_NULL_STATUS(catzilla_cache_get_or_load(NULL, "k", 1, never_asked, NULL, 0, &value));
+    assert_null(value);
+    REFUSES_NULL_STATUS(catzilla_cache_get_or_load(cache, NULL, 1, never_asked, NULL, 0, &value));
+    REFUSES_NULL_STATUS(catzilla_cache_get_or_load(cache, "k", 1, NULL, NULL, 0, &value));
+    REFUSES_NULL_STATUS(catzilla_cache_get_or_load(cache, "k", 1, never_asked, NULL, 0, NULL));
+    value = (catzilla_value_t *)&place;
+    REFUSES_NULL_STATUS(catzilla_cache_lease(NULL, "k", 1, 0, &value, &lease));
+    assert_null(value);
+    assert_null(lease);
+    REFUSES_NULL_STATUS(catzilla_cache_lease(cache, NULL, 1, 0, &value, &lease));
+    lease = (catzilla_lease_t *)&place;
+    REFUSES_NULL_STATUS(catzilla_cache_lease(cache, "k", 1, 0, NULL, &lease));
+    assert_null(lease);
+    value = (catzilla_value_t *)&place;
+    REFUSES_NULL_STATUS(catzilla_cache_lease(cache, "k", 1, 0, &value, NULL));
+    assert_null(value);
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        REFUSES_STATUS(CATZILLA_KEY_TOO_LARGE, catzilla_cache_get_or_load(cache, "k", lengths[i], never_asked, NULL, 0, &value));
+        REFUSES_STATUS(CATZILLA_KEY_TOO_LARGE, catzilla_cache_lease(cache, "k", lengths[i], 0, &value, &lease));
+    }
+    REFUSES_NULL_STATUS(catzilla_lease_fulfil(NULL, "v", 1, 0));
+    REFUSES_NULL_STATUS(catzilla_lease_fail(NULL, CATZILLA_NOT_FOUND));
+    REFUSES_NULL_STATUS(catzilla_loaded_set(NULL, "v", 1, 0));
+    /* A lease ends whatever it is given. */
+    assert_int_equal(catzilla_cache_lease(cache, "k", 1, 0, &value, &lease), CATZILLA_NOT_FOUND);
+    REFUSES_NULL_STATUS(catzilla_lease_fulfil(lease, NULL, 1, 0));
+    assert_int_equal(catzilla_cache_lease(cache, "k", 1, 0, &value, &lease), CATZILLA_NOT_FOUND);
+    REFUSES_STATUS(CATZILLA_VALUE_TOO_LARGE, catzilla_lease_fulfil(lease, "v", SIZE_MAX, 0));
+    assert_int_equal(catzilla_cache_lease(cache, "k", 1, 0, &value, &lease), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_lease_fulfil(lease, NULL, 0, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_contains(cache, "k", 1), CATZILLA_OK);
+}
+
+static catzilla_status_t sets_nonsense(void *user, const void *key, size_t key_len, catzilla_loaded_t *loaded)
+{
+    (void)user, (void)key, (void)key_len;
+    assert_int_equal(catzilla_loaded_set(loaded, "v", 1, 0), CATZILLA_OK);
+    REFUSES_NULL_STATUS(catzilla_loaded_set(loaded, NULL, 1, 0));
+    assert_int_equal(catzilla_loaded_set(loaded, "v", 1, 0), CATZILLA_OK);
+    REFUSES_STATUS(CATZILLA_VALUE_TOO_LARGE, catzilla_loaded_set(loaded, "v", SIZE_MAX, 0));
+    return CATZILLA_OK;
+}
+
+static void a_value_that_was_refused_is_none(void **state)
+{
+    (void)state;
+    catzilla_value_t *value = NULL;
+    REFUSES_STATUS(CATZILLA_LOAD_FAILED, catzilla_cache_get_or_load(cache, "k", 1, sets_nonsense, NULL, 0, &value));
+    assert_null(value);
 }
 
 /* Also when the batch is empty: the handle is wrong either way. */
@@ -302,6 +368,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(options_functions_refuse_null, open_all, close_all),
         cmocka_unit_test_setup_teardown(modern_functions_refuse_a_null_cache_and_clear_what_they_would_fill, open_all, close_all),
         cmocka_unit_test_setup_teardown(modern_functions_refuse_null_inputs_and_outputs, open_all, close_all),
+        cmocka_unit_test_setup_teardown(loads_refuse_what_can_never_be_right_and_clear_what_they_would_fill, open_all, close_all),
+        cmocka_unit_test_setup_teardown(a_value_that_was_refused_is_none, open_all, close_all),
         cmocka_unit_test_setup_teardown(batches_refuse_a_null_cache_and_say_so_in_every_item, open_all, close_all),
         cmocka_unit_test_setup_teardown(batches_refuse_null_items_and_impossible_counts, open_all, close_all),
         cmocka_unit_test_setup_teardown(value_functions_answer_null_with_nothing, open_all, close_all),

@@ -5,11 +5,13 @@
 #include <functional>
 #include <iostream>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -228,6 +230,64 @@ void entries_go_by_their_tag_and_keys_are_told() {
     CHECK((keys == std::set<std::string>{"image:1", "page:3"}));
 }
 
+void what_is_missing_is_loaded() {
+    catzilla::cache cache;
+    int asked = 0;
+    const auto load = [&](std::string_view key) {
+        asked++;
+        return "the value of " + std::string(key);
+    };
+    for (int i = 0; i < 2; i++) {
+        auto loaded = cache.get_or_load("k", load, 1min);
+        CHECK(loaded && loaded->view() == "the value of k" && loaded->remaining_ttl() <= 1min + 20ms);
+    }
+    CHECK(asked == 1 && cache.get("k") == "the value of k");
+    using maybe = std::optional<std::string>;
+    CHECK(!cache.get_or_load("absent", [](std::string_view) { return maybe{}; }) && !cache.contains("absent"));
+    CHECK(cache.get_or_load("there", [](std::string_view) { return maybe{"x"}; }, catzilla::forever)->view() == "x");
+    CHECK(cache.statistics().loads == 3 && cache.statistics().load_failures == 0);
+}
+
+void what_a_loader_throws_reaches_its_caller_and_the_others_are_told_that_it_failed() {
+    catzilla::cache cache;
+    constexpr int others = 3;
+    const auto throwing = [&](std::string_view) -> std::string {
+        while (cache.statistics().load_waits < others) std::this_thread::yield();
+        throw std::out_of_range("the loader's own");
+    };
+    std::vector<std::string> caught(others + 1);
+    std::vector<std::thread> callers;
+    for (std::string& what : caught) {
+        callers.emplace_back([&cache, &throwing, &what] {
+            try {
+                cache.get_or_load("k", throwing);
+            } catch (const std::out_of_range& own) {
+                what = own.what();
+            } catch (const catzilla::error& told) {
+                what = told.name();
+            }
+        });
+    }
+    for (std::thread& caller : callers) caller.join();
+    int own = 0;
+    for (const std::string& what : caught) {
+        own += what == "the loader's own";
+        CHECK(what == "the loader's own" || what == "CATZILLA_LOAD_FAILED");
+    }
+    CHECK(own == 1 && cache.statistics().load_waits == others);
+    CHECK(cache.get_or_load("k", [](std::string_view) { return std::string("now"); })->view() == "now");
+}
+
+void a_loader_may_not_ask_for_its_own_key() {
+    catzilla::cache cache;
+    CHECK(thrown_by([&] {
+        cache.get_or_load("k", [&](std::string_view key) {
+            return cache.get_or_load(key, [](std::string_view) { return std::string(); })->view().size() ? "a" : "b";
+        });
+    }) == CATZILLA_LOAD_REENTERED);
+    CHECK(!cache.contains("k"));
+}
+
 void two_units_of_one_program_may_include_it() {
     catzilla::cache cache;
     CHECK(stored_by_another_unit(cache, "k") == "from the other unit");
@@ -249,6 +309,9 @@ const std::pair<const char*, std::function<void()>> tests[] = {
     TEST(a_put_may_have_a_condition),
     TEST(numbers_count_and_lifetimes_are_renewed),
     TEST(entries_go_by_their_tag_and_keys_are_told),
+    TEST(what_is_missing_is_loaded),
+    TEST(what_a_loader_throws_reaches_its_caller_and_the_others_are_told_that_it_failed),
+    TEST(a_loader_may_not_ask_for_its_own_key),
     TEST(two_units_of_one_program_may_include_it),
 #undef TEST
 };

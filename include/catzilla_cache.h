@@ -19,8 +19,8 @@
  * Conventions
  *
  *  1. Ownership. What a function makes, its counterpart ends: options_create and options_destroy, cache_open (or _create)
- *     and cache_destroy, acquire and release. These accept NULL and do nothing. Everything that is passed in is copied
- *     before the call returns.
+ *     and cache_destroy, acquire and release, cache_lease and lease_fulfil, _fail or _cancel. Those that return nothing accept
+ *     NULL and do nothing. Everything that is passed in is copied before the call returns.
  *  2. Threads. Any function may be called from any thread at any time, except that destroy needs every other call on that
  *     handle to have returned, and that an options object belongs to one thread at a time.
  *  3. Errors. A catzilla_status_t is 0 for success, above 0 for an expected outcome (a miss, a buffer that is too small),
@@ -125,6 +125,15 @@ extern "C" {
 
 /** This build of the library does not have what was asked for. */
 #define CATZILLA_UNSUPPORTED -400
+
+/** Somebody else is loading the key, and was not done in time. */
+#define CATZILLA_TIMED_OUT -500
+
+/** The loader of the key has failed. */
+#define CATZILLA_LOAD_FAILED -501
+
+/** The thread is loading the key already, and would wait for itself. */
+#define CATZILLA_LOAD_REENTERED -502
 
 /** A bug inside the library, caught at its boundary. The cache can be used on. */
 #define CATZILLA_INTERNAL -900
@@ -637,6 +646,115 @@ catzilla_tier_t catzilla_value_tier(const catzilla_value_t *value);
 void catzilla_value_release(catzilla_value_t *value);
 
 /* ------------------------------------------------------------------------------------------------------------------
+ * Look-ups that load what is missing
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** For `timeout_ms`: to wait for as long as it takes. */
+#define CATZILLA_WAIT_FOREVER UINT64_MAX
+
+/** The right, and the duty, to load a key: see `catzilla_cache_lease`. */
+struct catzilla_lease;
+
+/** What a loader has loaded: see `catzilla_loaded_set`. */
+struct catzilla_loaded;
+
+/** See `struct catzilla_loaded`. */
+typedef struct catzilla_loaded catzilla_loaded_t;
+
+/**
+ * A loader: gets the value of `key` from where it comes from and gives it to `catzilla_loaded_set`. `user` is what
+ * `catzilla_cache_get_or_load` was given.
+ *
+ * Returns: `CATZILLA_OK` after `catzilla_loaded_set`; `CATZILLA_NOT_FOUND`: there is none; a failure of this header, such as
+ * `CATZILLA_LOAD_FAILED`, and everybody who waits gets it. Anything else, and `CATZILLA_OK` without a value, counts as
+ * `CATZILLA_LOAD_FAILED`. Threads: runs on the thread of its caller, outside all locks, and may call anything but
+ * `catzilla_cache_destroy`; it must not ask for its own key. No C++ exception may leave it, nor longjmp. `key` and `loaded` are
+ * good until it returns.
+ */
+typedef catzilla_status_t (*catzilla_loader_fn)(void *user, const void *key, size_t key_len, catzilla_loaded_t *loaded);
+
+/** See `struct catzilla_lease`. */
+typedef struct catzilla_lease catzilla_lease_t;
+
+/**
+ * Holds the value of `key` and stores a handle to it in `*value`; where it is not in the cache, `loader` loads it. Of many
+ * callers who miss a key at the same time one runs its loader, the others wait for that and get what it gets.
+ *
+ * `timeout_ms` bounds how long this caller waits for another one's loader: 0 is not at all, `CATZILLA_WAIT_FOREVER` as long as
+ * it takes. Its own loader runs as long as it runs. If a value was loaded, all get it, also when the cache has no room for it. A
+ * key that is put, counted, removed or purged while it is being loaded stays as that has left it: what was loaded goes to
+ * those who asked before, and who asks later loads anew. Neither a failure nor "there is none" is kept.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND`: the loader, whoever's it was, says that there is none; `CATZILLA_TIMED_OUT`;
+ * `CATZILLA_LOAD_REENTERED` when this thread is loading the key already; what a loader has failed with; `CATZILLA_OUT_OF_MEMORY`;
+ * and `*value` is NULL. Ownership: as with `catzilla_cache_acquire`. Threads: loaders that ask for each other's keys wait for
+ * each other until `timeout_ms` ends it. Cost: of a value that is there, that of `catzilla_cache_acquire`; a load costs up to
+ * some 10 us beside its loader.
+ */
+catzilla_status_t catzilla_cache_get_or_load(catzilla_cache_t *cache,
+                                             const void *key,
+                                             size_t key_len,
+                                             catzilla_loader_fn loader,
+                                             void *user,
+                                             uint64_t timeout_ms,
+                                             catzilla_value_t **value);
+
+/**
+ * Gives a loader's value to the call that runs it; `ttl_ms` is its lifetime, as for `catzilla_cache_put`. The bytes are
+ * copied. If it is called again, the last value counts.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_VALUE_TOO_LARGE` for more bytes than any cache takes, `CATZILLA_OUT_OF_MEMORY`, and there
+ * is no value.
+ */
+catzilla_status_t catzilla_loaded_set(catzilla_loaded_t *loaded,
+                                      const void *value,
+                                      size_t value_len,
+                                      uint64_t ttl_ms);
+
+/**
+ * As `catzilla_cache_get_or_load`, for callers who load by themselves: where that would run the loader, this stores a lease in
+ * `*lease`. Whoever has one loads the value and ends the lease by `catzilla_lease_fulfil`, `_fail` or `_cancel`; others who ask
+ * for the key wait until then, each for its own `timeout_ms`.
+ *
+ * Returns: `CATZILLA_OK`, and `*value` holds the value; `CATZILLA_NOT_FOUND`, and `*lease` is the caller's to end; or
+ * `*lease` is NULL: another caller, for whom this one has waited, has found out that there is none; otherwise as
+ * `catzilla_cache_get_or_load`, and both are NULL. Ownership: each of the three calls ends a lease and frees it, on any thread,
+ * also when the cache was destroyed before. Threads: the thread that was given a lease may not ask for the same
+ * key until it has ended, wherever it is: that is `CATZILLA_LOAD_REENTERED`.
+ */
+catzilla_status_t catzilla_cache_lease(catzilla_cache_t *cache,
+                                       const void *key,
+                                       size_t key_len,
+                                       uint64_t timeout_ms,
+                                       catzilla_value_t **value,
+                                       catzilla_lease_t **lease);
+
+/**
+ * Ends a lease with the value: it is stored, as by `catzilla_cache_put`, unless the key was put, counted, removed or purged
+ * meanwhile, and everybody who waits gets it, stored or not.
+ *
+ * Returns: `CATZILLA_OK`, also when the cache does not keep the value; `CATZILLA_VALUE_TOO_LARGE` for more bytes than any cache
+ * takes, `CATZILLA_INVALID_ARGUMENT`, also when the cache was destroyed, or `CATZILLA_OUT_OF_MEMORY`. The lease is freed
+ * whatever is returned, and after a failure it has passed to the next who waits.
+ */
+catzilla_status_t catzilla_lease_fulfil(catzilla_lease_t *lease,
+                                        const void *value,
+                                        size_t value_len,
+                                        uint64_t ttl_ms);
+
+/**
+ * Ends a lease without a value: with `CATZILLA_NOT_FOUND` there is none, any failure of this header is what everybody who waits
+ * gets, anything else counts as `CATZILLA_LOAD_FAILED`. Not kept: who asks later loads again.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_INVALID_ARGUMENT` for NULL. The lease is freed.
+ */
+catzilla_status_t catzilla_lease_fail(catzilla_lease_t *lease,
+                                      catzilla_status_t status);
+
+/** Gives a lease up: the next who waits gets one. Frees it; NULL is fine. */
+void catzilla_lease_cancel(catzilla_lease_t *lease);
+
+/* ------------------------------------------------------------------------------------------------------------------
  * Going through the keys
  * ------------------------------------------------------------------------------------------------------------------ */
 
@@ -735,6 +853,12 @@ struct catzilla_statistics {
     double memory_compression_ratio;
     /** How often `memory.shrink_on_pressure` has given memory back; the entries that went count as evictions. */
     uint64_t memory_pressure_shrinks;
+    /** Keys that were missed and that a caller then began to load, by `catzilla_cache_get_or_load` or a lease. */
+    uint64_t loads;
+    /** Those that ended with a failure. */
+    uint64_t load_failures;
+    /** Callers that waited for somebody else's load. */
+    uint64_t load_waits;
 };
 
 /** See `struct catzilla_statistics`. */

@@ -17,11 +17,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -64,6 +66,34 @@ inline std::uint64_t milliseconds(ttl lifetime) {
     if (lifetime.count() < 0) throw error(CATZILLA_INVALID_ARGUMENT, "a TTL cannot be negative");
     return static_cast<std::uint64_t>(lifetime.count());
 }
+
+/// A loader on its way through C, which no exception may pass.
+template <class Load>
+struct loading {
+    Load& load;
+    std::uint64_t ttl_ms;
+    std::exception_ptr thrown = nullptr;
+
+    static catzilla_status_t run(
+        void* user, const void* key, std::size_t key_size, catzilla_loaded_t* loaded) noexcept {
+        auto& self = *static_cast<loading*>(user);
+        try {
+            const auto bytes = self.load(std::string_view{static_cast<const char*>(key), key_size});
+            if constexpr (std::is_convertible_v<decltype(bytes), std::string_view>) {
+                return self.give(loaded, bytes);
+            } else {
+                return bytes ? self.give(loaded, *bytes) : CATZILLA_NOT_FOUND;
+            }
+        } catch (...) {
+            self.thrown = std::current_exception();
+            return CATZILLA_LOAD_FAILED;
+        }
+    }
+
+    catzilla_status_t give(catzilla_loaded_t* loaded, std::string_view bytes) const {
+        return catzilla_loaded_set(loaded, bytes.data(), bytes.size(), ttl_ms);
+    }
+};
 
 }  // namespace detail
 
@@ -205,6 +235,23 @@ public:
         if (!detail::succeeded(catzilla_cache_acquire(handle_.get(), key.data(), key.size(), &pinned))) {
             return std::nullopt;
         }
+        return value{pinned};
+    }
+
+    /// The value, which `load(key)` loads if it is not there: a string, or an optional of one, which is empty when there is
+    /// none. Of many callers who miss a key at the same time one runs its loader, the others wait for that, each for at most
+    /// `timeout`, and get what it gets. What the loader throws is thrown to the caller who ran it; those who waited get an
+    /// `error` with CATZILLA_LOAD_FAILED. See `catzilla_cache_get_or_load`.
+    template <class Load>
+    std::optional<value> get_or_load(
+        std::string_view key, Load&& load, ttl lifetime = default_ttl, std::chrono::milliseconds timeout = forever) {
+        using loading = detail::loading<std::remove_reference_t<Load>>;
+        loading running{load, detail::milliseconds(lifetime)};
+        catzilla_value_t* pinned = nullptr;
+        const catzilla_status_t status = catzilla_cache_get_or_load(
+            handle_.get(), key.data(), key.size(), loading::run, &running, detail::milliseconds(timeout), &pinned);
+        if (running.thrown) std::rethrow_exception(running.thrown);
+        if (!detail::succeeded(status)) return std::nullopt;
         return value{pinned};
     }
 

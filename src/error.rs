@@ -43,13 +43,19 @@ pub enum Status {
     OutOfMemory = -300,
     /// This build of the library does not have what was asked for.
     Unsupported = -400,
+    /// Somebody else is loading the key, and has not been done in time.
+    TimedOut = -500,
+    /// The loader of the key has failed.
+    LoadFailed = -501,
+    /// The thread is loading the key already, and would wait for itself.
+    LoadReentered = -502,
     /// A bug inside the library, caught at its boundary.
     Internal = -900,
 }
 
 impl Status {
     /// Every status, for enumerations and tests.
-    pub const ALL: [Status; 17] = [
+    pub const ALL: [Status; 20] = [
         Status::Ok,
         Status::NotFound,
         Status::Truncated,
@@ -66,6 +72,9 @@ impl Status {
         Status::NumberOverflow,
         Status::OutOfMemory,
         Status::Unsupported,
+        Status::TimedOut,
+        Status::LoadFailed,
+        Status::LoadReentered,
         Status::Internal,
     ];
 
@@ -93,6 +102,9 @@ impl Status {
             Status::NumberOverflow => c"CATZILLA_NUMBER_OVERFLOW",
             Status::OutOfMemory => c"CATZILLA_OUT_OF_MEMORY",
             Status::Unsupported => c"CATZILLA_UNSUPPORTED",
+            Status::TimedOut => c"CATZILLA_TIMED_OUT",
+            Status::LoadFailed => c"CATZILLA_LOAD_FAILED",
+            Status::LoadReentered => c"CATZILLA_LOAD_REENTERED",
             Status::Internal => c"CATZILLA_INTERNAL",
         }
     }
@@ -120,6 +132,11 @@ impl Error {
 
     pub(crate) fn out_of_memory() -> Self {
         Self::new(Status::OutOfMemory, "the allocator returned no memory; the cache is unchanged")
+    }
+
+    /// What a loader says that could not load: see [`crate::Cache::get_or_load`].
+    pub fn load_failed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Status::LoadFailed, message)
     }
 
     /// The status that a C caller gets for this error.

@@ -36,7 +36,7 @@ mod stats;
 mod sync;
 mod tiers;
 
-pub use cache::{Cache, Purge};
+pub use cache::{Cache, Lease, Leased, Purge};
 pub use clock::{unix_micros, Clock, ManualTime, Ttl};
 pub use error::{Error, Result, Status};
 pub use key::fnv1a;

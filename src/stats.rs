@@ -84,6 +84,12 @@ pub struct Statistics {
     pub pressure_shrinks: u64,
     /// The memory tier's own figures.
     pub memory: MemoryStatistics,
+    /// Keys that were missed and that a caller then began to load: see [`crate::Cache::get_or_load`].
+    pub loads: u64,
+    /// Those that ended with a failure.
+    pub load_failures: u64,
+    /// Callers that waited for somebody else's load.
+    pub load_waits: u64,
 }
 
 /// What the memory tier has done so far and holds now. Sizes are bytes as the allocator rounds them.

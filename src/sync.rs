@@ -2,7 +2,7 @@
 //! each step, which thread goes on: see "Models" in docs/testing.md.
 
 #[cfg(not(shuttle))]
-pub(crate) use std::sync::{Mutex, MutexGuard, TryLockError};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 
 #[cfg(not(shuttle))]
 pub(crate) mod atomic {
@@ -13,7 +13,7 @@ pub(crate) mod atomic {
 }
 
 #[cfg(shuttle)]
-pub(crate) use shuttle::sync::{Mutex, MutexGuard, TryLockError};
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 
 /// What the models' heap fills freed blocks with. An atomic that reads as nothing else lies in one.
 #[cfg(shuttle)]

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 #![cfg(all(unix, not(miri)))]
 
-use catzilla_cache::{Cache, Options, Purge, Ttl};
+use catzilla_cache::{Cache, Leased, Options, Purge, PutOptions, Ttl};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -302,6 +302,86 @@ fn a_fork_leaves_alone_what_waits_to_be_freed() {
         end.wait();
     });
     assert_eq!(*kept, *b"value");
+}
+
+/// In the child: a key that a thread was loading which did not come along is loaded by whoever asks, at once.
+fn loads_what_others_were_loading(cache: &Cache) -> bool {
+    let load = |key: &[u8]| cache.get_or_load(key, Ttl::Default, Duration::MAX, || Ok(Some(b"the child's")));
+    let is_loaded = |key: &[u8]| matches!(load(key), Ok(Some(value)) if *value == *b"the child's");
+    is_loaded(b"key") && is_loaded(b"key") && cache.contains(b"key")
+}
+
+/// Others load, wait, hand over and outdate while the process forks, also in the middle of a loader of the forking thread.
+#[test]
+fn a_child_waits_for_no_load_of_a_thread_that_it_has_not_got() {
+    let cache = Cache::open(Options::new().set("memory.sweep_interval", "off").unwrap()).unwrap();
+    let stop = AtomicBool::new(false);
+    let (begun, end) = (Barrier::new(2), Barrier::new(2));
+    // SAFETY: without it the test would wait for ever where it should fail; the signal's default is to end the process.
+    unsafe { libc::alarm(240) };
+    std::thread::scope(|scope| {
+        let (cache, stop, begun, end) = (&cache, &stop, &begun, &end);
+        // One that is in its loader all the while.
+        scope.spawn(move || {
+            let slow = || {
+                begun.wait();
+                end.wait();
+                Ok(Some(b"the parent's"))
+            };
+            let loaded = cache.get_or_load(b"key", Ttl::Default, Duration::MAX, slow).unwrap().unwrap();
+            assert_eq!(*loaded, *b"the parent's");
+        });
+        begun.wait();
+        for thread in 0..3_u8 {
+            scope.spawn(move || {
+                for round in 0_u32.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    match cache.lease(b"busy", Duration::from_millis(1)) {
+                        Ok(Leased::Lease(lease)) if round % 3 == 0 => {
+                            let _ = lease.fulfil(&[thread], &PutOptions::default());
+                        }
+                        Ok(Leased::Lease(lease)) if round % 3 == 1 => lease.not_found(),
+                        _ => _ = cache.remove(b"busy"),
+                    }
+                }
+            });
+        }
+        for fork in 0..FORKS {
+            let in_loader = || {
+                // SAFETY: the child only uses the cache, and leaves without running anything else.
+                match unsafe { libc::fork() } {
+                    0 => Ok(Some(b"in the child".to_vec())),
+                    child => {
+                        assert!(child > 0, "fork failed");
+                        Ok(Some(child.to_le_bytes().to_vec()))
+                    }
+                }
+            };
+            // Both go on in the loader that has forked.
+            let key = [b'f', fork as u8];
+            let forked = cache.get_or_load(&key, Ttl::Default, Duration::MAX, in_loader).unwrap().unwrap();
+            if *forked == *b"in the child" {
+                let busy = cache.get_or_load(b"busy", Ttl::Default, Duration::MAX, || Ok(Some(b"")));
+                let well = cache.contains(&key) && loads_what_others_were_loading(cache) && busy.is_ok();
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(i32::from(!well)) }
+            }
+            assert!(cache.contains(&key));
+            let ended = wait(i32::from_le_bytes((*forked).try_into().unwrap()));
+            if ended != Some(0) {
+                stop.store(true, Ordering::Relaxed);
+                end.wait();
+                panic!("child {fork} did not come back well: {ended:?}");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        end.wait();
+    });
+    // SAFETY: takes the alarm back.
+    unsafe { libc::alarm(0) };
+    assert!(cache.contains(b"key"));
 }
 
 /// The child's exit code; `None` if it crashed or did not end within a minute.

@@ -21,7 +21,7 @@ mod barrier;
 mod hazard;
 
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::{fence, AtomicBool, AtomicPtr, Ordering};
+use loom::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use loom::thread;
 use std::ptr::null_mut;
 use std::sync::Arc;
@@ -159,6 +159,26 @@ fn a_writer_that_is_alone_frees_nothing_that_a_new_thread_finds() {
             scene.collect(0);
         }
         reader.join().unwrap();
+    });
+}
+
+/// `Flights::any` of who has changed what others load, and `Flights::join` of who loads it: the one knows of the load, or the
+/// other loads what was changed.
+#[test]
+fn who_changes_the_world_knows_of_a_load_that_does_not_see_it() {
+    loom::model(|| {
+        let [world, loading] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let (changed, number) = (world.clone(), loading.clone());
+        let writer = thread::spawn(move || {
+            changed.store(1, Ordering::Relaxed);
+            barrier::light();
+            number.load(Ordering::Acquire) != 0
+        });
+        loading.fetch_add(1, Ordering::Relaxed);
+        let may_store = barrier::heavy();
+        let is_old = world.load(Ordering::Relaxed) == 0;
+        let is_outdated = writer.join().unwrap();
+        assert!(!(may_store && is_old) || is_outdated, "an old value is stored after it was outdated");
     });
 }
 

@@ -1,7 +1,10 @@
 //! The cache: one handle over its tiers. Says which tier is asked, in what order.
 
+mod flight;
+mod load;
 mod pressure;
 mod stack;
 mod sweeper;
 
+pub use load::{Lease, Leased};
 pub use stack::{Cache, Purge};

@@ -1,5 +1,6 @@
 //! One get, one put: what a cache does with its tiers. Memory is the only tier so far, so it is the whole stack.
 
+use super::flight::Flights;
 use super::sweeper::Sweeper;
 use crate::clock::{Clock, Ttl};
 use crate::error::Result;
@@ -7,7 +8,7 @@ use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
 use crate::tiers::memory::{Get, Keys, Lent, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A cache. Shared by reference among any number of threads; see the crate's documentation for an example.
 pub struct Cache {
@@ -15,6 +16,10 @@ pub struct Cache {
     sweeper: Sweeper,
     /// Shared with the cache's own thread, which does not keep the cache open.
     memory: Arc<Memory>,
+    /// What is being loaded. Whoever writes outdates it first.
+    flights: Flights,
+    /// For what outlives a call and does not keep the cache open.
+    me: Weak<Self>,
     /// What the cache was opened with and has been told since: live changes start from here.
     options: Mutex<Options>,
 }
@@ -49,7 +54,8 @@ impl Cache {
         let cache = crate::fork::open(|| {
             let memory = Memory::open(&options.memory, clock);
             let sweeper = Sweeper::new(memory.clone(), &options.memory);
-            Arc::new(Self { sweeper, memory, options: Mutex::new(options.clone()) })
+            let options = Mutex::new(options.clone());
+            Arc::new_cyclic(|me| Self { sweeper, memory, flights: Flights::new(), me: me.clone(), options })
         });
         crate::fork::add(cache.memory.heap());
         if options.memory.jemalloc && !cache.memory.has_arena() {
@@ -68,6 +74,7 @@ impl Cache {
     ///
     /// The key or the value is too large, or there is no memory; an earlier value of the key stays.
     pub fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
+        self.flights.outdate(key);
         self.memory.put(key, value, ttl)?;
         self.sweeper.stored(ttl);
         Ok(())
@@ -80,6 +87,7 @@ impl Cache {
     ///
     /// As [`Cache::put`], and there are too many tags, or one is too long.
     pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
+        self.flights.outdate(key);
         let outcome = self.memory.put_with(key, value, options)?;
         if let PutOutcome::Stored(_) = outcome {
             self.sweeper.stored(options.ttl);
@@ -94,6 +102,7 @@ impl Cache {
     ///
     /// The value is not a number, or the sum does not fit into 64 bits; and as [`Cache::put`]. The value stays.
     pub fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
+        self.flights.outdate(key);
         let sum = self.memory.increment(key, delta, initial, ttl)?;
         self.sweeper.stored(ttl);
         Ok(sum)
@@ -136,6 +145,7 @@ impl Cache {
 
     /// Removes a key. False when it was not there.
     pub fn remove(&self, key: &[u8]) -> bool {
+        self.flights.outdate(key);
         self.memory.remove(key)
     }
 
@@ -151,17 +161,24 @@ impl Cache {
 
     /// Stores many values, each as [`Cache::put`] does and in their order; every item says how it went.
     pub fn put_many(&self, puts: &mut [Put<'_>]) {
+        self.flights.outdate_many(puts.iter().map(|put| put.key));
         self.memory.put_many(puts);
         self.sweeper.stored_many(puts.iter().filter(|put| put.outcome.is_ok()).map(|put| put.ttl));
     }
 
     /// Removes many keys, each as [`Cache::remove`] does; every item says whether it was there.
     pub fn remove_many(&self, removes: &mut [Remove<'_>]) {
+        self.flights.outdate_many(removes.iter().map(|remove| remove.key));
         self.memory.remove_many(removes);
     }
 
     /// Removes many entries at once. Says how many.
     pub fn purge(&self, what: Purge<'_>) -> u64 {
+        match what {
+            Purge::Prefix(prefix) => self.flights.outdate_where(|key| key.starts_with(prefix)),
+            // Which tags a value carries is not known before it has been loaded.
+            Purge::All | Purge::Tag(_) => self.flights.outdate_where(|_| true),
+        }
         match what {
             Purge::All => self.memory.clear(),
             Purge::Prefix(prefix) => self.memory.purge_prefix(prefix),
@@ -208,6 +225,23 @@ impl Cache {
         Ok(())
     }
 
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(super) fn flights(&self) -> &Flights {
+        &self.flights
+    }
+
+    pub(super) fn weak(&self) -> Weak<Self> {
+        self.me.clone()
+    }
+
+    /// Something was stored with this lifetime.
+    pub(super) fn stored(&self, ttl: Ttl) {
+        self.sweeper.stored(ttl);
+    }
+
     /// Memory of the live entries, as the allocator rounds it, and of what finds, orders and expires them; in bytes.
     pub fn memory_usage(&self) -> u64 {
         self.memory.bytes()
@@ -225,6 +259,7 @@ impl Cache {
 
     /// The figures of a cache whose only tier is memory.
     fn with_tiers(&self, memory: MemoryStatistics) -> Statistics {
+        let (loads, load_failures, load_waits) = self.flights.figures();
         Statistics {
             hits: memory.hits,
             misses: memory.misses,
@@ -233,6 +268,9 @@ impl Cache {
             removals: memory.removals,
             pressure_shrinks: self.sweeper.pressure_shrinks(),
             memory,
+            loads,
+            load_failures,
+            load_waits,
         }
     }
 }
@@ -241,11 +279,14 @@ impl Forks for Cache {
     fn hold(&self) -> Box<dyn Hold + '_> {
         let options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
         let sweeper = self.sweeper.hold();
-        Box::new((self.memory.hold(), sweeper, options))
+        // Before the memory tier's, as who stores what was loaded takes them.
+        let flights = self.flights.hold();
+        Box::new((self.memory.hold(), flights, sweeper, options))
     }
 
     fn after_fork_in_child(&self) {
         self.memory.after_fork_in_child();
+        self.flights.after_fork_in_child();
         self.sweeper.after_fork_in_child();
     }
 }

@@ -19,8 +19,8 @@
  * Conventions
  *
  *  1. Ownership. What a function makes, its counterpart ends: options_create and options_destroy, cache_open (or _create)
- *     and cache_destroy, acquire and release. These accept NULL and do nothing. Everything that is passed in is copied
- *     before the call returns.
+ *     and cache_destroy, acquire and release, cache_lease and lease_fulfil, _fail or _cancel. Those that return nothing accept
+ *     NULL and do nothing. Everything that is passed in is copied before the call returns.
  *  2. Threads. Any function may be called from any thread at any time, except that destroy needs every other call on that
  *     handle to have returned, and that an options object belongs to one thread at a time.
  *  3. Errors. A catzilla_status_t is 0 for success, above 0 for an expected outcome (a miss, a buffer that is too small),

@@ -58,6 +58,12 @@ pub struct catzilla_statistics {
     pub memory_compression_ratio: f64,
     /// How often `memory.shrink_on_pressure` has given memory back; the entries that went count as evictions.
     pub memory_pressure_shrinks: u64,
+    /// Keys that were missed and that a caller then began to load, by `catzilla_cache_get_or_load` or a lease.
+    pub loads: u64,
+    /// Those that ended with a failure.
+    pub load_failures: u64,
+    /// Callers that waited for somebody else's load.
+    pub load_waits: u64,
 }
 
 /// See `struct catzilla_statistics`.
@@ -119,5 +125,8 @@ fn figures(statistics: &crate::Statistics, struct_size: usize) -> catzilla_stati
         memory_compression_output_bytes: memory.compression_output_bytes,
         memory_compression_ratio: memory.compression_ratio(),
         memory_pressure_shrinks: statistics.pressure_shrinks,
+        loads: statistics.loads,
+        load_failures: statistics.load_failures,
+        load_waits: statistics.load_waits,
     }
 }

@@ -36,6 +36,12 @@ pub const CATZILLA_NUMBER_OVERFLOW: i32 = -211;
 pub const CATZILLA_OUT_OF_MEMORY: i32 = -300;
 /// This build of the library does not have what was asked for.
 pub const CATZILLA_UNSUPPORTED: i32 = -400;
+/// Somebody else is loading the key, and was not done in time.
+pub const CATZILLA_TIMED_OUT: i32 = -500;
+/// The loader of the key has failed.
+pub const CATZILLA_LOAD_FAILED: i32 = -501;
+/// The thread is loading the key already, and would wait for itself.
+pub const CATZILLA_LOAD_REENTERED: i32 = -502;
 /// A bug inside the library, caught at its boundary. The cache can be used on.
 pub const CATZILLA_INTERNAL: i32 = -900;
 

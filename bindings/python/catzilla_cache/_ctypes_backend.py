@@ -55,6 +55,9 @@ class CStatistics(ctypes.Structure):
         ("memory_compression_output_bytes", c_uint64),
         ("memory_compression_ratio", c_double),
         ("memory_pressure_shrinks", c_uint64),
+        ("loads", c_uint64),
+        ("load_failures", c_uint64),
+        ("load_waits", c_uint64),
     ]
 
 
@@ -141,6 +144,15 @@ _purge = _bind("catzilla_cache_purge", c_int32, c_void_p, c_int32, c_char_p, c_s
 _get_many = _bind("catzilla_cache_get_many", c_int32, c_void_p, POINTER(CGet), c_size_t)
 _put_many = _bind("catzilla_cache_put_many", c_int32, c_void_p, POINTER(CPut), c_size_t)
 _remove_many = _bind("catzilla_cache_remove_many", c_int32, c_void_p, POINTER(CRemove), c_size_t)
+_lease = _bind(
+    "catzilla_cache_lease", c_int32, c_void_p, c_char_p, c_size_t, c_uint64, POINTER(c_void_p), POINTER(c_void_p)
+)
+_lease_fulfil = _bind("catzilla_lease_fulfil", c_int32, c_void_p, c_char_p, c_size_t, c_uint64)
+_lease_fail = _bind("catzilla_lease_fail", c_int32, c_void_p, c_int32)
+_lease_cancel = _bind("catzilla_lease_cancel", None, c_void_p)
+_value_data = _bind("catzilla_value_data", c_void_p, c_void_p)
+_value_size = _bind("catzilla_value_size", c_size_t, c_void_p)
+_value_release = _bind("catzilla_value_release", None, c_void_p)
 _sweep = _bind("catzilla_cache_sweep", c_int32, c_void_p, POINTER(c_size_t))
 _statistics = _bind("catzilla_cache_statistics", c_int32, c_void_p, POINTER(CStatistics))
 
@@ -153,6 +165,20 @@ class Handle(c_void_p):
         # A handle that was never opened is NULL; nothing is called for it, so that the error of the open stays the last.
         if self:
             destroy(self)
+
+
+class Lease(c_void_p):
+    """The right to load a key. Gives it up when the last reference goes, unless it has been ended."""
+
+    def __del__(self, cancel: Any = _lease_cancel) -> None:
+        if self:
+            cancel(self)
+
+    def take(self) -> c_void_p:
+        """For the call that ends it."""
+        taken = c_void_p(self.value)
+        self.value = None
+        return taken
 
 
 def library_file() -> str:
@@ -306,6 +332,35 @@ def remove_many(handle: Handle, keys: list[bytes]) -> tuple[int, list[int]]:
         item.key, item.key_len = key, len(key)
     status: int = _remove_many(handle, items, len(keys))
     return status, [item.status for item in items]
+
+
+def lease(handle: Handle, key: bytes, timeout_ms: int) -> tuple[int, bytes, Optional[Lease]]:
+    """The value of a key, if the status is OK; the right to load it, if that is what there is. Waits for whoever loads it."""
+    value, lease = c_void_p(), Lease()
+    status: int = _lease(handle, key, len(key), timeout_ms, byref(value), byref(lease))
+    if status != _status.OK:
+        return status, b"", lease if lease else None
+    try:
+        return status, ctypes.string_at(_value_data(value), _value_size(value)), None
+    finally:
+        _value_release(value)
+
+
+def lease_fulfil(lease: Lease, value: bytes, ttl_ms: int) -> int:
+    """Ends a lease with the value. ``ttl_ms``: as in ``put``."""
+    status: int = _lease_fulfil(lease.take(), value, len(value), ttl_ms)
+    return status
+
+
+def lease_fail(lease: Lease, failure: int) -> int:
+    """Ends a lease without a value, and says why: NOT_FOUND, or a failure."""
+    status: int = _lease_fail(lease.take(), failure)
+    return status
+
+
+def lease_cancel(lease: Lease) -> None:
+    """Gives a lease up: the next who waits gets one."""
+    _lease_cancel(lease.take())
 
 
 def sweep(handle: Handle) -> tuple[int, int]:

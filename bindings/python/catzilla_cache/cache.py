@@ -7,7 +7,7 @@ a fork on both sides of it.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Iterable, Mapping, NoReturn, Optional, TypeVar, Union, overload
+from typing import Callable, Iterable, Mapping, NoReturn, Optional, TypeVar, Union, overload
 
 from catzilla_cache import _ctypes_backend as _backend
 from catzilla_cache import _status
@@ -71,6 +71,44 @@ class Cache:
         status = _backend.put(self._live(), _key(key), _value(value), _ttl_ms(ttl))
         if status != _status.OK:
             _fail(status)
+
+    def get_or_set(
+        self,
+        key: Key,
+        loader: Callable[[], Optional[BytesLike]],
+        ttl: Optional[float] = None,
+        timeout: Optional[float] = None,
+    ) -> Optional[bytes]:
+        """The value of a key; if it is absent, what ``loader()`` returns, which is stored for ``ttl`` seconds (as in ``set``).
+
+        Of many threads that miss a key at the same time one runs its loader. The others wait for that, each for at most
+        ``timeout`` seconds (None: as long as it takes, 0: not at all), without the interpreter's lock, and get what it gets:
+        the value, or None if that is what the loader returned. What a loader raises is raised to the caller that ran it; those
+        who waited get a ``CacheError``. Neither is kept: who calls later loads again.
+
+        A key that is set or deleted while it is being loaded stays as that has left it. A loader must not ask for its own key.
+        A signal, such as Ctrl-C, is handled when a wait has ended, not in the middle of it.
+        """
+        ttl_ms = _ttl_ms(ttl)
+        status, value, lease = _backend.lease(self._live(), _key(key), _timeout_ms(timeout))
+        if lease is None:
+            return value if _found(status) else None
+        try:
+            loaded = loader()
+            if loaded is None:
+                _backend.lease_fail(lease, _status.NOT_FOUND)
+                return None
+            value = _value(loaded)
+        except Exception:
+            _backend.lease_fail(lease, _status.LOAD_FAILED)
+            raise
+        except BaseException:
+            # Not the loader's failure: an interrupt, or the end of the program. Others may have more luck.
+            _backend.lease_cancel(lease)
+            raise
+        # When it is refused (the cache was closed meanwhile, there is no memory) the caller has its value all the same.
+        _backend.lease_fulfil(lease, value, ttl_ms)
+        return value
 
     def delete(self, key: Key) -> bool:
         """Removes a key. True when it was there."""
@@ -221,6 +259,16 @@ def _ttl_ms(ttl: Optional[float]) -> int:
         return _status.TTL_FOREVER
     # At least 1, since the library takes 0 for the default.
     return max(1, whole_milliseconds(ttl))
+
+
+def _timeout_ms(timeout: Optional[float]) -> int:
+    if timeout is None:
+        return _status.WAIT_FOREVER
+    if not timeout >= 0:
+        raise CacheValueError(f"a timeout is a number of seconds, 0 or above, not {timeout!r}")
+    if timeout >= _LONGEST_TTL_SECONDS:
+        return _status.WAIT_FOREVER
+    return whole_milliseconds(timeout)
 
 
 def _found(status: int) -> bool:

@@ -37,3 +37,6 @@ class Statistics:
     memory_compression_output_bytes: int
     memory_compression_ratio: float
     memory_pressure_shrinks: int
+    loads: int
+    load_failures: int
+    load_waits: int

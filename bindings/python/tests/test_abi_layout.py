@@ -80,12 +80,12 @@ def test_the_numbers_of_the_package_are_those_of_the_header(repository: Path, c_
     names = {
         name: value
         for name, value in vars(_status).items()
-        if name.isupper() and name not in ("UNLIMITED", "TTL_FOREVER", "ABI_VERSION")
+        if name.isupper() and name not in ("UNLIMITED", "TTL_FOREVER", "WAIT_FOREVER", "ABI_VERSION")
     }
     assert len(names) >= 14, "the names are taken from the module, and there are at least these"
     expressions = [f"CATZILLA_{name}" for name in names]
-    expressions += ["CATZILLA_CACHE_ABI", "CATZILLA_TTL_FOREVER == UINT64_MAX"]
-    expected = [*names.values(), _status.ABI_VERSION, 1]
+    expressions += ["CATZILLA_CACHE_ABI", "CATZILLA_TTL_FOREVER == UINT64_MAX", "CATZILLA_WAIT_FOREVER == UINT64_MAX"]
+    expected = [*names.values(), _status.ABI_VERSION, 1, 1]
     assert evaluate_in_c(repository, c_compiler, tmp_path, expressions) == expected
 
 

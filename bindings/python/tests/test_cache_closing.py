@@ -15,6 +15,7 @@ from interpreter import run
 CALLS: dict[str, Callable[[Cache], Any]] = {
     "get": lambda cache: cache.get("key"),
     "set": lambda cache: cache.set("key", b"value"),
+    "get_or_set": lambda cache: cache.get_or_set("key", lambda: b"value"),
     "delete": lambda cache: cache.delete("key"),
     "in": lambda cache: "key" in cache,
     "[]": lambda cache: cache["key"],

@@ -69,6 +69,7 @@ def test_a_handle_that_is_null_is_refused_and_not_a_crash() -> None:
         backend.contains(null, b"key"),
         backend.purge(null, _status.PURGE_ALL)[0],
         backend.statistics(null)[0],
+        backend.lease(null, b"key", 0)[0],
     ):
         assert status == _status.INVALID_ARGUMENT
 

@@ -45,9 +45,9 @@ pub(super) fn prepare() {
     let _ = MODE.compare_exchange(UNDECIDED, mode, Ordering::SeqCst, Ordering::Relaxed);
 }
 
-/// The reader's half.
+/// The reader's half. Also for whoever writes and then looks whether something has begun that has to know of it.
 #[inline(always)]
-pub(super) fn light() {
+pub(crate) fn light() {
     // The announcement comes first, so that a thread which is stopped after it has found membarrier in use has made it.
     compiler_fence(Ordering::SeqCst);
     if MODE.load(Ordering::Relaxed) == MEMBARRIER {
@@ -77,8 +77,9 @@ pub(super) fn has_passed(ticket: u64) -> bool {
     heavy()
 }
 
-/// The writer's half. False: announcements cannot be relied on now, so nothing may be freed.
-pub(super) fn heavy() -> bool {
+/// The writer's half. False: announcements cannot be relied on now, so nothing may be freed. Also for whoever says that something
+/// begins and then reads what others write.
+pub(crate) fn heavy() -> bool {
     if MODE.load(Ordering::Relaxed) == MEMBARRIER {
         let number = BEGUN.fetch_add(1, Ordering::SeqCst) + 1;
         if !membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) {

@@ -276,7 +276,16 @@ impl<'a> Owned<'a> {
     /// Makes it a value that lives on its own.
     pub(super) fn into_value(self, heap: &Arc<Heap>) -> Pinned {
         heap.detach(self.size());
-        Pinned { heap: Arc::clone(heap), entry: self.into_shared(), of_cache: false }
+        Pinned { heap: Arc::clone(heap), entry: self.into_shared(), is_counted: false }
+    }
+
+    /// The same, and others can be made of it. `None` when there is no memory to count them.
+    pub(super) fn into_shared_value(self, heap: &Arc<Heap>) -> Option<Pinned> {
+        if !heap.pins.add_orphan(self.entry) {
+            return None;
+        }
+        heap.detach(self.size());
+        Some(Pinned { heap: Arc::clone(heap), entry: self.into_shared(), is_counted: true })
     }
 }
 
@@ -439,7 +448,7 @@ impl EntryRef {
 
     /// A value that keeps the entry alive, whatever happens to the cache. `None` when there is no memory to say so.
     pub(super) fn pin(self, heap: &Arc<Heap>) -> Option<Pinned> {
-        heap.pins.add(self).then(|| Pinned { heap: Arc::clone(heap), entry: self, of_cache: true })
+        heap.pins.add(self).then(|| Pinned { heap: Arc::clone(heap), entry: self, is_counted: true })
     }
 
     /// What the allocator takes for it.
@@ -660,8 +669,9 @@ pub(super) struct Compressed<'a> {
 pub(super) struct Pinned {
     entry: EntryRef,
     heap: Arc<Heap>,
-    /// Whether it is one of the cache's entries; else it is a block of its own.
-    of_cache: bool,
+    /// Whether the heap's pins count the values of the entry, as of all that are the cache's; else it is a block of its own, and
+    /// this is its only value.
+    is_counted: bool,
 }
 
 // SAFETY: all it gives is shared access to immutable bytes.
@@ -673,6 +683,15 @@ impl Pinned {
     /// The entry, which is alive for as long as this is.
     pub(super) fn entry(&self) -> EntryRef {
         self.entry
+    }
+
+    /// Another value of the same entry. `None` when there is no memory to count it, or nobody counts.
+    pub(super) fn share(&self) -> Option<Self> {
+        (self.is_counted && self.heap.pins.add(self.entry)).then(|| Self {
+            heap: Arc::clone(&self.heap),
+            entry: self.entry,
+            is_counted: true,
+        })
     }
 
     /// The tier that the entry is of; `None` when it is gone.
@@ -688,7 +707,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        if self.of_cache && !self.heap.pins.remove(self.entry) {
+        if self.is_counted && !self.heap.pins.remove(self.entry) {
             return;
         }
         self.heap.end_detached(self.entry.size(&self.heap));

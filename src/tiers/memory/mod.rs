@@ -7,7 +7,7 @@
 //! Nobody is called back under a lock, and no large entry is freed under one.
 
 mod arena;
-mod barrier;
+pub(crate) mod barrier;
 mod batch;
 mod budget;
 mod entry;
@@ -702,15 +702,21 @@ impl Memory {
     /// How long what gets this lifetime now lives; `None`: for ever.
     #[inline(always)]
     fn lifetime(&self, shard: &mut Locked<'_>, ttl: Ttl) -> Option<Duration> {
-        let lifetime = match ttl {
-            Ttl::Default => Duration::from_nanos(self.live.ttl_nanos.load(Relaxed)),
-            Ttl::For(lifetime) => lifetime,
-            Ttl::Forever => return None,
-        };
+        let lifetime = self.lifetime_of(ttl)?;
         Some(match self.live.ttl_jitter.load(Relaxed) {
             0 => lifetime,
             percent => lengthened(lifetime, percent, shard.random()),
         })
+    }
+
+    /// The same without what is added at random.
+    #[inline(always)]
+    fn lifetime_of(&self, ttl: Ttl) -> Option<Duration> {
+        match ttl {
+            Ttl::Default => Some(Duration::from_nanos(self.live.ttl_nanos.load(Relaxed))),
+            Ttl::For(lifetime) => Some(lifetime),
+            Ttl::Forever => None,
+        }
     }
 
     #[inline(always)]

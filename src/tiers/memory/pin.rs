@@ -36,13 +36,23 @@ impl Pins {
     /// One more value of an entry. The caller announces or owns it. False when there is no memory.
     #[must_use]
     pub(super) fn add(&self, entry: EntryRef) -> bool {
+        self.pin(entry, false)
+    }
+
+    /// The first value of a block that was never the cache's: the last one frees it. False when there is no memory.
+    #[must_use]
+    pub(super) fn add_orphan(&self, block: EntryRef) -> bool {
+        self.pin(block, true)
+    }
+
+    fn pin(&self, entry: EntryRef, orphaned: bool) -> bool {
         let mut stripe = self.stripe(entry);
         if stripe.try_reserve(1).is_err() {
             return false;
         }
         let pin = stripe.entry(entry.as_ptr().addr()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            Pin { values: 0, orphaned: false }
+            Pin { values: 0, orphaned }
         });
         pin.values += 1;
         true

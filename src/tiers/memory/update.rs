@@ -85,6 +85,16 @@ impl Terms<'_> {
     }
 }
 
+/// A value and how it is to be stored, as far as that can be seen to without a lock.
+pub(crate) struct Ready<'a> {
+    value: &'a [u8],
+    /// Its compressed form, where there is one.
+    block: Option<Vec<u8>>,
+    tags: Tags,
+    ttl: Ttl,
+    tell_version: bool,
+}
+
 /// Tags of one entry, each once.
 struct Tags {
     hashes: [u64; MAX_TAGS],
@@ -119,14 +129,30 @@ impl Memory {
     /// [`Memory::put`], if what is there allows it.
     pub(crate) fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
         self.check_lengths(key, value)?;
+        self.put_ready(key, &self.make_ready(value, options)?, options.condition)
+    }
+
+    /// What a put does before it takes a lock; whoever holds one of its own does that before it.
+    ///
+    /// Fails for tags that cannot be, and for nothing else.
+    pub(crate) fn make_ready<'a>(&self, value: &'a [u8], options: &PutOptions<'_>) -> Result<Ready<'a>> {
         let mut tags = Tags::default();
         for tag in options.tags {
             tags.add(self.tag(tag)?)?;
         }
-        let PutOptions { condition, tell_version, .. } = *options;
-        let terms = Terms { condition, tell_version, tags: tags.all(), instead_of: None };
-        let block = self.compressed(value);
-        self.insert::<false>(self.hash(key), key, Self::payload(value, &block), options.ttl, &terms)
+        let PutOptions { ttl, tell_version, .. } = *options;
+        // What is too long for the cache will be refused.
+        let is_allowed = value.len() as u64 <= self.live.max_value_size.load(Relaxed);
+        let block = if is_allowed { self.compressed(value) } else { None };
+        Ok(Ready { value, block, tags, ttl, tell_version })
+    }
+
+    /// The rest of it.
+    pub(crate) fn put_ready(&self, key: &[u8], ready: &Ready<'_>, condition: Condition) -> Result<PutOutcome> {
+        let Ready { value, block, tags, ttl, tell_version } = ready;
+        self.check_lengths(key, value)?;
+        let terms = Terms { condition, tell_version: *tell_version, tags: tags.all(), instead_of: None };
+        self.insert::<false>(self.hash(key), key, Self::payload(value, block), *ttl, &terms)
     }
 
     /// Adds to the number that a key has as its value, and says what that makes; a key that is not there gets `initial`.

@@ -1,0 +1,479 @@
+//! Which keys are being loaded, by whom, and who waits for it: so that of many callers that miss one key, one loads it. Called
+//! by `load`, and by every write of the cache, which outdates the flight of its key. Runs no loader, and nobody's code under
+//! a lock but the store into the memory tier.
+//!
+//! The first caller of a key becomes the **leader** of its flight; the others sleep until it has ended. It ends in one of
+//! three ways:
+//!
+//! - *With an answer*: a value, "there is none", or a failure. It goes to everybody who waited. A failure too: a thousand
+//!   callers that wait for a server which does not answer would otherwise ask it a thousand times, one after the other, each
+//!   when the last one has failed. Neither a failure nor "there is none" is kept: who calls later loads again.
+//! - *Without one* (a lease that was given up, a loader that panicked): the next of the waiting leads.
+//! - *Outdated*: see below.
+//!
+//! # No older value over a newer one
+//!
+//! A write of a key first **outdates** its flight, then writes. An outdated flight is not found any more: who calls from then
+//! on loads anew, while those who waited already, and the leader, still get what is loaded (their calls began before), but it
+//! is not stored. The leader stores under the lock of the flight's stripe, if the flight is not outdated: so a write that
+//! outdates comes before that, and then nothing is stored, or after it, and then it replaces what was stored.
+//!
+//! That takes a lock for each write. What spares it is `loading`, the number of flights that can be found: a writer that reads 0
+//! there goes on at once. It may, in both cases in which it does (W is the writer, L the leader):
+//!
+//! 1. *L raises the number after W has read it*, so W's call began before L's load. W's write has not been told to L, but what W
+//!    had changed in the outside world before its call, L has to load. That is a store and a load on either side, of which one
+//!    load at least has to see the other's store: W changes the world, passes [`barrier::light`] and reads the number; L raises
+//!    the number, passes [`barrier::heavy`] and loads. With these two halves either W reads more than 0, or L loads what W has
+//!    changed. (The outside world may be a plain variable of the program, so nothing else need order the two.) W's write to the
+//!    cache may still come between L's second look at the cache and its store; so L stores only if the key is absent.
+//! 2. *L has ended, and has lowered the number again*, with release order and after it has stored. W reads the number with acquire
+//!    order, so W's write comes later than L's store, and replaces it.
+//!
+//! Where `heavy` fails (see there), nothing orders the two, and what is loaded is not stored.
+
+use crate::error::{Error, Result, Status};
+use crate::fork::Hold;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::tiers::memory::{barrier, Value};
+use ahash::RandomState;
+use crossbeam_utils::CachePadded;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Arbitrary: so that callers of different keys seldom meet. In models, where they should, one.
+const STRIPES: usize = if cfg!(shuttle) { 1 } else { 32 };
+
+/// Which flight it is, of all that a cache has ever had.
+type Id = u64;
+
+pub(super) struct Flights {
+    /// How many flights can be found. Read by every write to the cache.
+    loading: CachePadded<AtomicUsize>,
+    stripes: Box<[CachePadded<Mutex<Stripe>>]>,
+    /// Seeded for each cache, so that nobody can choose keys that fall together.
+    hasher: RandomState,
+    last_id: AtomicU64,
+    loads: AtomicU64,
+    failures: AtomicU64,
+    waits: AtomicU64,
+}
+
+struct Stripe {
+    /// The flights that can be found, by their key.
+    found: HashMap<Box<[u8]>, Id, RandomState>,
+    /// All that have not ended, or whose answer somebody still has to take.
+    flights: HashMap<Id, Flight, RandomState>,
+}
+
+struct Flight {
+    /// Who loads; `None`: one of the waiting will.
+    leader: Option<u64>,
+    /// Whether it can be found: it is not outdated, and has not ended.
+    is_found: bool,
+    /// Threads that sleep until something changes.
+    waiting: usize,
+    end: Option<End>,
+    changed: Arc<Condvar>,
+}
+
+enum End {
+    Answer(Answer),
+    /// There is none, and it is too late for one of the waiting to lead: they begin anew.
+    Nothing,
+}
+
+/// What came of a load.
+pub(super) enum Answer {
+    /// One that can be shared: see [`Value::share`].
+    Value(Value),
+    NotFound,
+    Failed(Error),
+}
+
+impl Answer {
+    fn share(&self) -> Result<Self> {
+        Ok(match self {
+            Answer::Value(value) => Answer::Value(value.share().ok_or_else(Error::out_of_memory)?),
+            Answer::NotFound => Answer::NotFound,
+            Answer::Failed(error) => Answer::Failed(error.clone()),
+        })
+    }
+}
+
+/// What a caller who missed a key has to do.
+pub(super) enum Turn {
+    /// Load it, and end the flight by [`Flights::land`] or [`Flights::give_up`].
+    Leads(Ticket),
+    /// Nothing: somebody else has loaded it.
+    Answered(Answer),
+    /// Go without: somebody else is still loading it.
+    TimedOut,
+}
+
+/// What the leader has of its flight.
+pub(super) struct Ticket {
+    pub(super) key: Box<[u8]>,
+    id: Id,
+    /// Whether writers can be relied on to outdate it.
+    may_store: bool,
+}
+
+impl Flights {
+    pub(super) fn new() -> Self {
+        let hasher = seed();
+        let stripe =
+            || Stripe { found: HashMap::with_hasher(hasher.clone()), flights: HashMap::with_hasher(hasher.clone()) };
+        Self {
+            loading: CachePadded::new(AtomicUsize::new(0)),
+            stripes: (0..STRIPES).map(|_| CachePadded::new(Mutex::new(stripe()))).collect(),
+            hasher,
+            last_id: AtomicU64::new(0),
+            loads: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+        }
+    }
+
+    /// Before a write: what was loaded of this key before it is not to be stored.
+    #[inline(always)]
+    pub(super) fn outdate(&self, key: &[u8]) {
+        if self.any() {
+            self.outdate_key(key);
+        }
+    }
+
+    /// The same before a write of several keys.
+    #[inline]
+    pub(super) fn outdate_many<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+        if self.any() {
+            keys.for_each(|key| self.outdate_key(key));
+        }
+    }
+
+    /// The same before many keys are removed.
+    pub(super) fn outdate_where(&self, chosen: impl Fn(&[u8]) -> bool) {
+        if !self.any() {
+            return;
+        }
+        for number in 0..self.stripes.len() {
+            let stripe = &mut *self.lock(number);
+            stripe.found.retain(|key, id| {
+                let stays = !chosen(key);
+                if !stays {
+                    self.loading.fetch_sub(1, Release);
+                    Stripe::outdate(&mut stripe.flights, *id);
+                }
+                stays
+            });
+        }
+    }
+
+    /// Whether anything is being loaded that a write which comes now has to outdate.
+    #[inline(always)]
+    fn any(&self) -> bool {
+        // What the writer has changed elsewhere comes first: case 1 above.
+        barrier::light();
+        // Case 2 above.
+        self.loading.load(Acquire) != 0
+    }
+
+    #[cold]
+    fn outdate_key(&self, key: &[u8]) {
+        let stripe = &mut *self.stripe(key);
+        if let Some(id) = stripe.found.remove(key) {
+            self.loading.fetch_sub(1, Release);
+            Stripe::outdate(&mut stripe.flights, id);
+        }
+    }
+
+    /// Leads the flight of a key, or waits for whoever does, for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// This thread leads it already and would wait for itself, or there is no memory.
+    pub(super) fn join(&self, key: &[u8], timeout: Duration) -> Result<Turn> {
+        let turn = self.turn(key, timeout)?;
+        // The load begins here: case 1 above.
+        Ok(match turn {
+            Turn::Leads(ticket) => Turn::Leads(Ticket { may_store: barrier::heavy(), ..ticket }),
+            other => other,
+        })
+    }
+
+    fn turn(&self, key: &[u8], timeout: Duration) -> Result<Turn> {
+        let me = thread_number();
+        let leads = |id| owned(key).map(|key| Turn::Leads(Ticket { key, id, may_store: false }));
+        let mut deadline = None;
+        let mut guard = self.stripe(key);
+        loop {
+            let stripe = &mut *guard;
+            let Some(&id) = stripe.found.get(key) else {
+                let turn = leads(self.last_id.fetch_add(1, Relaxed) + 1)?;
+                if let Turn::Leads(ticket) = &turn {
+                    stripe.add(ticket, me)?;
+                    self.loading.fetch_add(1, Relaxed);
+                }
+                return Ok(turn);
+            };
+            // What can be found is there.
+            let Some(flight) = stripe.flights.get_mut(&id) else { return Err(bug()) };
+            match flight.leader {
+                Some(leader) if leader == me => return Err(reentered()),
+                Some(_) if timeout.is_zero() => return Ok(Turn::TimedOut),
+                Some(_) => {}
+                None => {
+                    let turn = leads(id)?;
+                    flight.leader = Some(me);
+                    return Ok(turn);
+                }
+            }
+            // What cannot be reached is not a deadline.
+            let deadline = deadline.get_or_insert_with(|| {
+                self.waits.fetch_add(1, Relaxed);
+                Instant::now().checked_add(timeout)
+            });
+            flight.waiting += 1;
+            let changed = Arc::clone(&flight.changed);
+            loop {
+                let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                let Some(flight) = guard.flights.get_mut(&id) else { return Err(bug()) };
+                // First what has happened and then the time: who was woken to lead and is late leads, or nobody would.
+                if flight.end.is_some() {
+                    match guard.take_end(id)? {
+                        End::Answer(answer) => return Ok(Turn::Answered(answer)),
+                        End::Nothing => break,
+                    }
+                }
+                if flight.leader.is_none() {
+                    // Without memory for the ticket, the next one may have more luck.
+                    flight.waiting -= 1;
+                    let turn = leads(id);
+                    match &turn {
+                        Ok(_) => flight.leader = Some(me),
+                        Err(_) => self.leave(&mut guard, key, id),
+                    }
+                    return turn;
+                }
+                if is_late {
+                    flight.waiting -= 1;
+                    return Ok(Turn::TimedOut);
+                }
+                guard = match deadline {
+                    None => changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
+                    Some(deadline) => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
+            }
+        }
+    }
+
+    /// A loader will be run for this ticket.
+    pub(super) fn count_load(&self) {
+        self.loads.fetch_add(1, Relaxed);
+    }
+
+    /// Has `store` store what was loaded, unless a write has outdated it. From then on the flight is not found any more; its
+    /// answer is still to come, by [`Flights::land`].
+    pub(super) fn store(&self, ticket: &Ticket, store: impl FnOnce()) {
+        let mut stripe = self.stripe(&ticket.key);
+        if stripe.found.get(&ticket.key) == Some(&ticket.id) {
+            if ticket.may_store {
+                store();
+            }
+            self.close(&mut stripe, &ticket.key);
+        }
+    }
+
+    /// Ends a flight with an answer, of which everybody who waits for it gets one, and the caller too.
+    pub(super) fn land(&self, ticket: &Ticket, answer: Answer) -> Answer {
+        if let Answer::Failed(_) = answer {
+            self.failures.fetch_add(1, Relaxed);
+        }
+        let stripe = &mut *self.stripe(&ticket.key);
+        if stripe.found.get(&ticket.key) == Some(&ticket.id) {
+            self.close(stripe, &ticket.key);
+        }
+        let Some(flight) = stripe.flights.get_mut(&ticket.id) else {
+            // In a forked child, of a thread of the parent.
+            return answer;
+        };
+        if flight.waiting == 0 {
+            stripe.flights.remove(&ticket.id);
+            return answer;
+        }
+        let (mine, theirs) = match answer.share() {
+            Ok(shared) => (answer, shared),
+            Err(error) => (answer, Answer::Failed(error)),
+        };
+        flight.end = Some(End::Answer(theirs));
+        flight.changed.notify_all();
+        mine
+    }
+
+    /// Ends a leader's part without an answer: the next of the waiting leads.
+    pub(super) fn give_up(&self, ticket: &Ticket) {
+        let mut stripe = self.stripe(&ticket.key);
+        self.leave(&mut stripe, &ticket.key, ticket.id);
+    }
+
+    fn leave(&self, stripe: &mut Stripe, key: &[u8], id: Id) {
+        let Some(flight) = stripe.flights.get_mut(&id) else { return };
+        if flight.waiting == 0 {
+            let was_found = flight.is_found;
+            stripe.flights.remove(&id);
+            if was_found {
+                self.close(stripe, key);
+            }
+        } else if flight.is_found {
+            flight.leader = None;
+            flight.changed.notify_one();
+        } else {
+            // What one of them loaded now would be new, but nobody who comes later would find the flight.
+            flight.end = Some(End::Nothing);
+            flight.changed.notify_all();
+        }
+    }
+
+    /// Takes the flight of a key from where it can be found.
+    fn close(&self, stripe: &mut Stripe, key: &[u8]) {
+        if let Some(id) = stripe.found.remove(key) {
+            // Case 2 above.
+            self.loading.fetch_sub(1, Release);
+            if let Some(flight) = stripe.flights.get_mut(&id) {
+                flight.is_found = false;
+            }
+        }
+    }
+
+    /// Loads that were begun, those that failed, and callers that waited for somebody else's.
+    pub(super) fn figures(&self) -> (u64, u64, u64) {
+        (self.loads.load(Relaxed), self.failures.load(Relaxed), self.waits.load(Relaxed))
+    }
+
+    /// Every lock, for the time of a fork; always in the same order.
+    pub(super) fn hold(&self) -> impl Hold + '_ {
+        (0..self.stripes.len()).map(|number| self.lock(number)).collect::<Vec<_>>()
+    }
+
+    /// In a forked child, which has none of its parent's other threads: nobody waits, and what others led will not end. What
+    /// the thread that has forked leads goes on: it may be in the middle of its loader.
+    pub(super) fn after_fork_in_child(&self) {
+        let me = thread_number();
+        let mut loading = 0;
+        for number in 0..self.stripes.len() {
+            let stripe = &mut *self.lock(number);
+            stripe.flights.retain(|_, flight| flight.leader == Some(me) && flight.end.is_none());
+            for flight in stripe.flights.values_mut() {
+                flight.waiting = 0;
+                flight.changed = Arc::default();
+            }
+            let flights = &stripe.flights;
+            stripe.found.retain(|_, id| flights.contains_key(id));
+            loading += stripe.found.len();
+        }
+        self.loading.store(loading, Release);
+    }
+
+    fn stripe(&self, key: &[u8]) -> MutexGuard<'_, Stripe> {
+        self.lock((self.hasher.hash_one(key) >> 32) as usize % STRIPES)
+    }
+
+    fn lock(&self, number: usize) -> MutexGuard<'_, Stripe> {
+        // A store that panics leaves the flight as it was, and its leader gives it up on the way out.
+        self.stripes[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stripe {
+    /// A flight that can be found from now on.
+    fn add(&mut self, ticket: &Ticket, leader: u64) -> Result<()> {
+        let key = owned(&ticket.key)?;
+        self.found.try_reserve(1).map_err(|_| Error::out_of_memory())?;
+        self.flights.try_reserve(1).map_err(|_| Error::out_of_memory())?;
+        self.found.insert(key, ticket.id);
+        let flight = Flight { leader: Some(leader), is_found: true, waiting: 0, end: None, changed: Arc::default() };
+        self.flights.insert(ticket.id, flight);
+        Ok(())
+    }
+
+    /// A flight is not found any more. If it has no leader just now, those who wait begin anew.
+    fn outdate(flights: &mut HashMap<Id, Flight, RandomState>, id: Id) {
+        let Some(flight) = flights.get_mut(&id) else { return };
+        flight.is_found = false;
+        if flight.leader.is_none() {
+            flight.end = Some(End::Nothing);
+            flight.changed.notify_all();
+        }
+    }
+
+    /// What one of the waiting takes with it. With the last one the flight goes.
+    fn take_end(&mut self, id: Id) -> Result<End> {
+        let Some(flight) = self.flights.get_mut(&id) else { return Err(bug()) };
+        flight.waiting -= 1;
+        if flight.waiting == 0 {
+            let ended = self.flights.remove(&id).and_then(|flight| flight.end);
+            return ended.ok_or_else(bug);
+        }
+        match &flight.end {
+            Some(End::Answer(answer)) => answer.share().map(End::Answer),
+            _ => Ok(End::Nothing),
+        }
+    }
+}
+
+fn owned(key: &[u8]) -> Result<Box<[u8]>> {
+    let mut owned = Vec::new();
+    owned.try_reserve_exact(key.len()).map_err(|_| Error::out_of_memory())?;
+    owned.extend_from_slice(key);
+    Ok(owned.into_boxed_slice())
+}
+
+/// In a model every run with the same choices has to be the same run.
+fn seed() -> RandomState {
+    if cfg!(shuttle) {
+        RandomState::with_seeds(1, 2, 3, 4)
+    } else {
+        RandomState::new()
+    }
+}
+
+#[cold]
+fn reentered() -> Error {
+    Error::new(
+        Status::LoadReentered,
+        "this thread is loading the key already and would wait for itself: a loader must not ask for its own key, and \
+         whoever has a lease ends it first",
+    )
+}
+
+#[cold]
+fn bug() -> Error {
+    Error::new(Status::Internal, "a load that others wait for was lost; please report it")
+}
+
+/// A number that no other thread has, or will have.
+fn thread_number() -> u64 {
+    use std::cell::Cell;
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    // No destructor, so that it can be used while a thread ends.
+    #[cfg(not(shuttle))]
+    thread_local! {
+        static MINE: Cell<u64> = const { Cell::new(0) };
+    }
+    // The threads of a model share one of the system's.
+    #[cfg(shuttle)]
+    shuttle::thread_local! {
+        static MINE: Cell<u64> = Cell::new(0);
+    }
+    MINE.with(|mine| {
+        if mine.get() == 0 {
+            mine.set(LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+        }
+        mine.get()
+    })
+}
