@@ -26,6 +26,7 @@ operations! {
     PutMany "put_many",
     Set "classic set",
     PutWith "put_with",
+    GetOrLoad "get_or_load",
     Touch "touch",
     Increment "increment",
     Read "read",

@@ -168,6 +168,10 @@ pub struct Counts {
     pub misses: AtomicU64,
     pub puts: AtomicU64,
     pub removals: AtomicU64,
+    /// Requests of which only the library knows whether they were hits: whoever waits for another's load has missed.
+    pub either: AtomicU64,
+    /// Loaded values of which only the library knows whether it has stored them.
+    pub perhaps_puts: AtomicU64,
     /// What was added to [`COUNTER`].
     pub added: AtomicU64,
 }

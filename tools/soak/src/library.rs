@@ -214,11 +214,36 @@ functions! { Updates:
     iterator_close: unsafe extern "C" fn(*mut Opaque),
 }
 
+functions! { Loads:
+    cache_get_or_load: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, Loader, *mut c_void, u64, *mut *mut Opaque) -> Status,
+    loaded_set: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, u64) -> Status,
+}
+
+type Loader = unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut Opaque) -> Status;
+
+/// What [`load`] is to give, and whether it has.
+struct Wanted<'a> {
+    value: &'a [u8],
+    ttl_ms: u64,
+    set: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, u64) -> Status,
+    has_run: bool,
+}
+
+unsafe extern "C" fn load(user: *mut c_void, _key: *const c_void, _len: usize, loaded: *mut Opaque) -> Status {
+    // SAFETY: `get_or_load` gives its own variable, and waits for this.
+    let wanted = unsafe { &mut *user.cast::<Wanted<'_>>() };
+    wanted.has_run = true;
+    let (value, len) = (wanted.value.as_ptr().cast(), wanted.value.len());
+    // SAFETY: as many bytes as are told, and the library's own object.
+    unsafe { (wanted.set)(loaded, value, len, wanted.ttl_ms) }
+}
+
 /// The loaded library.
 pub struct Library {
     functions: Functions,
     batches: Option<Batches>,
     updates: Option<Updates>,
+    loads: Option<Loads>,
     /// Names and ranges of the table of options.
     pub options: Vec<(String, String)>,
     pub version: String,
@@ -244,7 +269,8 @@ impl Library {
         };
         let batches = Batches::of(&object).ok();
         let updates = Updates::of(&object).ok();
-        Ok(Self { functions, batches, updates, options, version, _object: ManuallyDrop::new(object) })
+        let loads = Loads::of(&object).ok();
+        Ok(Self { functions, batches, updates, loads, options, version, _object: ManuallyDrop::new(object) })
     }
 
     pub fn has_batches(&self) -> bool {
@@ -253,6 +279,10 @@ impl Library {
 
     pub fn has_updates(&self) -> bool {
         self.updates.is_some()
+    }
+
+    pub fn has_loads(&self) -> bool {
+        self.loads.is_some()
     }
 
     /// The allowed values of an option; `None` when the library has no such option.
@@ -488,6 +518,16 @@ impl<'l> Cache<'l> {
         } else {
             Err(end)
         }
+    }
+
+    /// Status, the value, and whether it is the one that was given. Waits for other loaders. Only for a library that has loads.
+    pub fn get_or_load(&self, key: &[u8], value: &[u8], ttl_ms: u64) -> (Status, Option<Held<'l>>, bool) {
+        let loads = self.library.loads.as_ref().expect("asked before");
+        let mut wanted = Wanted { value, ttl_ms, set: loads.loaded_set, has_run: false };
+        let (user, mut raw) = ((&raw mut wanted).cast(), ptr::null_mut());
+        let (key, key_len) = (key.as_ptr().cast(), key.len());
+        let status = unsafe { (loads.cache_get_or_load)(self.raw, key, key_len, load, user, u64::MAX, &mut raw) };
+        (status, (!raw.is_null()).then_some(Held { raw, library: self.library }), wanted.has_run)
     }
 
     pub fn library(&self) -> &'l Library {

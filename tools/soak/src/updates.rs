@@ -56,6 +56,38 @@ impl<'f, 'l> Worker<'f, 'l> {
         }
     }
 
+    /// Under a claim nobody else writes the key or loads it; without one, values are all that can be looked at.
+    pub fn get_or_load(&mut self, at: At<'f, 'l>) {
+        let mut claim = at.slot.claim();
+        if claim.is_none() && !at.slot.is_shared() {
+            return;
+        }
+        self.next_value(at, claim.as_deref_mut());
+        let ttl_ms = self.ttl_ms();
+        self.about(Op::GetOrLoad, at.place);
+        let (before, begun) = (Before::of(at.slot), now());
+        let (status, held, has_run) = at.member.cache.get_or_load(&at.slot.key, &self.value, ttl_ms);
+        let Some(held) = held.filter(|_| status == OK) else { at.wrong(&format!("status {status}")) };
+        match (has_run, claim.is_some()) {
+            (true, _) => self.count_look_up(at.member, false),
+            (false, true) => self.count_look_up(at.member, true),
+            (false, false) => drop(at.member.counts.either.fetch_add(1, Ordering::Relaxed)),
+        }
+        at.member.counts.perhaps_puts.fetch_add(u64::from(has_run), Ordering::Relaxed);
+        if !has_run {
+            self.found(at, held.bytes(), claim.as_deref(), before);
+        } else if held.bytes() != self.value {
+            at.wrong("something else than was loaded");
+        } else if let Some(record) = claim.as_deref_mut() {
+            self.missing(at, Some(record));
+            self.stored(at, record, self.value.len(), ttl_ms, begun);
+            // There may be no room for it, and a purge of whatever tag meanwhile leaves it out.
+            if let Some(stored) = &mut record.stored {
+                stored.lives_until = 0;
+            }
+        }
+    }
+
     pub fn touch(&mut self, at: At<'f, 'l>) {
         let Some(mut record) = at.slot.claim() else { return };
         let ttl_ms = self.ttl_ms();

@@ -112,10 +112,12 @@ impl<'f, 'l> Worker<'f, 'l> {
         let cache = self.random.below(self.flock.members.len());
         let member = &self.flock.members[cache];
         let at = self.somewhere(member, cache);
-        let (batches, updates) = (member.cache.library().has_batches(), member.cache.library().has_updates());
+        let library = member.cache.library();
+        let (batches, updates, loads) = (library.has_batches(), library.has_updates(), library.has_loads());
         match self.random.below(1_000) {
             0..=189 => self.put(at),
-            190..=229 if updates => self.put_with(at),
+            190..=209 if updates => self.put_with(at),
+            210..=229 if loads => self.get_or_load(at),
             190..=229 => self.put(at),
             230..=249 => self.set(at),
             250..=419 => self.read(at),
@@ -302,7 +304,7 @@ impl<'f, 'l> Worker<'f, 'l> {
     // Reading.
 
     /// Checks a value that was found; its version. `oldest` and `coarse` were read before the look-up began.
-    fn found(&self, at: At<'f, 'l>, bytes: &[u8], record: Option<&Record>, before: Before) -> u64 {
+    pub(crate) fn found(&self, at: At<'f, 'l>, bytes: &[u8], record: Option<&Record>, before: Before) -> u64 {
         let version = value::prove(bytes, at.slot.id).unwrap_or_else(|what| at.wrong(&what));
         if version != 0 && version < before.oldest {
             at.wrong(&format!("version {version}, though {} had taken its place", before.oldest));
@@ -337,7 +339,7 @@ impl<'f, 'l> Worker<'f, 'l> {
         }
     }
 
-    fn count_look_up(&self, member: &Member<'_>, hit: bool) {
+    pub(crate) fn count_look_up(&self, member: &Member<'_>, hit: bool) {
         let count = if hit { &member.counts.hits } else { &member.counts.misses };
         count.fetch_add(1, Ordering::Relaxed);
     }

@@ -150,7 +150,19 @@ fn a_library_without_a_fault_is_left_alone() {
         let shown = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{said}");
         assert!(shown.contains("--seed 7") && shown.contains("all is well"), "{shown}");
-        for named in ["put", "acquire", "classic get", "purge of all", "set_option", "put_with", "increment", "iteration", "fork", "threads came and went"] {
+        for named in [
+            "put",
+            "acquire",
+            "classic get",
+            "purge of all",
+            "set_option",
+            "put_with",
+            "get_or_load",
+            "increment",
+            "iteration",
+            "fork",
+            "threads came and went",
+        ] {
             assert!(shown.lines().any(|line| line.ends_with(named)), "no {named} in {shown}");
         }
     }
