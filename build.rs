@@ -11,7 +11,7 @@ use std::{env, fs};
 const ABI: u32 = 1;
 
 /// The sections of the header: a file of src/ffi each, and its title.
-const SECTIONS: [(&str, &str); 12] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("status", "Status"),
     ("info", "Version, errors, messages"),
     ("options", "Options"),
@@ -20,6 +20,7 @@ const SECTIONS: [(&str, &str); 12] = [
     ("batch", "Batches"),
     ("value", "Values held in place"),
     ("iterator", "Going through the keys"),
+    ("listener", "Being told of entries that leave"),
     ("statistics", "Statistics"),
     ("types", "Classic group: types of the original engine, frozen"),
     ("classic", "Classic group: the original engine's functions"),

@@ -84,7 +84,18 @@ static void modern_structs(void)
     OFFSET(catzilla_statistics_t, memory_compression_output_bytes, 160);
     OFFSET(catzilla_statistics_t, memory_compression_ratio, 168);
     OFFSET(catzilla_statistics_t, memory_pressure_shrinks, 176);
-    SIZE(struct catzilla_statistics, 184);
+    OFFSET(catzilla_statistics_t, memory_untold_departures, 184);
+    OFFSET(catzilla_statistics_t, memory_read_samples, 192);
+    OFFSET(catzilla_statistics_t, memory_read_p50_ns, 200);
+    OFFSET(catzilla_statistics_t, memory_read_p99_ns, 208);
+    OFFSET(catzilla_statistics_t, memory_read_p999_ns, 216);
+    OFFSET(catzilla_statistics_t, memory_read_max_ns, 224);
+    OFFSET(catzilla_statistics_t, memory_write_samples, 232);
+    OFFSET(catzilla_statistics_t, memory_write_p50_ns, 240);
+    OFFSET(catzilla_statistics_t, memory_write_p99_ns, 248);
+    OFFSET(catzilla_statistics_t, memory_write_p999_ns, 256);
+    OFFSET(catzilla_statistics_t, memory_write_max_ns, 264);
+    SIZE(struct catzilla_statistics, 272);
 
     SIZE(struct catzilla_get, 48);
     SIZE(catzilla_get_t, 48);
@@ -120,6 +131,7 @@ static void modern_structs(void)
 
     SIZE(catzilla_status_t, 4);
     SIZE(catzilla_purge_t, 4);
+    SIZE(catzilla_cause_t, 4);
     SIZE(catzilla_log_level_t, 4);
     expect("signed catzilla_status_t", (catzilla_status_t)-1 < (catzilla_status_t)0, 1);
 }
@@ -132,6 +144,12 @@ static void numbers(void)
     NUMBER(CATZILLA_OK, 0);
     NUMBER(CATZILLA_NOT_FOUND, 1);
     NUMBER(CATZILLA_TRUNCATED, 2);
+    NUMBER(CATZILLA_CAUSE_NONE, -1);
+    NUMBER(CATZILLA_CAUSE_EVICTED, 0);
+    NUMBER(CATZILLA_CAUSE_EXPIRED, 1);
+    NUMBER(CATZILLA_CAUSE_REPLACED, 2);
+    NUMBER(CATZILLA_CAUSE_REMOVED, 3);
+    NUMBER(CATZILLA_CAUSE_PURGED, 4);
     NUMBER(CATZILLA_INVALID_ARGUMENT, -100);
     NUMBER(CATZILLA_UNKNOWN_OPTION, -110);
     NUMBER(CATZILLA_INVALID_OPTION, -111);

@@ -10,6 +10,7 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -228,6 +229,39 @@ void entries_go_by_their_tag_and_keys_are_told() {
     CHECK((keys == std::set<std::string>{"image:1", "page:3"}));
 }
 
+void a_listener_is_told_of_what_leaves_and_may_throw_and_take_itself_off() {
+    catzilla::cache moved{catzilla::options{}.set("memory.capacity", "2")};
+    std::vector<std::pair<std::string, catzilla::cause>> told;
+    moved.set_listener([&](const catzilla::departed& departed) {
+        CHECK(departed.value() == "value of " + std::string{departed.key()});
+        CHECK(departed.value_size() == departed.value().size());
+        told.emplace_back(departed.key(), departed.cause());
+        throw std::string{"caught"};
+    });
+    catzilla::cache cache;
+    cache.set_listener([](const catzilla::departed&) {});
+    cache = std::move(moved);
+    cache.put("a", "value of a");
+    cache.put("a", "value of a");
+    CHECK(cache.remove("a"));
+    cache.put("b", "value of b");
+    CHECK(cache.purge() == 1);
+    CHECK((told == std::vector<std::pair<std::string, catzilla::cause>>{
+        {"a", catzilla::cause::replaced}, {"a", catzilla::cause::removed}, {"b", catzilla::cause::purged}}));
+    int calls = 0;
+    // What a listener owns stays until the call in which it takes itself off has ended.
+    cache.set_listener([&cache, &calls, own = std::string(100, 'x')](const catzilla::departed& departed) {
+        cache.set_listener({});
+        CHECK(own == std::string(100, 'x') && departed.key() == "c");
+        calls++;
+    });
+    cache.put("c", "");
+    CHECK(cache.remove("c"));
+    cache.put("c", "");
+    CHECK(cache.remove("c"));
+    CHECK(calls == 1);
+}
+
 void two_units_of_one_program_may_include_it() {
     catzilla::cache cache;
     CHECK(stored_by_another_unit(cache, "k") == "from the other unit");
@@ -249,6 +283,7 @@ const std::pair<const char*, std::function<void()>> tests[] = {
     TEST(a_put_may_have_a_condition),
     TEST(numbers_count_and_lifetimes_are_renewed),
     TEST(entries_go_by_their_tag_and_keys_are_told),
+    TEST(a_listener_is_told_of_what_leaves_and_may_throw_and_take_itself_off),
     TEST(two_units_of_one_program_may_include_it),
 #undef TEST
 };
