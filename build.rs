@@ -11,7 +11,7 @@ use std::{env, fs};
 const ABI: u32 = 1;
 
 /// The sections of the header: a file of src/ffi each, and its title.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("status", "Status"),
     ("info", "Version, errors, messages"),
     ("options", "Options"),
@@ -21,6 +21,7 @@ const SECTIONS: [(&str, &str); 13] = [
     ("value", "Values held in place"),
     ("load", "Look-ups that load what is missing"),
     ("iterator", "Going through the keys"),
+    ("listener", "Being told of entries that leave"),
     ("statistics", "Statistics"),
     ("types", "Classic group: types of the original engine, frozen"),
     ("classic", "Classic group: the original engine's functions"),

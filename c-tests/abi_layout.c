@@ -87,7 +87,18 @@ static void modern_structs(void)
     OFFSET(catzilla_statistics_t, loads, 184);
     OFFSET(catzilla_statistics_t, load_failures, 192);
     OFFSET(catzilla_statistics_t, load_waits, 200);
-    SIZE(struct catzilla_statistics, 208);
+    OFFSET(catzilla_statistics_t, memory_untold_departures, 208);
+    OFFSET(catzilla_statistics_t, memory_read_samples, 216);
+    OFFSET(catzilla_statistics_t, memory_read_p50_ns, 224);
+    OFFSET(catzilla_statistics_t, memory_read_p99_ns, 232);
+    OFFSET(catzilla_statistics_t, memory_read_p999_ns, 240);
+    OFFSET(catzilla_statistics_t, memory_read_max_ns, 248);
+    OFFSET(catzilla_statistics_t, memory_write_samples, 256);
+    OFFSET(catzilla_statistics_t, memory_write_p50_ns, 264);
+    OFFSET(catzilla_statistics_t, memory_write_p99_ns, 272);
+    OFFSET(catzilla_statistics_t, memory_write_p999_ns, 280);
+    OFFSET(catzilla_statistics_t, memory_write_max_ns, 288);
+    SIZE(struct catzilla_statistics, 296);
 
     SIZE(struct catzilla_get, 48);
     SIZE(catzilla_get_t, 48);
@@ -137,6 +148,7 @@ static void modern_structs(void)
 
     SIZE(catzilla_status_t, 4);
     SIZE(catzilla_purge_t, 4);
+    SIZE(catzilla_cause_t, 4);
     SIZE(catzilla_log_level_t, 4);
     expect("signed catzilla_status_t", (catzilla_status_t)-1 < (catzilla_status_t)0, 1);
 }
@@ -151,6 +163,12 @@ static void numbers(void)
     NUMBER(CATZILLA_TRUNCATED, 2);
     NUMBER(CATZILLA_EXISTS, 3);
     NUMBER(CATZILLA_VERSION_MISMATCH, 4);
+    NUMBER(CATZILLA_CAUSE_NONE, -1);
+    NUMBER(CATZILLA_CAUSE_EVICTED, 0);
+    NUMBER(CATZILLA_CAUSE_EXPIRED, 1);
+    NUMBER(CATZILLA_CAUSE_REPLACED, 2);
+    NUMBER(CATZILLA_CAUSE_REMOVED, 3);
+    NUMBER(CATZILLA_CAUSE_PURGED, 4);
     NUMBER(CATZILLA_INVALID_ARGUMENT, -100);
     NUMBER(CATZILLA_UNKNOWN_OPTION, -110);
     NUMBER(CATZILLA_INVALID_OPTION, -111);

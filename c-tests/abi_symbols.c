@@ -29,6 +29,8 @@ static const char *const promised[] = {
     "catzilla_release_results", "catzilla_cache_get_many", "catzilla_cache_put_many", "catzilla_cache_remove_many",
     "catzilla_cache_sweep", "catzilla_cache_put_with", "catzilla_value_version", "catzilla_value_tier", "catzilla_cache_touch",
     "catzilla_cache_increment", "catzilla_iterator_open", "catzilla_iterator_next", "catzilla_iterator_close",
+    "catzilla_cache_set_listener", "catzilla_departed_key", "catzilla_departed_key_size", "catzilla_departed_value",
+    "catzilla_departed_value_size", "catzilla_departed_cause",
 };
 
 /* Names that the program around the library owns, or that would replace the program's allocator. */

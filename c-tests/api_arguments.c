@@ -167,6 +167,12 @@ static void modern_functions_refuse_a_null_cache_and_clear_what_they_would_fill(
     REFUSES_NULL_STATUS(catzilla_cache_sweep(NULL, &swept));
     assert_int_equal(swept, 0);
     REFUSES_NULL_STATUS(catzilla_cache_sweep(NULL, NULL));
+    REFUSES_NULL_STATUS(catzilla_cache_set_listener(NULL, NULL, NULL));
+    REFUSES_NULL(catzilla_departed_key(NULL) == NULL);
+    REFUSES_NULL(catzilla_departed_key_size(NULL) == 0);
+    REFUSES_NULL(catzilla_departed_value(NULL) == NULL);
+    REFUSES_NULL(catzilla_departed_value_size(NULL) == 0);
+    REFUSES_NULL(catzilla_departed_cause(NULL) == CATZILLA_CAUSE_NONE);
 }
 
 static catzilla_status_t never_asked(void *user, const void *key, size_t key_len, catzilla_loaded_t *loaded)

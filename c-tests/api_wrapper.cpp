@@ -286,6 +286,37 @@ void a_loader_may_not_ask_for_its_own_key() {
         });
     }) == CATZILLA_LOAD_REENTERED);
     CHECK(!cache.contains("k"));
+void a_listener_is_told_of_what_leaves_and_may_throw_and_take_itself_off() {
+    catzilla::cache moved{catzilla::options{}.set("memory.capacity", "2")};
+    std::vector<std::pair<std::string, catzilla::cause>> told;
+    moved.set_listener([&](const catzilla::departed& departed) {
+        CHECK(departed.value() == "value of " + std::string{departed.key()});
+        CHECK(departed.value_size() == departed.value().size());
+        told.emplace_back(departed.key(), departed.cause());
+        throw std::string{"caught"};
+    });
+    catzilla::cache cache;
+    cache.set_listener([](const catzilla::departed&) {});
+    cache = std::move(moved);
+    cache.put("a", "value of a");
+    cache.put("a", "value of a");
+    CHECK(cache.remove("a"));
+    cache.put("b", "value of b");
+    CHECK(cache.purge() == 1);
+    CHECK((told == std::vector<std::pair<std::string, catzilla::cause>>{
+        {"a", catzilla::cause::replaced}, {"a", catzilla::cause::removed}, {"b", catzilla::cause::purged}}));
+    int calls = 0;
+    // What a listener owns stays until the call in which it takes itself off has ended.
+    cache.set_listener([&cache, &calls, own = std::string(100, 'x')](const catzilla::departed& departed) {
+        cache.set_listener({});
+        CHECK(own == std::string(100, 'x') && departed.key() == "c");
+        calls++;
+    });
+    cache.put("c", "");
+    CHECK(cache.remove("c"));
+    cache.put("c", "");
+    CHECK(cache.remove("c"));
+    CHECK(calls == 1);
 }
 
 void two_units_of_one_program_may_include_it() {
@@ -312,6 +343,7 @@ const std::pair<const char*, std::function<void()>> tests[] = {
     TEST(what_is_missing_is_loaded),
     TEST(what_a_loader_throws_reaches_its_caller_and_the_others_are_told_that_it_failed),
     TEST(a_loader_may_not_ask_for_its_own_key),
+    TEST(a_listener_is_told_of_what_leaves_and_may_throw_and_take_itself_off),
     TEST(two_units_of_one_program_may_include_it),
 #undef TEST
 };

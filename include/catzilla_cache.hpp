@@ -18,7 +18,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -168,11 +170,84 @@ struct item {
     ttl lifetime = default_ttl;
 };
 
+/// Why an entry has left a cache.
+enum class cause : std::int32_t {
+    evicted = CATZILLA_CAUSE_EVICTED,
+    expired = CATZILLA_CAUSE_EXPIRED,
+    replaced = CATZILLA_CAUSE_REPLACED,
+    removed = CATZILLA_CAUSE_REMOVED,
+    purged = CATZILLA_CAUSE_PURGED,
+};
+
+/// An entry that has left a cache; good until the listener returns.
+class departed {
+public:
+    explicit departed(const catzilla_departed_t* handle) noexcept : handle_(handle) {}
+
+    std::string_view key() const noexcept {
+        return {static_cast<const char*>(catzilla_departed_key(handle_)), catzilla_departed_key_size(handle_)};
+    }
+    /// Decompresses a value that is kept compressed; throws when there is no memory for that.
+    std::string_view value() const {
+        const void* bytes = catzilla_departed_value(handle_);
+        if (!bytes) throw error(catzilla_last_error_code());
+        return {static_cast<const char*>(bytes), value_size()};
+    }
+    std::size_t value_size() const noexcept { return catzilla_departed_value_size(handle_); }
+    catzilla::cause cause() const noexcept { return static_cast<catzilla::cause>(catzilla_departed_cause(handle_)); }
+
+private:
+    const catzilla_departed_t* handle_;
+};
+
+/// Is told of entries that leave; from any thread, perhaps from several at once. What it throws is caught and forgotten.
+using listener = std::function<void(const departed&)>;
+
+namespace detail {
+
+/// The listener of a cache. Stays where it is for as long as the cache is open, so that a listener can take itself off.
+class listening {
+public:
+    void set(listener next) {
+        auto shared = next ? std::make_shared<listener>(std::move(next)) : nullptr;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        // The former one goes with the last call that is in it.
+        current_.swap(shared);
+    }
+
+    static void told(void* self, const catzilla_departed_t* handle) noexcept {
+        try {
+            if (const auto current = static_cast<listening*>(self)->get()) (*current)(departed{handle});
+        } catch (...) {
+        }
+    }
+
+private:
+    std::shared_ptr<listener> get() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return current_;
+    }
+
+    std::mutex mutex_;
+    std::shared_ptr<listener> current_;
+};
+
+}  // namespace detail
+
 class cache {
 public:
     /// A cache with every option at its default.
     cache() : cache(nullptr) {}
     explicit cache(const options& settings) : cache(settings.handle()) {}
+
+    cache(cache&&) noexcept = default;
+    /// Ends the cache that was here.
+    cache& operator=(cache&& other) noexcept {
+        // The handle first: until it is gone its listener may be called.
+        handle_ = std::move(other.handle_);
+        listening_ = std::move(other.listening_);
+        return *this;
+    }
 
     /// Changes an option that can change while a cache runs.
     void set_option(const std::string& name, const std::string& value) {
@@ -363,6 +438,16 @@ public:
         }
     }
 
+    /// Has `next` told of every entry that leaves; an empty one: nobody. When this returns, no call of the former is under way,
+    /// unless this was called by it: see `catzilla_cache_set_listener`.
+    void set_listener(listener next) {
+        const bool listens = static_cast<bool>(next);
+        if (!listening_) listening_ = std::make_unique<detail::listening>();
+        listening_->set(std::move(next));
+        detail::succeeded(catzilla_cache_set_listener(
+            handle_.get(), listens ? detail::listening::told : nullptr, listening_.get()));
+    }
+
     catzilla_statistics_t statistics() const {
         catzilla_statistics_t numbers{};
         numbers.struct_size = sizeof numbers;
@@ -380,6 +465,8 @@ private:
         handle_.reset(opened);
     }
 
+    // Before the handle: destroying that may wait for a call of the listener.
+    std::unique_ptr<detail::listening> listening_;
     std::unique_ptr<catzilla_cache_t, detail::deleter<catzilla_cache_destroy>> handle_;
 };
 

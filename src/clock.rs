@@ -132,6 +132,11 @@ impl Clock {
         (deadline != FOREVER).then(|| Duration::from_nanos(end.saturating_sub(self.exact())))
     }
 
+    /// Nanoseconds since some moment, as exact as there are: for how long something takes.
+    pub(crate) fn nanos(&self) -> u64 {
+        self.exact()
+    }
+
     #[inline]
     fn coarse(&self) -> Instant {
         match &self.0 {

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Imports run one way: `ffi -> cache -> tiers -> codec`. The single files beside these folders (`clock`, `error`,
-//! `fork`, `key`, `log`, `options`, `stats`) know nothing of them and may be used by all.
+//! `fork`, `key`, `latency`, `log`, `options`, `stats`) know nothing of them and may be used by all.
 //!
 //! It is not a store (what it holds may go at any time), not a server, and not a database: nothing here is the only copy.
 
@@ -30,6 +30,7 @@ mod error;
 pub mod ffi;
 mod fork;
 mod key;
+mod latency;
 mod log;
 mod options;
 mod stats;
@@ -40,12 +41,13 @@ pub use cache::{Cache, Lease, Leased, Purge};
 pub use clock::{unix_micros, Clock, ManualTime, Ttl};
 pub use error::{Error, Result, Status};
 pub use key::fnv1a;
+pub use latency::Latency;
 pub use log::{set_logger, Level, Sink};
 pub use options::{OptionInfo, Options, TABLE as OPTIONS};
 pub use stats::{MemoryStatistics, Statistics};
 pub use tiers::memory::{
-    Condition, Get, Keys, Put, PutOptions, PutOutcome, Read, Remove, Value, CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN,
-    MAX_TAGS, MAX_TAG_LEN,
+    Cause, Condition, Departed, Get, Keys, Listener, Put, PutOptions, PutOutcome, Read, Remove, Value,
+    CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN, MAX_TAGS, MAX_TAG_LEN,
 };
 
 /// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.

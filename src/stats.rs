@@ -1,5 +1,6 @@
 //! Counters that many threads raise at once, and the only place where a ratio is computed.
 
+use crate::latency::Latency;
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -127,6 +128,13 @@ pub struct MemoryStatistics {
     pub compression_input_bytes: u64,
     /// Bytes of those values after compression.
     pub compression_output_bytes: u64,
+    /// Entries that have left while there was a listener, and that there was no memory to tell it of.
+    pub untold_departures: u64,
+    /// How long look-ups of one key take inside the library, hit or miss; one in 1,024 is timed, at random. Not those of batches.
+    pub reads: Latency,
+    /// How long it takes to store one value, compressing and evicting included, the listener not; one in 64 is timed. Not
+    /// those of batches.
+    pub writes: Latency,
 }
 
 impl MemoryStatistics {

@@ -15,6 +15,22 @@ pub(crate) mod atomic {
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 
+/// A number that no other thread has while this one lives.
+#[cfg(not(shuttle))]
+pub(crate) fn this_thread() -> usize {
+    thread_local! {
+        /// No destructor, so that it can be asked for while a thread ends.
+        static PLACE: std::cell::Cell<u8> = const { std::cell::Cell::new(0) };
+    }
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
+}
+
+/// The same for the threads of a model, which share one of the system's.
+#[cfg(shuttle)]
+pub(crate) fn this_thread() -> usize {
+    shuttle::thread::current().id().into()
+}
+
 /// What the models' heap fills freed blocks with. An atomic that reads as nothing else lies in one.
 #[cfg(shuttle)]
 pub(crate) const FREED: u8 = 0xDB;

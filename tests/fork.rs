@@ -4,9 +4,9 @@
 #![allow(unsafe_code)]
 #![cfg(all(unix, not(miri)))]
 
-use catzilla_cache::{Cache, Leased, Options, Purge, PutOptions, Ttl};
+use catzilla_cache::{Cache, Departed, Leased, Options, Purge, PutOptions, Ttl};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 const FORKS: usize = 40;
@@ -105,6 +105,64 @@ fn a_child_sweeps_by_a_thread_of_its_own_and_can_end_the_cache() {
             }
         }
     }
+}
+
+/// In the child nobody else is in the listener, whoever was at the fork; it is told what the child makes leave, and nothing else.
+fn is_told_in_the_child(cache: &Cache, told: &AtomicU64) -> bool {
+    let before = told.load(Ordering::Relaxed);
+    let purged = cache.purge(Purge::All);
+    if told.load(Ordering::Relaxed) != before + purged {
+        return false;
+    }
+    // Waits for calls that are under way.
+    cache.set_listener(None);
+    uses_the_cache(cache)
+}
+
+#[test]
+fn a_child_tells_what_it_makes_leave_when_other_threads_were_telling() {
+    let cache = Cache::open(Options::new().set("memory.capacity", "100").unwrap()).unwrap();
+    let told = Arc::new(AtomicU64::new(0));
+    let count = told.clone();
+    cache.set_listener(Some(Arc::new(move |_: &Departed| {
+        count.fetch_add(1, Ordering::Relaxed);
+        std::thread::yield_now();
+    })));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..3_u64 {
+            let (cache, stop) = (&cache, &stop);
+            scope.spawn(move || {
+                let mut key = thread;
+                while !stop.load(Ordering::Relaxed) {
+                    cache.put(&key.to_le_bytes(), b"value", Ttl::Forever).unwrap();
+                    key += 3;
+                    if key % 100 == 0 {
+                        cache.purge(Purge::All);
+                    }
+                }
+            });
+        }
+        for fork in 0..FORKS {
+            // SAFETY: as above.
+            match unsafe { libc::fork() } {
+                0 => {
+                    let well = is_told_in_the_child(&cache, &told);
+                    // SAFETY: ends the child at once.
+                    unsafe { libc::_exit(i32::from(!well)) }
+                }
+                child => {
+                    assert!(child > 0, "fork failed");
+                    assert_eq!(wait(child), Some(0), "child {fork} did not come back well");
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    cache.set_listener(None);
+    let memory = cache.statistics().memory;
+    assert_eq!(memory.puts, told.load(Ordering::Relaxed) + memory.entries);
+    assert_eq!(memory.lent_bytes, 0);
 }
 
 /// In the child: threads of its own write and read side by side, what is replaced is freed although somebody might be reading

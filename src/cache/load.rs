@@ -133,6 +133,8 @@ impl Cache {
             stored = matches!(outcome, Ok(PutOutcome::Stored(_)));
         });
         drop(ready);
+        // What it has driven out; with no lock of the flight's.
+        self.memory().tell();
         if stored {
             self.stored(options.ttl);
             // As a copy of the cache's own it need not be there twice.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
-use crate::tiers::memory::{Get, Keys, Lent, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
+use crate::tiers::memory::{Get, Keys, Lent, Listener, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A cache. Shared by reference among any number of threads; see the crate's documentation for an example.
@@ -75,9 +75,12 @@ impl Cache {
     /// The key or the value is too large, or there is no memory; an earlier value of the key stays.
     pub fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         self.flights.outdate(key);
-        self.memory.put(key, value, ttl)?;
-        self.sweeper.stored(ttl);
-        Ok(())
+        let stored = self.memory.put(key, value, ttl);
+        if stored.is_ok() {
+            self.sweeper.stored(ttl);
+        }
+        self.memory.tell();
+        stored
     }
 
     /// Stores a value if what is there allows it, and tells its version if that is wanted. Looking and storing are one step:
@@ -88,11 +91,12 @@ impl Cache {
     /// As [`Cache::put`], and there are too many tags, or one is too long.
     pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
         self.flights.outdate(key);
-        let outcome = self.memory.put_with(key, value, options)?;
-        if let PutOutcome::Stored(_) = outcome {
+        let outcome = self.memory.put_with(key, value, options);
+        if let Ok(PutOutcome::Stored(_)) = outcome {
             self.sweeper.stored(options.ttl);
         }
-        Ok(outcome)
+        self.memory.tell();
+        outcome
     }
 
     /// Adds `delta` to the number that a key has as its value, in decimal digits, and says what that makes. A key that is not
@@ -103,9 +107,12 @@ impl Cache {
     /// The value is not a number, or the sum does not fit into 64 bits; and as [`Cache::put`]. The value stays.
     pub fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
         self.flights.outdate(key);
-        let sum = self.memory.increment(key, delta, initial, ttl)?;
-        self.sweeper.stored(ttl);
-        Ok(sum)
+        let sum = self.memory.increment(key, delta, initial, ttl);
+        if sum.is_ok() {
+            self.sweeper.stored(ttl);
+        }
+        self.memory.tell();
+        sum
     }
 
     /// Gives a key a new lifetime, from now on, sooner or later than it had. False when it was not there. Neither a request
@@ -115,6 +122,7 @@ impl Cache {
         if touched {
             self.sweeper.stored(ttl);
         }
+        self.memory.tell();
         touched
     }
 
@@ -125,7 +133,12 @@ impl Cache {
     /// A thread's first look-up finds no memory for what the library keeps of a thread, or the value was damaged in memory.
     #[inline(always)]
     pub fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        self.memory.read(key, buffer)
+        let read = self.memory.read(key, buffer);
+        if let Ok(None) = read {
+            // It may have met an expired entry; a hit makes nothing leave.
+            self.memory.tell();
+        }
+        read
     }
 
     /// A value that stays readable until it is dropped. `None` is a miss.
@@ -134,19 +147,29 @@ impl Cache {
     ///
     /// There is no memory to hold it, or to decompress it into.
     pub fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
-        self.memory.acquire(key)
+        let value = self.memory.acquire(key);
+        if let Ok(None) = value {
+            self.memory.tell();
+        }
+        value
     }
 
     /// The classic look-up, see [`Memory::lend`].
     #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
-        self.memory.lend(key)
+        let lent = self.memory.lend(key);
+        if let Ok(None) = lent {
+            self.memory.tell();
+        }
+        lent
     }
 
     /// Removes a key. False when it was not there.
     pub fn remove(&self, key: &[u8]) -> bool {
         self.flights.outdate(key);
-        self.memory.remove(key)
+        let removed = self.memory.remove(key);
+        self.memory.tell();
+        removed
     }
 
     /// Whether a key is there. Neither a request nor a use of the entry.
@@ -157,6 +180,7 @@ impl Cache {
     /// Looks many keys up, each as [`Cache::read`] does; every item says how it went.
     pub fn get_many(&self, gets: &mut [Get<'_>]) {
         self.memory.read_many(gets);
+        self.memory.tell();
     }
 
     /// Stores many values, each as [`Cache::put`] does and in their order; every item says how it went.
@@ -179,11 +203,13 @@ impl Cache {
             // Which tags a value carries is not known before it has been loaded.
             Purge::All | Purge::Tag(_) => self.flights.outdate_where(|_| true),
         }
-        match what {
+        let purged = match what {
             Purge::All => self.memory.clear(),
             Purge::Prefix(prefix) => self.memory.purge_prefix(prefix),
             Purge::Tag(tag) => self.memory.purge_tag(tag).unwrap_or(0),
-        }
+        };
+        self.memory.tell();
+        purged
     }
 
     /// The keys that begin with `prefix`, one after the other and in no order. A key that is there all the while is told,
@@ -213,12 +239,20 @@ impl Cache {
 
     /// Changes live options: `change` gets the present ones.
     pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        let has_work = {
-            let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut options)?;
-            self.memory.configure(&options.memory);
-            self.sweeper.configure(&options.memory)
-        };
+        let (mut change, mut shrinks, mut has_work) = (Some(change), false, false);
+        let mut is_done = false;
+        while !is_done {
+            {
+                let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(change) = change.take() {
+                    change(&mut options)?;
+                }
+                is_done = self.memory.configure(&options.memory, &mut shrinks);
+                has_work |= self.sweeper.configure(&options.memory);
+            }
+            // Without the lock, so the listener may change options, too; then those are what the next round goes by.
+            self.memory.tell();
+        }
         if has_work {
             self.sweeper.start();
         }
@@ -240,6 +274,25 @@ impl Cache {
     /// Something was stored with this lifetime.
     pub(super) fn stored(&self, ttl: Ttl) {
         self.sweeper.stored(ttl);
+    }
+
+    /// Has `listener` told of every entry that leaves the cache from now on, for whatever [`crate::Cause`]; with `None`, nobody.
+    ///
+    /// Every entry is told once: by the thread whose call made it leave, before that call returns, outside all locks, or
+    /// by the cache's own thread. A call that takes many entries out tells them on the way, some hundred at a time. Of two
+    /// entries that one thread makes leave, the one that left first is told first; across threads there is no order, and
+    /// a key's next value may be stored, and leave, before this one is told. While an entry waits to be told its memory
+    /// counts as lent ([`crate::MemoryStatistics::lent_bytes`]); one that there is no memory to tell of is counted
+    /// ([`crate::MemoryStatistics::untold_departures`]). Entries that are there when the cache is dropped are not told.
+    ///
+    /// The listener may call anything on the cache; what these calls make leave is told after it has returned. Panics are
+    /// caught, and the logger is told. It should not own the cache, which would then never be dropped.
+    ///
+    /// When this returns, no call of the former listener is under way, and none will begin; unless it was called by
+    /// the listener itself: then calls on other threads may go on for a while, and a second call from outside waits for
+    /// them. So who calls this holds nothing that the listener waits for.
+    pub fn set_listener(&self, listener: Option<Listener>) {
+        self.memory.set_listener(listener);
     }
 
     /// Memory of the live entries, as the allocator rounds it, and of what finds, orders and expires them; in bytes.

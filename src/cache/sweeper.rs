@@ -3,7 +3,8 @@
 //!
 //! It is a convenience: nothing is right or wrong because of it. There is none until it is needed, none in a forked child
 //! until that needs one, and none once the cache is dropped. It holds the memory tier and never the cache, so that the
-//! cache ends with its last user. No signal handler of the host runs on it; the host's logger does, outside all locks.
+//! cache ends with its last user. No signal handler of the host runs on it; the host's logger and the cache's listener
+//! do, outside all locks.
 #![allow(unsafe_code)]
 
 use super::pressure::Gauge;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 /// What debuggers and `/proc` call the thread; the kernel keeps 15 characters.
 const NAME: &str = "catzilla-sweep";
 
-/// Enough for a sweep and a logger. Small, because a program may have hundreds of caches, and some lock all their memory.
+/// Enough for a sweep, a logger and a listener, and told to who writes one. Small, because a program may have hundreds of caches, and some lock all their memory.
 const STACK_BYTES: usize = 256 << 10;
 
 /// Between two looks at the memory of the system. As the interface promises.

@@ -77,7 +77,7 @@ macro_rules! returns_or {
 returns_or! {
     () => (),
     bool => false,
-    // A tier.
+    // A tier or a cause.
     i32 => super::value::CATZILLA_TIER_NONE,
     u32 => 0,
     u64 => 0,

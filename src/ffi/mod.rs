@@ -14,6 +14,7 @@ pub mod cache;
 pub mod classic;
 pub mod info;
 pub mod iterator;
+pub mod listener;
 pub mod load;
 pub mod multi;
 pub mod options;

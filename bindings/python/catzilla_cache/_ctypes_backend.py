@@ -9,10 +9,12 @@ each call under way holds one, so that a cache can be dropped by one thread whil
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import threading
+import weakref
 from ctypes import POINTER, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from catzilla_cache import _library, _status
 
@@ -58,6 +60,17 @@ class CStatistics(ctypes.Structure):
         ("loads", c_uint64),
         ("load_failures", c_uint64),
         ("load_waits", c_uint64),
+        ("memory_untold_departures", c_uint64),
+        ("memory_read_samples", c_uint64),
+        ("memory_read_p50_ns", c_uint64),
+        ("memory_read_p99_ns", c_uint64),
+        ("memory_read_p999_ns", c_uint64),
+        ("memory_read_max_ns", c_uint64),
+        ("memory_write_samples", c_uint64),
+        ("memory_write_p50_ns", c_uint64),
+        ("memory_write_p99_ns", c_uint64),
+        ("memory_write_p999_ns", c_uint64),
+        ("memory_write_max_ns", c_uint64),
     ]
 
 
@@ -156,9 +169,20 @@ _value_release = _bind("catzilla_value_release", None, c_void_p)
 _sweep = _bind("catzilla_cache_sweep", c_int32, c_void_p, POINTER(c_size_t))
 _statistics = _bind("catzilla_cache_statistics", c_int32, c_void_p, POINTER(CStatistics))
 
+_Told = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
+_set_listener = _bind("catzilla_cache_set_listener", c_int32, c_void_p, _Told, c_void_p)
+_departed_key = _bind("catzilla_departed_key", c_void_p, c_void_p)
+_departed_key_size = _bind("catzilla_departed_key_size", c_size_t, c_void_p)
+_departed_value = _bind("catzilla_departed_value", c_void_p, c_void_p)
+_departed_value_size = _bind("catzilla_departed_value_size", c_size_t, c_void_p)
+_departed_cause = _bind("catzilla_departed_cause", c_int32, c_void_p)
+
 
 class Handle(c_void_p):
     """An open cache. Destroys it when the last reference goes."""
+
+    #: Set with the first listener, and stays: the library may call it until the cache is destroyed.
+    listening: Optional[_Listening] = None
 
     # Bound here, because at interpreter exit the module's globals may be gone before the last handle is.
     def __del__(self, destroy: Any = _destroy) -> None:
@@ -375,6 +399,54 @@ def statistics(handle: Handle) -> tuple[int, dict[str, Union[int, float]]]:
     counted = CStatistics(struct_size=ctypes.sizeof(CStatistics))
     status: int = _statistics(handle, byref(counted))
     return status, {field[0]: getattr(counted, field[0]) for field in CStatistics._fields_[1:]}
+
+
+def set_listener(handle: Handle, listener: Optional[Callable[[bytes, bytes, int], object]]) -> int:
+    """Has a function told key, value and cause of every entry that leaves; None: nobody.
+
+    Waits for calls of the former one that are under way, unless it is called by it.
+    """
+    listening = handle.listening
+    if listening is None:
+        if listener is None:
+            return _status.OK
+        listening = handle.listening = _Listening()
+    listening.listener = listener
+    _with_listener[id(handle)] = handle
+    status: int = _set_listener(handle, _NOBODY if listener is None else listening.told, None)
+    return status
+
+
+_NOBODY = _Told()
+
+
+class _Listening:
+    """What the library calls for a cache. Does not keep the cache."""
+
+    def __init__(self) -> None:
+        self.listener: Optional[Callable[[bytes, bytes, int], object]] = None
+        # What it raises goes to sys.unraisablehook.
+        self.told = _Told(self._call)
+
+    def _call(self, _user: Optional[int], departed: Optional[int]) -> None:
+        listener = self.listener
+        if listener is None:
+            return
+        value = _departed_value(departed)
+        if value is None:
+            raise MemoryError("no memory for the plain form of a compressed value")
+        key = ctypes.string_at(_departed_key(departed), _departed_key_size(departed))
+        listener(key, ctypes.string_at(value, _departed_value_size(departed)), _departed_cause(departed))
+
+
+_with_listener: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
+
+
+@atexit.register
+def _nobody_listens_any_more() -> None:
+    # A cache's own thread must not call into an interpreter that is going.
+    for handle in list(_with_listener.values()):
+        set_listener(handle, None)
 
 
 def _text(value: Optional[bytes]) -> str:

@@ -19,6 +19,17 @@ Key = Union[str, bytes]
 BytesLike = Union[bytes, bytearray, memoryview]
 Default = TypeVar("Default")
 
+#: Called with key, value and cause.
+Listener = Callable[[bytes, bytes, str], object]
+
+_CAUSES = {
+    _status.CAUSE_EVICTED: "evicted",
+    _status.CAUSE_EXPIRED: "expired",
+    _status.CAUSE_REPLACED: "replaced",
+    _status.CAUSE_REMOVED: "removed",
+    _status.CAUSE_PURGED: "purged",
+}
+
 # The library takes milliseconds in 64 bits, the largest number meaning forever.
 _LONGEST_TTL_SECONDS = float(_status.TTL_FOREVER // 1000)
 
@@ -153,6 +164,26 @@ class Cache:
             status = _backend.set_option(self._live(), *encoded)
             if status != _status.OK:
                 _fail(status)
+
+    def set_listener(self, listener: Optional[Listener]) -> None:
+        """Has a function called with key, value and cause of every entry that leaves; None: nobody, as at the beginning.
+
+        The cause is "evicted", "expired", "replaced", "removed" or "purged". Called once for each entry, by the thread
+        whose call made it leave, before that call returns, or by the cache's own thread; perhaps by several at once. It
+        may call anything on the cache; what that makes leave is told after it has returned. What it raises goes to
+        ``sys.unraisablehook``. Closing the cache tells nothing, and at the interpreter's exit all listeners are taken off.
+
+        When this returns no call of the former listener is under way, unless it was called by it. So who calls it holds
+        no lock that the listener takes.
+        """
+
+        def told(key: bytes, value: bytes, cause: int) -> None:
+            if listener is not None:
+                listener(key, value, _CAUSES.get(cause, "unknown"))
+
+        status = _backend.set_listener(self._live(), None if listener is None else told)
+        if status != _status.OK:
+            _fail(status)
 
     def clear(self) -> None:
         """Removes everything. The counters go on."""

@@ -40,3 +40,14 @@ class Statistics:
     loads: int
     load_failures: int
     load_waits: int
+    memory_untold_departures: int
+    memory_read_samples: int
+    memory_read_p50_ns: int
+    memory_read_p99_ns: int
+    memory_read_p999_ns: int
+    memory_read_max_ns: int
+    memory_write_samples: int
+    memory_write_p50_ns: int
+    memory_write_p99_ns: int
+    memory_write_p999_ns: int
+    memory_write_max_ns: int

@@ -75,6 +75,8 @@ impl Memory {
     /// other: so all keys are hashed and their buckets asked for, then their entries, and only then they are looked up.
     pub(crate) fn read_many(&self, gets: &mut [Get<'_>]) {
         for gets in gets.chunks_mut(AT_ONCE) {
+            // Of the chunk before: what it has announced is withdrawn.
+            self.tell();
             let Some(reader) = Reader::enter() else {
                 for get in gets {
                     get.outcome = Err(Error::out_of_memory());
@@ -99,8 +101,10 @@ impl Memory {
             self.expect_entries(&hashes[..puts.len()]);
             for (put, hash) in puts.iter_mut().zip(hashes) {
                 let checked = self.check_lengths(put.key, put.value);
+                self.expect_put(hash);
                 put.outcome = checked.and_then(|()| self.put_hashed(hash, put.key, put.value, put.ttl));
             }
+            self.tell();
         }
     }
 
@@ -112,6 +116,7 @@ impl Memory {
             for (remove, hash) in removes.iter_mut().zip(hashes) {
                 remove.removed = self.remove_hashed(hash, remove.key);
             }
+            self.tell();
         }
     }
 

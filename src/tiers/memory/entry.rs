@@ -24,6 +24,7 @@
 use super::arena::{Heap, Magazine, ADDRESS_BITS};
 use super::{Lent, Memory};
 use crate::clock::{Tick, FOREVER, TICK_BITS};
+use crate::error;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::alloc::Layout;
 use std::ptr::{with_exposed_provenance_mut, NonNull};
@@ -702,6 +703,20 @@ impl Pinned {
     /// The value; of a compressed entry, which has no plain bytes to show, nothing.
     pub(super) fn plain(&self) -> &[u8] {
         self.entry.value().unwrap_or_default()
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        self.entry.key()
+    }
+
+    /// How long the plain form is.
+    pub(super) fn value_len(&self) -> usize {
+        self.entry.value().map_or_else(|compressed| compressed.original_len, <[u8]>::len)
+    }
+
+    /// The plain form of a compressed entry; `None` when it is plain already.
+    pub(super) fn decompressed(&self) -> error::Result<Option<Self>> {
+        Ok(super::decompressed(&self.heap, self.entry)?.map(|copy| copy.into_value(&self.heap)))
     }
 }
 

@@ -5,6 +5,7 @@ use super::budget::Budget;
 use super::policy::Chosen;
 use super::{barrier, known, record, shards_for, Count, Layout, Looked, Memory, Shard};
 use crate::fork::Hold;
+use crate::latency::Latency;
 use crate::options::MemoryOptions;
 use crate::stats::MemoryStatistics;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -26,6 +27,8 @@ impl Memory {
                     self.expire(&mut shard, expired);
                     swept += 1;
                 }
+                drop(shard);
+                self.tell();
                 if hints > 0 {
                     break;
                 }
@@ -48,7 +51,9 @@ impl Memory {
             drop(locked);
             for table in tables {
                 let mut from = 0;
-                while self.lock(shard).retire_some(&table, &mut from, BATCH) {}
+                while self.lock(shard).retire_some(&table, &mut from, BATCH) {
+                    self.tell();
+                }
                 self.lock(shard).retire_table(table);
             }
         }
@@ -87,20 +92,29 @@ impl Memory {
         !too_full()
     }
 
-    /// Changes the bound on entries; what is too many is evicted before this returns.
-    pub(crate) fn resize(&self, capacity: u64) {
-        let shrinks = capacity < self.entries();
+    /// As [`Memory::shed`], but only until many of those that have gone wait to be told. False: that is so, and there are more.
+    fn shed_some(&self, too_full: impl Fn() -> bool) -> bool {
+        self.shed(BATCH, || too_full() && !self.departures.are_many());
+        !(too_full() && self.departures.are_many())
+    }
+
+    /// Changes the bound on entries; what is too many is evicted. False: as [`Memory::configure`].
+    fn resize(&self, capacity: u64, shrinks: &mut bool) -> bool {
+        *shrinks |= capacity < self.entries();
         self.budget.set_capacity(capacity);
-        self.shed(BATCH, || self.budget.is_over_capacity());
+        if !self.shed_some(|| self.budget.is_over_capacity()) {
+            return false;
+        }
         self.spread(capacity);
         self.set_exactness();
-        if shrinks {
+        if std::mem::take(shrinks) {
             for shard in &self.shards {
                 self.lock(shard).shrink_index();
                 while self.lock(shard).advance_growth(BATCH) {}
             }
             self.trim();
         }
+        true
     }
 
     /// Moves the entries to as many shards as `capacity` asks for, of those that the cache was made with: a cache that has
@@ -150,7 +164,11 @@ impl Memory {
     }
 
     /// Changes everything that can change while the cache runs.
-    pub(crate) fn configure(&self, options: &MemoryOptions) {
+    ///
+    /// False: so many entries have gone that they should be told, for which the caller releases its locks; then it calls this
+    /// again. `shrinks` is for this alone, false at the first call.
+    #[must_use]
+    pub(crate) fn configure(&self, options: &MemoryOptions, shrinks: &mut bool) -> bool {
         self.set_live(options);
         let had_bound = self.budget.bounds_bytes();
         self.budget.set_max_bytes(options.max_bytes);
@@ -163,8 +181,7 @@ impl Memory {
             }
         }
         self.change_policy(options);
-        self.resize(options.entries());
-        self.shed(BATCH, || self.budget.is_over_bytes());
+        self.resize(options.entries(), shrinks) && self.shed_some(|| self.budget.is_over_bytes())
     }
 
     /// Hands the entries of each shard to the books of another policy, the one that should leave next first: under the
@@ -220,7 +237,7 @@ impl Memory {
         self.heap.is_arena()
     }
 
-    /// What can be told without a lock: everything but `active_bytes`; `lent_bytes` may count what only waits to be freed.
+    /// What can be told without a lock: everything but `active_bytes` and latencies; `lent_bytes` may count what only waits to be freed.
     pub(crate) fn figures(&self) -> MemoryStatistics {
         let sum = |what: Count| self.shards.iter().map(|shard| shard.counted(what)).sum();
         MemoryStatistics {
@@ -240,6 +257,9 @@ impl Memory {
             compressed_puts: sum(Count::CompressedPuts),
             compression_input_bytes: sum(Count::CompressionInput),
             compression_output_bytes: sum(Count::CompressionOutput),
+            untold_departures: self.departures.untold(),
+            reads: Latency::default(),
+            writes: Latency::default(),
         }
     }
 
@@ -250,14 +270,19 @@ impl Memory {
             drop(shard);
             drop(garbage);
         }
-        MemoryStatistics { active_bytes: self.heap.active(), ..self.figures() }
+        MemoryStatistics {
+            active_bytes: self.heap.active(),
+            reads: self.read_times.latency(),
+            writes: self.write_times.latency(),
+            ..self.figures()
+        }
     }
 
     /// Every lock of the tier but those of its heap, for the time of a fork; always in the same order.
     pub(crate) fn hold(&self) -> Box<dyn Hold + '_> {
         let shards: Vec<_> = self.shards.iter().map(|shard| self.lock(shard).only_hold()).collect();
-        // Only ever tried for under a shard's lock, so nobody waits for it with one.
-        Box::new((shards, self.deciders.chooser.hold()))
+        // The chooser's is only ever tried for under a shard's lock, so nobody waits for it with one.
+        Box::new((shards, self.departures.hold(), self.deciders.chooser.hold()))
     }
 
     /// Where the entries are. Values keep it when the cache has gone, so a fork has to be told of it too.
@@ -269,6 +294,7 @@ impl Memory {
     pub(crate) fn after_fork_in_child(&self) {
         barrier::prepare();
         record::forget_other_threads();
+        self.departures.after_fork_in_child();
     }
 
     /// Evicts until the tier holds at most `held` bytes, or only its index, and gives pages that hold nothing any more back
@@ -284,6 +310,8 @@ impl Memory {
                     left -= 1;
                 }
                 shard.give_back_unused();
+                drop(shard);
+                self.tell();
                 if left > 0 {
                     break;
                 }

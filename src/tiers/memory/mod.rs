@@ -10,6 +10,7 @@ mod arena;
 pub(crate) mod barrier;
 mod batch;
 mod budget;
+mod departure;
 mod entry;
 mod expiry;
 mod hazard;
@@ -28,6 +29,7 @@ mod version;
 mod walk;
 
 pub use batch::{Get, Put, Remove};
+pub use departure::{Cause, Departed, Listener};
 pub use entry::{MAX_KEY_LEN, MAX_TAGS};
 pub(crate) use lease::release_all as release_results;
 pub use lease::CLASSIC_RESULT_LIFETIME;
@@ -38,6 +40,7 @@ pub use walk::Keys;
 use crate::clock::{Clock, Tick, Ttl};
 use crate::codec::lz4;
 use crate::error::{Error, Result, Status};
+use crate::latency::Histogram;
 use crate::options::{MemoryOptions, UNBOUNDED};
 use crate::stats::Striped;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -45,6 +48,7 @@ use ahash::RandomState;
 use arena::{Heap, Magazine};
 use budget::Budget;
 use crossbeam_utils::CachePadded;
+use departure::Departures;
 use entry::{EntryRef, Header, Owned, Payload};
 use index::{Hash, Position, Search};
 use policy::{Chooser, Chosen, Deciders, Noted, OnHit, Switch};
@@ -81,9 +85,13 @@ pub(crate) struct Memory {
     live: Live,
     clock: Clock,
     looked: Looks,
+    /// How long look-ups take, and puts; of both a sample.
+    read_times: Histogram,
+    write_times: Histogram,
     /// The last version that an entry was given.
     versions: AtomicU64,
     budget: CachePadded<Budget>,
+    departures: CachePadded<Departures>,
     heap: Arc<Heap>,
 }
 
@@ -206,8 +214,11 @@ impl Memory {
             live,
             clock,
             looked,
+            read_times: Histogram::new(),
+            write_times: Histogram::new(),
             versions: AtomicU64::new(0),
             budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
+            departures: CachePadded::new(Departures::new()),
             heap,
         };
         memory.set_exactness();
@@ -218,7 +229,38 @@ impl Memory {
     /// Stores a value, in place of an earlier one.
     pub(crate) fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         self.check_lengths(key, value)?;
-        self.put_hashed(self.hash(key), key, value, ttl)
+        let hash = self.hash(key);
+        self.timed_put(hash, || self.put_hashed(hash, key, value, ttl))
+    }
+
+    /// Runs what puts a key with that hash, and now and then takes the time.
+    #[inline(always)]
+    fn timed_put<R>(&self, hash: Hash, put: impl FnOnce() -> R) -> R {
+        let is_sampled = self.expect_put(hash).is_sampled(hash);
+        let begun = if is_sampled { self.clock.nanos() } else { 0 };
+        let stored = put();
+        if is_sampled {
+            self.write_times.add(self.clock.nanos().saturating_sub(begun));
+        }
+        stored
+    }
+
+    /// Asks the processor for what a put of a key with that hash will touch.
+    #[inline(always)]
+    fn expect_put(&self, hash: Hash) -> &Shard {
+        let shard = &self.shards[Layout(self.layout.load(Relaxed)).home(hash)];
+        shard.expect_put(hash);
+        shard
+    }
+
+    /// Runs a look-up that was chosen to be timed.
+    #[cold]
+    #[inline(never)]
+    fn timed_read<R>(&self, read: impl FnOnce() -> R) -> R {
+        let begun = self.clock.nanos();
+        let found = read();
+        self.read_times.add(self.clock.nanos().saturating_sub(begun));
+        found
     }
 
     fn put_hashed(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
@@ -238,6 +280,9 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        if reader.is_sampled() {
+            return self.timed_read(|| self.read_hashed(&reader, self.hash(key), key, buffer));
+        }
         self.read_hashed(&reader, self.hash(key), key, buffer)
     }
 
@@ -266,7 +311,15 @@ impl Memory {
     /// A value that stays where it is until it is dropped. `None` is a miss.
     pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
-        let Some(entry) = self.look_up(&reader, reader.hazard(), self.hash(key), key) else {
+        if reader.is_sampled() {
+            return self.timed_read(|| self.acquire_in(&reader, key));
+        }
+        self.acquire_in(&reader, key)
+    }
+
+    #[inline]
+    fn acquire_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Value>> {
+        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
@@ -283,9 +336,17 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        if reader.is_sampled() {
+            return self.timed_read(|| self.lend_in(&reader, key));
+        }
+        self.lend_in(&reader, key)
+    }
+
+    #[inline(always)]
+    fn lend_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Lent>> {
         let hash = self.hash(key);
         let lease = lease::take(reader.record());
-        let Some(entry) = self.look_up(&reader, lease, hash, key) else {
+        let Some(entry) = self.look_up(reader, lease, hash, key) else {
             hazard::withdraw(lease);
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
@@ -320,7 +381,7 @@ impl Memory {
             self.expire(&mut shard, entry);
             return false;
         }
-        self.take_out(&mut shard, entry, Count::Removals);
+        self.take_out(&mut shard, entry, Cause::Removed);
         true
     }
 
@@ -422,7 +483,7 @@ impl Memory {
 
     /// Puts an entry into its shard. A full cache evicts first, so that there is never too much in it.
     ///
-    /// `PLAIN`: there are no terms to be looked at.
+    /// `PLAIN`: there are no terms to be looked at. What it touches should have been asked for: [`Memory::expect_put`].
     fn insert<const PLAIN: bool>(
         &self,
         hash: Hash,
@@ -438,7 +499,6 @@ impl Memory {
         if layout.size() > MADE_UNDER_LOCK {
             made = Some(make(&mut Magazine::none()).ok_or_else(Error::out_of_memory)?);
         }
-        self.shards[Layout(self.layout.load(Relaxed)).home(hash)].expect_put(hash);
         loop {
             let mut shard = self.lock_home(hash);
             shard.expect(hash, layout);
@@ -460,6 +520,10 @@ impl Memory {
                 match self.make_room(&mut shard, hash, key, size + expiry::HINT, &mut is_admitted) {
                     Ok(Room::Made) => present = shard.find(hash, key),
                     Ok(Room::TurnedAway) => {
+                        if self.departures.are_wanted() {
+                            let entry = made.or_else(|| make(&mut Magazine::none()));
+                            self.departures.push(entry.map(|entry| entry.into_value(&self.heap)), Cause::Evicted);
+                        }
                         shard.count_put(payload);
                         self.settle(shard, hash, None);
                         return Ok(PutOutcome::Stored(0));
@@ -560,7 +624,7 @@ impl Memory {
             }
             if !*is_admitted && !shard.is_expected(hash) {
                 if let Some((_, old)) = present {
-                    self.take_out(shard, old, Count::Evictions);
+                    self.take_out(shard, old, Cause::Evicted);
                 }
                 shard.count(Count::Evictions, 1);
                 return Ok(Room::TurnedAway);
@@ -646,13 +710,18 @@ impl Memory {
     }
 
     fn expire(&self, shard: &mut Locked<'_>, entry: EntryRef) {
-        self.take_out(shard, entry, Count::Expirations);
+        self.take_out(shard, entry, Cause::Expired);
     }
 
-    fn take_out(&self, shard: &mut Locked<'_>, entry: EntryRef, why: Count) {
-        shard.remove(entry);
+    fn take_out(&self, shard: &mut Locked<'_>, entry: EntryRef, cause: Cause) {
+        shard.remove(entry, cause);
         self.balance(shard);
-        shard.count(why, 1);
+        let count = match cause {
+            Cause::Evicted => Count::Evictions,
+            Cause::Expired => Count::Expirations,
+            Cause::Replaced | Cause::Removed | Cause::Purged => Count::Removals,
+        };
+        shard.count(count, 1);
     }
 
     fn is_expired(&self, entry: EntryRef) -> bool {
@@ -661,13 +730,7 @@ impl Memory {
 
     /// The plain form of a compressed entry in a block of its own; `None` when it is plain already.
     fn decompressed(&self, entry: EntryRef) -> Result<Option<Owned<'_>>> {
-        let Err(compressed) = entry.value() else { return Ok(None) };
-        let mut copy = Owned::zeroed(&self.heap, compressed.original_len).ok_or_else(Error::out_of_memory)?;
-        if lz4::decompress(compressed.block, copy.value_mut()) {
-            Ok(Some(copy))
-        } else {
-            Err(damaged())
-        }
+        decompressed(&self.heap, entry)
     }
 
     fn compressed(&self, value: &[u8]) -> Option<Vec<u8>> {
@@ -735,7 +798,7 @@ impl Memory {
     /// What the shards share.
     #[inline(always)]
     fn shared(&self) -> Shared<'_> {
-        Shared { heap: &self.heap, hasher: &self.hasher, budget: &self.budget }
+        Shared { heap: &self.heap, hasher: &self.hasher, budget: &self.budget, departures: &self.departures }
     }
 
     /// The shard that a hash belongs to, locked.
@@ -769,6 +832,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        self.departures.forget();
         // Nobody holds a value, and nobody can get one any more: the arena goes as a whole, and with it every block. (Whoever
         // forks just now may keep the heap for a moment longer.)
         if self.heap.is_arena() && Arc::strong_count(&self.heap) == 1 {
@@ -821,6 +885,17 @@ fn shards_for(entries: u64) -> u64 {
         enough
     } else {
         enough.min(entries / (ONE_SHARD / 4)).max(1)
+    }
+}
+
+/// As [`Memory::decompressed`], of a heap whose tier may be gone.
+fn decompressed(heap: &Heap, entry: EntryRef) -> Result<Option<Owned<'_>>> {
+    let Err(compressed) = entry.value() else { return Ok(None) };
+    let mut copy = Owned::zeroed(heap, compressed.original_len).ok_or_else(Error::out_of_memory)?;
+    if lz4::decompress(compressed.block, copy.value_mut()) {
+        Ok(Some(copy))
+    } else {
+        Err(damaged())
     }
 }
 

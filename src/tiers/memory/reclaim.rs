@@ -54,6 +54,12 @@ impl Reader {
         &self.record.entry
     }
 
+    /// Whether this look-up is to be timed.
+    #[inline(always)]
+    pub(super) fn is_sampled(&self) -> bool {
+        self.record.is_sampled()
+    }
+
     /// Which stripe of a counter belongs to the thread.
     #[inline(always)]
     pub(super) fn stripe(&self) -> Stripe {

@@ -18,6 +18,11 @@ use super::{hazard, lease};
 use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::{alloc_zeroed, Layout};
 use std::ptr::null_mut;
+// Nothing that a model is about is decided by it.
+use std::sync::atomic::AtomicU32 as OwnU32;
+
+/// One in so many look-ups is timed: to read the clock twice costs as much as a hit.
+const SAMPLE_ONE_IN: u32 = 1024;
 
 #[repr(C, align(128))]
 pub(super) struct Record {
@@ -31,6 +36,9 @@ pub(super) struct Record {
     /// The lease that is written next; the owner's business.
     pub(super) next_lease: AtomicUsize,
     next: AtomicPtr<Record>,
+    /// Look-ups of the thread until one is timed, and what the next number of them is drawn from; the owner's business.
+    until_sample: OwnU32,
+    drawn: OwnU32,
     pub(super) leases: [AtomicPtr<Header>; lease::SLOTS],
 }
 
@@ -89,6 +97,30 @@ impl Record {
     #[inline(always)]
     pub(super) fn number(&self) -> usize {
         self.number.load(Ordering::Relaxed)
+    }
+
+    /// Whether this look-up of the thread is to be timed. Counted for itself, on a line that each look-up writes anyway; and at
+    /// random, so that it does not run in step with what the program does.
+    #[inline(always)]
+    pub(super) fn is_sampled(&self) -> bool {
+        let left = self.until_sample.load(Ordering::Relaxed).wrapping_sub(1);
+        self.until_sample.store(left, Ordering::Relaxed);
+        if left == 0 {
+            self.draw();
+        }
+        left == 0
+    }
+
+    #[cold]
+    fn draw(&self) {
+        // xorshift32: Marsaglia, as in `shard`.
+        let mut x = self.drawn.load(Ordering::Relaxed);
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.drawn.store(x, Ordering::Relaxed);
+        // From 1 to twice as many less one: as many on average.
+        self.until_sample.store(1 + x % (2 * SAMPLE_ONE_IN - 1), Ordering::Relaxed);
     }
 
     pub(super) fn clear_leases(&self) {
@@ -176,6 +208,9 @@ fn add() -> Option<&'static Record> {
     let record: &'static Record = unsafe { record.as_ref()? };
     record.in_use.store(true, Ordering::Relaxed);
     record.number.store(RECORDS.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    // Never 0, and different for each thread.
+    record.drawn.store((record.number() as u32 + 1).wrapping_mul(0x9E37_79B9) | 1, Ordering::Relaxed);
+    record.draw();
     let mut first = RECORDS.first.load(Ordering::Relaxed);
     loop {
         record.next.store(first, Ordering::Relaxed);

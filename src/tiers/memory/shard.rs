@@ -3,6 +3,7 @@
 
 use super::arena::{Heap, Magazine};
 use super::budget::{Budget, Grant};
+use super::departure::{Cause, Departures};
 use super::entry::{prefetch_to_write, EntryRef, Owned, Payload, LINE};
 use super::expiry::{Hint, Wheel};
 use super::index::{Hash, Index, OldTable, Position, Published};
@@ -17,6 +18,7 @@ use crossbeam_utils::CachePadded;
 use std::alloc::Layout;
 // Nothing is decided by the figures, so a model has nothing to choose at them.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 
 pub(super) struct Shard {
     /// What readers look through.
@@ -105,15 +107,24 @@ const HOT_LINES: usize = 5;
 /// What all shards of a cache use.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
-    pub(super) heap: &'a Heap,
+    pub(super) heap: &'a Arc<Heap>,
     pub(super) hasher: &'a RandomState,
     pub(super) budget: &'a Budget,
+    pub(super) departures: &'a Departures,
 }
 
 impl Shared<'_> {
     #[inline(always)]
     pub(super) fn hash(&self, key: &[u8]) -> Hash {
         hash(self.hasher, key)
+    }
+
+    /// Keeps an entry that is leaving for whoever listens. Under the lock of its shard, which still owns it.
+    #[inline(always)]
+    fn depart(&self, entry: EntryRef, cause: Cause) {
+        if self.departures.are_wanted() {
+            self.departures.push(entry.pin(self.heap), cause);
+        }
     }
 }
 
@@ -147,6 +158,14 @@ impl Shard {
         for line in 0..HOT_LINES {
             prefetch_to_write(written.wrapping_add(line * LINE));
         }
+    }
+
+    /// Whether a put of a key with that hash, now, is to be timed: one in 64, by how many there have been, multiplied so that it
+    /// does not run in step with what the program does. After [`Shard::expect_put`], which asks for that line to write.
+    #[inline(always)]
+    pub(super) fn is_sampled(&self, hash: Hash) -> bool {
+        let spread = self.counted(Count::Puts).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (spread ^ hash.0.rotate_left(32)) >> (u64::BITS - 6) == 0
     }
 
     #[inline(always)]
@@ -377,30 +396,32 @@ impl<'a> Locked<'a> {
             state.wheel.insert(hash.place(), deadline);
         }
         state.entry_bytes = state.entry_bytes + new_size - old_size;
+        self.shared.depart(old, Cause::Replaced);
         state.retired.push(old, old_size);
         new
     }
 
     /// Takes an entry out and retires it.
-    pub(super) fn remove(&mut self, entry: EntryRef) {
+    pub(super) fn remove(&mut self, entry: EntryRef, cause: Cause) {
         let hash = self.shared.hash(entry.key());
         self.state.policy.remove(entry);
-        self.unlink(entry, hash);
+        self.unlink(entry, hash, cause);
     }
 
     /// Evicts an entry that [`Locked::victim`] has named.
     pub(super) fn evict(&mut self, victim: EntryRef) {
         let hash = self.shared.hash(victim.key());
         self.state.policy.evict(victim, hash);
-        self.unlink(victim, hash);
+        self.unlink(victim, hash, Cause::Evicted);
     }
 
-    fn unlink(&mut self, entry: EntryRef, hash: Hash) {
+    fn unlink(&mut self, entry: EntryRef, hash: Hash, cause: Cause) {
         let state = &mut *self.state;
         let size = entry.size(self.shared.heap);
         state.versions.forget(entry);
         state.index.remove(entry, hash);
         state.entry_bytes -= size;
+        self.shared.depart(entry, cause);
         state.retired.push(entry, size);
         if state.index.len() == 0 {
             // Hints of entries that have gone would be all that is left.
@@ -437,7 +458,7 @@ impl<'a> Locked<'a> {
             if self.state.policy.reserve() {
                 self.state.policy.insert(entry, hash, clock);
             } else {
-                self.unlink(entry, hash);
+                self.unlink(entry, hash, Cause::Evicted);
                 lost += 1;
             }
         }
@@ -511,9 +532,12 @@ impl<'a> Locked<'a> {
 
     /// Retires some of the entries of a table that [`Locked::clear`] has returned; false when it is empty.
     pub(super) fn retire_some(&mut self, table: &OldTable, from: &mut usize, most: usize) -> bool {
-        let heap = self.shared.heap;
+        let shared = self.shared;
         let retired = &mut self.state.retired;
-        table.drain(from, most, |entry| retired.push(entry, entry.size(heap)))
+        table.drain(from, most, |entry| {
+            shared.depart(entry, Cause::Purged);
+            retired.push(entry, entry.size(shared.heap));
+        })
     }
 
     /// Takes over a table whose entries have all been retired.
@@ -551,6 +575,7 @@ impl<'a> Locked<'a> {
         let size = entry.size(self.shared.heap);
         // An entry without the version that it has told would be another one.
         if !self.reserve(|| None) || (version.is_some() && !self.state.versions.reserve()) {
+            self.shared.depart(entry, Cause::Evicted);
             self.state.retired.push(entry, size);
             return false;
         }

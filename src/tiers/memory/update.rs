@@ -2,6 +2,7 @@
 //! they change is one step under the shard's lock; the step itself is that of every put, in `mod.rs`.
 
 use super::entry::{EntryRef, Payload, MAX_TAGS};
+use super::index::Hash;
 use super::reclaim::Reader;
 use super::shard::Locked;
 use super::Memory;
@@ -152,7 +153,8 @@ impl Memory {
         let Ready { value, block, tags, ttl, tell_version } = ready;
         self.check_lengths(key, value)?;
         let terms = Terms { condition, tell_version: *tell_version, tags: tags.all(), instead_of: None };
-        self.insert::<false>(self.hash(key), key, Self::payload(value, block), *ttl, &terms)
+        let hash = self.hash(key);
+        self.timed_put(hash, || self.insert::<false>(hash, key, Self::payload(value, block), *ttl, &terms))
     }
 
     /// Adds to the number that a key has as its value, and says what that makes; a key that is not there gets `initial`.
@@ -161,8 +163,12 @@ impl Memory {
     pub(crate) fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         let hash = self.hash(key);
+        self.timed_put(hash, || self.increment_in(&reader, hash, key, delta, initial, ttl))
+    }
+
+    fn increment_in(&self, reader: &Reader, hash: Hash, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
         loop {
-            let present = self.search(&reader, reader.hazard(), hash, key).map(|(_, entry)| entry);
+            let present = self.search(reader, reader.hazard(), hash, key).map(|(_, entry)| entry);
             let present = present.filter(|entry| !self.is_expired(*entry));
             let sum = match present {
                 Some(entry) => number(entry)?.checked_add(delta).ok_or_else(|| overflow(entry, delta))?,

@@ -34,7 +34,11 @@ impl Value {
     ///
     /// There is no memory to remember the answer.
     pub fn version(&self) -> Result<u64> {
-        self.pinned.owner().map_or(Ok(0), |memory| memory.version_of(self.pinned.entry()))
+        let Some(memory) = self.pinned.owner() else { return Ok(0) };
+        let version = memory.version_of(self.pinned.entry());
+        // To remember it takes memory, for which others may have had to go.
+        memory.tell();
+        version
     }
 
     /// How long the entry had left to live, now; `None` if it never expires.

@@ -10,7 +10,7 @@
 use super::entry::EntryRef;
 use super::index::PLACES;
 use super::shard::Locked;
-use super::{Count, Layout, Memory};
+use super::{Cause, Layout, Memory};
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering::Relaxed;
 use std::sync::Weak;
@@ -98,10 +98,12 @@ impl Memory {
             if entry.is_expired(now) {
                 self.expire(shard, entry);
             } else {
-                self.take_out(shard, entry, Count::Removals);
+                self.take_out(shard, entry, Cause::Purged);
                 purged += 1;
             }
-        }) {}
+        }) {
+            self.tell();
+        }
         purged
     }
 
