@@ -2,14 +2,13 @@
 //! by `load`, and by every write of the cache, which outdates the flight of its key. Runs no loader, and nobody's code under
 //! a lock but the store into the memory tier.
 //!
-//! The first caller of a key becomes the **leader** of its flight; the others sleep until it has ended. It ends in one of
-//! three ways:
+//! The first caller of a key becomes the **leader** of its flight; the others sleep until the leader has done its part, which ends
+//! in one of two ways:
 //!
 //! - *With an answer*: a value, "there is none", or a failure. It goes to everybody who waited. A failure too: a thousand
 //!   callers that wait for a server which does not answer would otherwise ask it a thousand times, one after the other, each
 //!   when the last one has failed. Neither a failure nor "there is none" is kept: who calls later loads again.
 //! - *Without one* (a lease that was given up, a loader that panicked): the next of the waiting leads.
-//! - *Outdated*: see below.
 //!
 //! # No older value over a newer one
 //!
