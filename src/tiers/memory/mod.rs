@@ -250,12 +250,15 @@ impl Memory {
         shard
     }
 
-    /// Runs a look-up that was chosen to be timed.
+    /// Runs a look-up that was chosen to be timed. With a reader of its own, and what it needs moved into it: so nobody has the
+    /// address of what the caller keeps in registers.
     #[cold]
     #[inline(never)]
-    fn timed_read<R>(&self, read: impl FnOnce() -> R) -> R {
+    fn timed_read<T>(&self, read: impl FnOnce(&Reader) -> Result<T>) -> Result<T> {
         let begun = self.clock.nanos();
-        let found = read();
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let found = read(&reader);
+        drop(reader);
         self.read_times.add(self.clock.nanos().saturating_sub(begun));
         found
     }
@@ -278,7 +281,8 @@ impl Memory {
     pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
-            return self.timed_read(|| self.read_hashed(&reader, self.hash(key), key, buffer));
+            drop(reader);
+            return self.timed_read(move |reader| self.read_hashed(reader, self.hash(key), key, buffer));
         }
         self.read_hashed(&reader, self.hash(key), key, buffer)
     }
@@ -309,7 +313,8 @@ impl Memory {
     pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
-            return self.timed_read(|| self.acquire_in(&reader, key));
+            drop(reader);
+            return self.timed_read(move |reader| self.acquire_in(reader, key));
         }
         self.acquire_in(&reader, key)
     }
@@ -334,7 +339,8 @@ impl Memory {
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
-            return self.timed_read(|| self.lend_in(&reader, key));
+            drop(reader);
+            return self.timed_read(move |reader| self.lend_in(reader, key));
         }
         self.lend_in(&reader, key)
     }
