@@ -133,12 +133,7 @@ impl Cache {
     /// A thread's first look-up finds no memory for what the library keeps of a thread, or the value was damaged in memory.
     #[inline(always)]
     pub fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        let read = self.memory.read(key, buffer);
-        if let Ok(None) = read {
-            // It may have met an expired entry; a hit makes nothing leave.
-            self.memory.tell();
-        }
-        read
+        self.memory.read(key, buffer)
     }
 
     /// A value that stays readable until it is dropped. `None` is a miss.
@@ -147,21 +142,13 @@ impl Cache {
     ///
     /// There is no memory to hold it, or to decompress it into.
     pub fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
-        let value = self.memory.acquire(key);
-        if let Ok(None) = value {
-            self.memory.tell();
-        }
-        value
+        self.memory.acquire(key)
     }
 
     /// The classic look-up, see [`Memory::lend`].
     #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
-        let lent = self.memory.lend(key);
-        if let Ok(None) = lent {
-            self.memory.tell();
-        }
-        lent
+        self.memory.lend(key)
     }
 
     /// Removes a key. False when it was not there.

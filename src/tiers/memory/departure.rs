@@ -117,7 +117,7 @@ struct Stripe {
 #[derive(Default)]
 struct Queues {
     of: Vec<Queue>,
-    /// Calls of the listener that have begun.
+    /// The last number that a call of the listener was given.
     begun: u64,
     /// Threads that wait for calls to end.
     waiters: usize,
@@ -127,7 +127,7 @@ struct Queues {
 struct Queue {
     thread: usize,
     waiting: VecDeque<Waiting>,
-    /// The number of the call of the listener that the thread is in; 0: none.
+    /// The number of the call of the listener that the thread is in, or is about to begin; 0: none.
     call: u64,
 }
 
@@ -159,21 +159,29 @@ impl Queues {
         has_room
     }
 
-    /// What the thread has to tell next, with which its next call begins; its last call has ended. `None`: nothing, and its
-    /// queue is gone.
+    /// The thread begins to tell. False when it has nothing, or is telling already: this is in a call that the listener makes,
+    /// and the loop that has called it goes on with what there is.
+    fn begin(&mut self, thread: usize) -> bool {
+        let call = self.begun + 1;
+        let Some(queue) = self.find(thread).filter(|queue| queue.call == 0) else { return false };
+        queue.call = call;
+        self.begun = call;
+        true
+    }
+
+    /// What the thread tells next. Its last call has ended, and the next has begun.
     fn next(&mut self, thread: usize) -> Option<Waiting> {
-        let at = self.of.iter().position(|queue| queue.thread == thread)?;
-        match self.of[at].waiting.pop_front() {
-            Some(next) => {
-                self.begun += 1;
-                self.of[at].call = self.begun;
-                Some(next)
-            }
-            None => {
-                self.of.swap_remove(at);
-                None
-            }
-        }
+        let call = self.begun + 1;
+        let queue = self.find(thread)?;
+        let next = queue.waiting.pop_front()?;
+        queue.call = call;
+        self.begun = call;
+        Some(next)
+    }
+
+    /// The thread has told all it had.
+    fn end(&mut self, thread: usize) {
+        self.of.retain(|queue| queue.thread != thread);
     }
 }
 
@@ -184,16 +192,20 @@ impl Stripe {
     }
 }
 
-/// A listener as it was when it was looked up.
+/// A listener as it was when it was looked up. Only had by a thread that is in a call, so that who waits for the call waits
+/// for this to be dropped, too.
+#[derive(Default)]
 struct Heard {
-    change: u64,
     listener: Option<Listener>,
+    /// The change that made it what it is; `None`: it was not looked up.
+    change: Option<u64>,
 }
 
 /// What the loop that tells does next.
 enum Step {
     Tell(Waiting),
     LookAgain,
+    Forget,
     End,
 }
 
@@ -256,13 +268,10 @@ impl Departures {
     fn tell_waiting(&self) {
         let me = this_thread();
         let stripe = self.stripe(me);
-        match stripe.lock().find(me) {
-            // In a call that the listener makes: the loop that has called it goes on with this.
-            Some(queue) if queue.call != 0 => return,
-            Some(_) => {}
-            None => return,
+        if !stripe.lock().begin(me) {
+            return;
         }
-        let mut heard = self.heard();
+        let mut heard = Heard::default();
         loop {
             match self.step(me, stripe, heard.change) {
                 Step::Tell(waiting) => {
@@ -272,33 +281,38 @@ impl Departures {
                         guarded(|| listener(&departed));
                     }
                 }
-                // Never two of them at one time: the former may be somebody's who waits for its end.
-                Step::LookAgain => {
-                    heard.listener = None;
-                    heard = self.heard();
-                }
+                Step::LookAgain => heard = self.heard(),
+                Step::Forget => heard = Heard::default(),
                 Step::End => break,
             }
         }
     }
 
-    fn step(&self, me: usize, stripe: &Stripe, change: u64) -> Step {
+    fn step(&self, me: usize, stripe: &Stripe, heard: Option<u64>) -> Step {
         let mut queues = stripe.lock();
-        // Under the lock in which a call gets its number: whoever changes the listener looks at the numbers after that, so
-        // it waits for this call, or this call finds the change.
-        if self.changes.load(Acquire) != change {
-            return Step::LookAgain;
-        }
-        let next = queues.next(me);
+        let step = if queues.find(me).is_none_or(|queue| queue.waiting.is_empty()) {
+            if heard.is_some() {
+                return Step::Forget;
+            }
+            queues.end(me);
+            Step::End
+        } else {
+            // Under the lock in which a call gets its number: whoever changes the listener looks at the numbers after that,
+            // so it waits for this call, or this call finds the change.
+            if heard != Some(self.changes.load(Acquire)) {
+                return Step::LookAgain;
+            }
+            queues.next(me).map_or(Step::End, Step::Tell)
+        };
         if queues.waiters > 0 {
             stripe.ended.notify_all();
         }
-        next.map_or(Step::End, Step::Tell)
+        step
     }
 
     fn heard(&self) -> Heard {
         let listener = self.listener();
-        Heard { change: self.changes.load(Relaxed), listener: listener.clone() }
+        Heard { listener: listener.clone(), change: Some(self.changes.load(Relaxed)) }
     }
 
     fn listener(&self) -> MutexGuard<'_, Option<Listener>> {

@@ -253,13 +253,17 @@ impl Memory {
         shard
     }
 
-    /// Runs a look-up that was chosen to be timed.
+    /// Runs a look-up that was chosen to be timed. With a reader of its own, and what it needs moved into it: so nobody has the
+    /// address of what the caller keeps in registers.
     #[cold]
     #[inline(never)]
-    fn timed_read<R>(&self, read: impl FnOnce() -> R) -> R {
+    fn timed_read<T>(&self, read: impl FnOnce(&Reader) -> Result<T>) -> Result<T> {
         let begun = self.clock.nanos();
-        let found = read();
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let found = read(&reader);
+        drop(reader);
         self.read_times.add(self.clock.nanos().saturating_sub(begun));
+        self.tell();
         found
     }
 
@@ -281,17 +285,36 @@ impl Memory {
     pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
-            return self.timed_read(|| self.read_hashed(&reader, self.hash(key), key, buffer));
+            drop(reader);
+            return self.timed_read(move |reader| self.read_hashed(reader, self.hash(key), key, buffer));
         }
-        self.read_hashed(&reader, self.hash(key), key, buffer)
+        let Some(entry) = self.look_up(&reader, reader.hazard(), self.hash(key), key) else {
+            self.missed(reader);
+            return Ok(None);
+        };
+        self.copy_out(&reader, entry, buffer)
     }
 
+    /// As [`Memory::read`], but tells nothing.
     #[inline(always)]
     fn read_hashed(&self, reader: &Reader, hash: Hash, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
         let Some(entry) = self.look_up(reader, reader.hazard(), hash, key) else {
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
+        self.copy_out(reader, entry, buffer)
+    }
+
+    /// The end of a look-up that has found nothing, and may have met an expired entry: others make nothing leave.
+    #[inline(always)]
+    fn missed(&self, reader: Reader) {
+        self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
+        drop(reader);
+        self.tell();
+    }
+
+    #[inline(always)]
+    fn copy_out(&self, reader: &Reader, entry: EntryRef, buffer: &mut [u8]) -> Result<Option<Read>> {
         let read = match entry.value() {
             Ok(value) => match buffer.get_mut(..value.len()) {
                 Some(buffer) => {
@@ -312,9 +335,15 @@ impl Memory {
     pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
-            return self.timed_read(|| self.acquire_in(&reader, key));
+            drop(reader);
+            return self.timed_read(move |reader| self.acquire_in(reader, key));
         }
-        self.acquire_in(&reader, key)
+        let value = self.acquire_in(&reader, key);
+        drop(reader);
+        if let Ok(None) = value {
+            self.tell();
+        }
+        value
     }
 
     #[inline]
@@ -337,12 +366,20 @@ impl Memory {
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
-            return self.timed_read(|| self.lend_in(&reader, key));
+            drop(reader);
+            return self.timed_read(move |reader| self.lend_in(reader, key));
         }
-        self.lend_in(&reader, key)
+        let hash = self.hash(key);
+        let lease = lease::take(reader.record());
+        let Some(entry) = self.look_up(&reader, lease, hash, key) else {
+            hazard::withdraw(lease);
+            self.missed(reader);
+            return Ok(None);
+        };
+        self.lend_out(&reader, lease, hash, entry)
     }
 
-    #[inline(always)]
+    /// As [`Memory::lend`], but tells nothing.
     fn lend_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Lent>> {
         let hash = self.hash(key);
         let lease = lease::take(reader.record());
@@ -351,6 +388,17 @@ impl Memory {
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
+        self.lend_out(reader, lease, hash, entry)
+    }
+
+    #[inline(always)]
+    fn lend_out(
+        &self,
+        reader: &Reader,
+        lease: &AtomicPtr<Header>,
+        hash: Hash,
+        entry: EntryRef,
+    ) -> Result<Option<Lent>> {
         let lent = match entry.value() {
             Ok(value) => Lent { data: value.as_ptr(), len: value.len() },
             Err(_) => self.lend_copy(lease, hash, entry)?,
