@@ -63,8 +63,8 @@ const STYLES: &[Style] = &[
     style("lru", RGBColor(0, 110, 190), false),
     style("s3fifo", RGBColor(210, 70, 0), false),
 ];
-/// Of a policy of the engine that has no simulator.
-const OWN: RGBColor = RGBColor(190, 0, 50);
+/// Of the policies of the engine that have no simulator, and the last one of any other.
+const OWN: [(&str, RGBColor); 2] = [("lru-lfu", RGBColor(150, 220, 90)), ("adaptive", RGBColor(190, 0, 50))];
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -288,7 +288,9 @@ fn line(area: &Area<'_>, from: (f64, f64), to: (f64, f64), style: &Style) -> Res
 
 /// A dot of the policy's colour, edged so that it is seen on a line of that colour.
 fn dot(area: &Area<'_>, place: (f64, f64), policy: &str) -> Result<()> {
-    let colour = STYLES.iter().find(|style| style.policy == policy).map_or(OWN, |style| style.colour);
+    let simulated = STYLES.iter().map(|style| (style.policy, style.colour));
+    let known = simulated.chain(OWN).find(|(name, _)| *name == policy);
+    let (_, colour) = known.unwrap_or(OWN[OWN.len() - 1]);
     for (radius, colour) in [(4.4, BLACK), (3.3, colour)] {
         area.draw(&Circle::new(pixel(place), (radius * f64::from(SCALE)) as i32, colour.filled()))?;
     }
