@@ -286,6 +286,8 @@ void a_loader_may_not_ask_for_its_own_key() {
         });
     }) == CATZILLA_LOAD_REENTERED);
     CHECK(!cache.contains("k"));
+}
+
 void a_listener_is_told_of_what_leaves_and_may_throw_and_take_itself_off() {
     catzilla::cache moved{catzilla::options{}.set("memory.capacity", "2")};
     std::vector<std::pair<std::string, catzilla::cause>> told;
