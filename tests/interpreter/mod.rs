@@ -19,10 +19,16 @@ use catzilla_cache::ffi::classic::{
     catzilla_cache_memory_usage, catzilla_cache_resize, catzilla_cache_set, catzilla_release_results,
 };
 use catzilla_cache::ffi::iterator::{catzilla_iterator_close, catzilla_iterator_next, catzilla_iterator_open};
+use catzilla_cache::ffi::listener::{
+    catzilla_cache_set_listener, catzilla_departed_cause, catzilla_departed_key, catzilla_departed_key_size,
+    catzilla_departed_t, catzilla_departed_value, catzilla_departed_value_size, CATZILLA_CAUSE_EVICTED,
+    CATZILLA_CAUSE_EXPIRED, CATZILLA_CAUSE_PURGED, CATZILLA_CAUSE_REMOVED, CATZILLA_CAUSE_REPLACED,
+};
+use catzilla_cache::ffi::load::{catzilla_cache_get_or_load, catzilla_loaded_set, catzilla_loaded_t};
 use catzilla_cache::ffi::statistics::{catzilla_cache_statistics, catzilla_statistics_t};
 use catzilla_cache::ffi::status::{
-    CATZILLA_EXISTS, CATZILLA_NOT_A_NUMBER, CATZILLA_NOT_FOUND, CATZILLA_NUMBER_OVERFLOW, CATZILLA_OK,
-    CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE, CATZILLA_VERSION_MISMATCH,
+    catzilla_status_t, CATZILLA_EXISTS, CATZILLA_LOAD_FAILED, CATZILLA_NOT_A_NUMBER, CATZILLA_NOT_FOUND,
+    CATZILLA_NUMBER_OVERFLOW, CATZILLA_OK, CATZILLA_TRUNCATED, CATZILLA_VALUE_TOO_LARGE, CATZILLA_VERSION_MISMATCH,
 };
 use catzilla_cache::ffi::types::cache_config_t;
 use catzilla_cache::ffi::update::{
@@ -34,6 +40,7 @@ use catzilla_cache::ffi::value::{
     catzilla_value_version,
 };
 use catzilla_cache::{Cache, Clock, ManualTime, Options, CLASSIC_RESULT_LIFETIME};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{c_char, c_void, CStr};
 use std::ptr::null_mut;
@@ -66,7 +73,14 @@ struct Model {
     evictions: u64,
     expirations: u64,
     stored: u64,
+    loads: u64,
+    load_failures: u64,
+    /// Who has left since it was looked at last, and why.
+    left: Vec<Left>,
 }
+
+/// An entry that has left: its key, its value, and the cause as the interface has it.
+type Left = (Vec<u8>, Vec<u8>, i32);
 
 #[derive(Clone)]
 struct Expected {
@@ -108,11 +122,26 @@ impl Model {
     fn meet(&mut self, key: usize) -> Option<usize> {
         let at = self.position(key)?;
         if self.entries[at].deadline <= tick(self.now) {
-            self.entries.remove(at);
+            self.leave(at, CATZILLA_CAUSE_EXPIRED);
             self.expirations += 1;
             return None;
         }
         Some(at)
+    }
+
+    fn leave(&mut self, at: usize, cause: i32) {
+        let entry = self.entries.remove(at);
+        self.left.push((KEYS[entry.key].to_bytes().to_vec(), entry.value, cause));
+    }
+
+    /// All of these leave; says how many they were.
+    fn leave_all(&mut self, cause: i32, chosen: impl Fn(&Expected) -> bool) -> u64 {
+        let mut count = 0;
+        while let Some(at) = self.entries.iter().position(&chosen) {
+            self.leave(at, cause);
+            count += 1;
+        }
+        count
     }
 
     fn request(&mut self, key: usize) -> Option<Vec<u8>> {
@@ -137,9 +166,9 @@ impl Model {
     fn store(&mut self, key: usize, value: Vec<u8>, ttl: u64) {
         self.expire();
         if let Some(at) = self.position(key) {
-            self.entries.remove(at);
+            self.leave(at, CATZILLA_CAUSE_REPLACED);
         } else if self.entries.len() == self.capacity {
-            self.entries.remove(0);
+            self.leave(0, CATZILLA_CAUSE_EVICTED);
             self.evictions += 1;
         }
         self.stored += 1;
@@ -148,22 +177,20 @@ impl Model {
     }
 
     fn remove(&mut self, key: usize) -> bool {
-        self.meet(key).map(|at| self.entries.remove(at)).is_some()
+        self.meet(key).map(|at| self.leave(at, CATZILLA_CAUSE_REMOVED)).is_some()
     }
 
     fn shrink(&mut self, capacity: usize) {
         self.capacity = capacity;
         let surplus = self.entries.len().saturating_sub(capacity);
-        self.entries.drain(..surplus);
+        (0..surplus).for_each(|_| self.leave(0, CATZILLA_CAUSE_EVICTED));
         self.evictions += surplus as u64;
     }
 
     /// Drops all that are dead. A put sweeps up to four of them, which is all there can be: the capacity is at most four.
     fn expire(&mut self) {
         let now = tick(self.now);
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.deadline > now);
-        self.expirations += (before - self.entries.len()) as u64;
+        self.expirations += self.leave_all(CATZILLA_CAUSE_EXPIRED, |entry| entry.deadline <= now);
     }
 }
 
@@ -189,12 +216,15 @@ struct Run {
     puts: usize,
     /// The newest version that the cache has told.
     newest: u64,
+    /// What a listener was told; `None`: nobody listens.
+    told: Option<Box<RefCell<Vec<Left>>>>,
 }
 
 /// Runs `bytes` as calls. Panics when an answer is wrong.
 pub(crate) fn run(bytes: &[u8]) {
     let mut stream = Stream(bytes);
-    let mut run = Run::new(1 + stream.next() % 4, stream.next() % 2 == 0);
+    let seed = stream.next();
+    let mut run = Run::new(1 + seed % 4, stream.next() % 2 == 0, seed / 4 % 2 == 0);
     while !stream.0.is_empty() {
         run.step(&mut stream);
         run.check_what_is_held();
@@ -203,7 +233,7 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 impl Run {
-    fn new(capacity: usize, compression: bool) -> Self {
+    fn new(capacity: usize, compression: bool, listens: bool) -> Self {
         let mut options = Options::new();
         let set = |options: &mut Options, name, text: &str| {
             options.set(name, text).expect("the interpreter knows the options");
@@ -219,13 +249,19 @@ impl Run {
         let (clock, time) = Clock::manual();
         let cache = into_handle(Cache::with_clock(&options, clock).expect("nothing to refuse"));
         let model = Model { capacity, ..Model::default() };
-        Self { cache, time, model, results: VecDeque::new(), values: Vec::new(), puts: 0, newest: 0 }
+        let told = listens.then(Box::<RefCell<Vec<Left>>>::default);
+        if let Some(told) = &told {
+            let user = std::ptr::from_ref(&**told).cast_mut().cast();
+            // SAFETY: a live cache, and a list that outlives it.
+            assert_eq!(unsafe { catzilla_cache_set_listener(cache, Some(listen), user) }, CATZILLA_OK);
+        }
+        Self { cache, time, model, results: VecDeque::new(), values: Vec::new(), puts: 0, newest: 0, told }
     }
 
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 32 {
+        match operation % 33 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -249,12 +285,14 @@ impl Run {
             27..=28 => self.increment(key, stream.next(), stream.next()),
             29 => self.iterate(key, stream.next()),
             30 => self.purge_tag(stream.next() % TAGS.len()),
+            31 => self.get_or_load(key, stream.next()),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
             }
         }
         self.check_figures();
+        self.check_what_left();
     }
 
     fn classic_set(&mut self, key: usize, seed: usize) {
@@ -344,6 +382,35 @@ impl Run {
             Some(expected) => {
                 assert_eq!(answer, CATZILLA_OK);
                 self.values.push((value, expected.value, expected.number));
+            }
+        }
+    }
+
+    fn get_or_load(&mut self, key: usize, seed: usize) {
+        let loaded = match seed % 4 {
+            0 => Err(CATZILLA_NOT_FOUND),
+            1 => Err(CATZILLA_LOAD_FAILED),
+            _ => Ok(self.next_value(seed)),
+        };
+        let ((bytes, len), mut value) = (bytes(key), null_mut());
+        let user = std::ptr::from_ref(&loaded).cast_mut().cast();
+        // SAFETY: a live cache, as many bytes as are told, and what the loader wants.
+        let answer = unsafe { catzilla_cache_get_or_load(self.cache, bytes, len, Some(load), user, 0, &mut value) };
+        let present = self.model.request_entry(key);
+        self.model.loads += u64::from(present.is_none());
+        match (present, loaded) {
+            (Some(expected), _) => {
+                assert_eq!(answer, CATZILLA_OK);
+                self.values.push((value, expected.value, expected.number));
+            }
+            (None, Ok(loaded)) => {
+                assert_eq!(answer, CATZILLA_OK);
+                self.model.store(key, loaded.clone(), 1_500);
+                self.values.push((value, loaded, self.model.stored));
+            }
+            (None, Err(status)) => {
+                assert!(answer == status && value.is_null());
+                self.model.load_failures += u64::from(status == CATZILLA_LOAD_FAILED);
             }
         }
     }
@@ -650,7 +717,7 @@ impl Run {
                 }
             }
         }
-        self.model.entries.clear();
+        self.model.leave_all(CATZILLA_CAUSE_PURGED, |_| true);
     }
 
     fn purge_prefix(&mut self, key: usize) {
@@ -668,14 +735,9 @@ impl Run {
         // SAFETY: a live cache, as many bytes as are told.
         let answer = unsafe { catzilla_cache_purge(self.cache, what, selector, len, &mut removed) };
         let now = tick(self.model.now);
-        let (mut expected, mut expired) = (0, 0);
-        self.model.entries.retain(|entry| {
-            let is_meant = is_meant(entry);
-            expected += u64::from(is_meant && entry.deadline > now);
-            expired += u64::from(is_meant && entry.deadline <= now);
-            !is_meant
-        });
-        self.model.expirations += expired;
+        let model = &mut self.model;
+        model.expirations += model.leave_all(CATZILLA_CAUSE_EXPIRED, |entry| is_meant(entry) && entry.deadline <= now);
+        let expected = model.leave_all(CATZILLA_CAUSE_PURGED, is_meant);
         assert_eq!((answer, removed), (CATZILLA_OK, expected));
     }
 
@@ -710,6 +772,18 @@ impl Run {
         }
     }
 
+    /// Who has left was told to whoever listens, once, and nobody else was.
+    fn check_what_left(&mut self) {
+        let mut left = std::mem::take(&mut self.model.left);
+        if let Some(told) = &self.told {
+            let mut told = std::mem::take(&mut *told.borrow_mut());
+            // What one call makes leave may be told in any order.
+            told.sort();
+            left.sort();
+            assert_eq!(told, left);
+        }
+    }
+
     fn check_figures(&self) {
         // SAFETY: a live cache.
         let (figures, usage) =
@@ -728,6 +802,8 @@ impl Run {
         // SAFETY: a live cache and a struct of that size.
         assert_eq!(unsafe { catzilla_cache_statistics(self.cache, &mut statistics) }, CATZILLA_OK);
         assert_eq!(statistics.memory_expirations, model.expirations);
+        assert_eq!((statistics.loads, statistics.load_failures), (model.loads, model.load_failures));
+        assert_eq!(statistics.memory_untold_departures, 0);
         assert_eq!(statistics.memory_bytes, usage as u64);
         let entries = usage as u64 - statistics.memory_index_bytes;
         assert_eq!(entries == 0, model.entries.is_empty());
@@ -737,6 +813,7 @@ impl Run {
     fn end(mut self) {
         // SAFETY: a live cache that nobody uses any more.
         unsafe { catzilla_cache_destroy(self.cache) };
+        assert!(self.told.iter().all(|told| told.borrow().is_empty()), "the end of a cache is told to nobody");
         self.results.clear();
         self.check_what_is_held();
         for (value, ..) in std::mem::take(&mut self.values) {
@@ -746,6 +823,32 @@ impl Run {
             unsafe { catzilla_value_release(value) };
         }
     }
+}
+
+/// Gives what the test has made, or says what it says.
+unsafe extern "C" fn load(
+    user: *mut c_void,
+    _key: *const c_void,
+    _len: usize,
+    loaded: *mut catzilla_loaded_t,
+) -> catzilla_status_t {
+    // SAFETY: `get_or_load` gives its own variable, and waits for this.
+    match unsafe { &*user.cast::<Result<Vec<u8>, i32>>() } {
+        // SAFETY: as many bytes as are told.
+        Ok(value) => unsafe { catzilla_loaded_set(loaded, value.as_ptr().cast(), value.len(), 1_500) },
+        Err(status) => *status,
+    }
+}
+
+unsafe extern "C" fn listen(user: *mut c_void, departed: *const catzilla_departed_t) {
+    // SAFETY: the list that was given, and an entry that can be asked until this returns.
+    let (list, key, value, cause) = unsafe {
+        let key = (catzilla_departed_key(departed), catzilla_departed_key_size(departed));
+        let value = (catzilla_departed_value(departed), catzilla_departed_value_size(departed));
+        let bytes = |(data, len): (*const c_void, usize)| std::slice::from_raw_parts(data.cast::<u8>(), len).to_vec();
+        (&*user.cast::<RefCell<Vec<Left>>>(), bytes(key), bytes(value), catzilla_departed_cause(departed))
+    };
+    list.borrow_mut().push((key, value, cause));
 }
 
 /// The tags whose bits are set in the lower half, and in the upper half those that are given a second time.
