@@ -15,20 +15,26 @@ pub(crate) mod atomic {
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 
-/// A number that no other thread has while this one lives.
-#[cfg(not(shuttle))]
-pub(crate) fn this_thread() -> usize {
+/// A number that no other thread has, or will have; never 0.
+pub(crate) fn this_thread() -> u64 {
+    use std::cell::Cell;
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    // No destructor, so that it can be asked for while a thread ends.
+    #[cfg(not(shuttle))]
     thread_local! {
-        /// No destructor, so that it can be asked for while a thread ends.
-        static PLACE: std::cell::Cell<u8> = const { std::cell::Cell::new(0) };
+        static MINE: Cell<u64> = const { Cell::new(0) };
     }
-    PLACE.with(|place| std::ptr::from_ref(place).addr())
-}
-
-/// The same for the threads of a model, which share one of the system's.
-#[cfg(shuttle)]
-pub(crate) fn this_thread() -> usize {
-    shuttle::thread::current().id().into()
+    // The threads of a model share one of the system's.
+    #[cfg(shuttle)]
+    shuttle::thread_local! {
+        static MINE: Cell<u64> = Cell::new(0);
+    }
+    MINE.with(|mine| {
+        if mine.get() == 0 {
+            mine.set(LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+        }
+        mine.get()
+    })
 }
 
 /// What the models' heap fills freed blocks with. An atomic that reads as nothing else lies in one.

@@ -34,7 +34,7 @@
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{this_thread, Condvar, Mutex, MutexGuard};
 use crate::tiers::memory::{barrier, Value};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -203,7 +203,7 @@ impl Flights {
     }
 
     fn turn(&self, key: &[u8], timeout: Duration) -> Result<Turn> {
-        let me = thread_number();
+        let me = this_thread();
         let leads = |id| owned(key).map(|key| Turn::Leads(Ticket { key, id, may_store: false }));
         let mut deadline = None;
         let mut guard = self.stripe(key);
@@ -362,7 +362,7 @@ impl Flights {
     /// In a forked child, which has none of its parent's other threads: nobody waits, and what others led will not end. What
     /// the thread that has forked leads goes on: it may be in the middle of its loader.
     pub(super) fn after_fork_in_child(&self) {
-        let me = thread_number();
+        let me = this_thread();
         let mut loading = 0;
         for number in 0..self.stripes.len() {
             let stripe = &mut *self.lock(number);
@@ -453,26 +453,4 @@ fn reentered() -> Error {
 #[cold]
 fn bug() -> Error {
     Error::new(Status::Internal, "a load that others wait for was lost; please report it")
-}
-
-/// A number that no other thread has, or will have.
-fn thread_number() -> u64 {
-    use std::cell::Cell;
-    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    // No destructor, so that it can be used while a thread ends.
-    #[cfg(not(shuttle))]
-    thread_local! {
-        static MINE: Cell<u64> = const { Cell::new(0) };
-    }
-    // The threads of a model share one of the system's.
-    #[cfg(shuttle)]
-    shuttle::thread_local! {
-        static MINE: Cell<u64> = Cell::new(0);
-    }
-    MINE.with(|mine| {
-        if mine.get() == 0 {
-            mine.set(LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
-        }
-        mine.get()
-    })
 }

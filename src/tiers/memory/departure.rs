@@ -125,7 +125,7 @@ struct Queues {
 
 /// What a thread has to tell. There is none for a thread that has nothing.
 struct Queue {
-    thread: usize,
+    thread: u64,
     waiting: VecDeque<Waiting>,
     /// The number of the call of the listener that the thread is in, or is about to begin; 0: none.
     call: u64,
@@ -137,12 +137,12 @@ struct Waiting {
 }
 
 impl Queues {
-    fn find(&mut self, thread: usize) -> Option<&mut Queue> {
+    fn find(&mut self, thread: u64) -> Option<&mut Queue> {
         self.of.iter_mut().find(|queue| queue.thread == thread)
     }
 
     /// False when there is no memory.
-    fn push(&mut self, thread: usize, waiting: Waiting) -> bool {
+    fn push(&mut self, thread: u64, waiting: Waiting) -> bool {
         let queue = match self.of.iter().position(|queue| queue.thread == thread) {
             Some(queue) => queue,
             None if self.of.try_reserve(1).is_err() => return false,
@@ -161,7 +161,7 @@ impl Queues {
 
     /// The thread begins to tell. False when it has nothing, or is telling already: this is in a call that the listener makes,
     /// and the loop that has called it goes on with what there is.
-    fn begin(&mut self, thread: usize) -> bool {
+    fn begin(&mut self, thread: u64) -> bool {
         let call = self.begun + 1;
         let Some(queue) = self.find(thread).filter(|queue| queue.call == 0) else { return false };
         queue.call = call;
@@ -170,7 +170,7 @@ impl Queues {
     }
 
     /// What the thread tells next. Its last call has ended, and the next has begun.
-    fn next(&mut self, thread: usize) -> Option<Waiting> {
+    fn next(&mut self, thread: u64) -> Option<Waiting> {
         let call = self.begun + 1;
         let queue = self.find(thread)?;
         let next = queue.waiting.pop_front()?;
@@ -180,7 +180,7 @@ impl Queues {
     }
 
     /// The thread has told all it had.
-    fn end(&mut self, thread: usize) {
+    fn end(&mut self, thread: u64) {
         self.of.retain(|queue| queue.thread != thread);
     }
 }
@@ -288,7 +288,7 @@ impl Departures {
         }
     }
 
-    fn step(&self, me: usize, stripe: &Stripe, heard: Option<u64>) -> Step {
+    fn step(&self, me: u64, stripe: &Stripe, heard: Option<u64>) -> Step {
         let mut queues = stripe.lock();
         let step = if queues.find(me).is_none_or(|queue| queue.waiting.is_empty()) {
             if heard.is_some() {
@@ -380,9 +380,9 @@ impl Departures {
         }
     }
 
-    fn stripe(&self, thread: usize) -> &Stripe {
-        // Threads differ in any of the bits: the golden ratio brings all of them to the top.
-        let spread = (thread as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    fn stripe(&self, thread: u64) -> &Stripe {
+        // Threads that came one after the other are far apart by the golden ratio.
+        let spread = thread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         &self.stripes[spread as usize % STRIPES]
     }
 }
