@@ -1,5 +1,5 @@
 //! Every option there is, in one table: the C interface, the bindings, the documentation and the error messages are made
-//! from it. To add one, add a row, a field and (if it can change while a cache runs) its use in `Memory::configure`.
+//! from it. To add one, add a row, a field and (if it can change while a cache runs) its use where the cache is configured.
 
 use crate::error::{Error, Result, Status};
 use std::time::Duration;
@@ -19,6 +19,9 @@ pub(crate) const LARGEST_VALUE: u64 = 4 * GIB - 64 * MIB;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     pub(crate) memory: MemoryOptions,
+    pub(crate) redis: RedisOptions,
+    pub(crate) disk: DiskOptions,
+    pub(crate) cache: CacheOptions,
 }
 
 /// The options that begin with `memory.`
@@ -42,6 +45,74 @@ pub(crate) struct MemoryOptions {
     pub(crate) ttl_jitter: u64,
     pub(crate) sliding: bool,
     pub(crate) shrink_on_pressure: bool,
+}
+
+/// The options that begin with `redis.`; the tier exists when there is a URL or a node.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RedisOptions {
+    pub(crate) url: Option<Secret>,
+    /// Of a cluster: URLs or `host:port`, with commas between them.
+    pub(crate) nodes: Option<Secret>,
+    pub(crate) ttl: Duration,
+    pub(crate) max_connections: u64,
+    pub(crate) key_prefix: String,
+    pub(crate) required: bool,
+    pub(crate) connect_timeout: Duration,
+    /// For an answer once there is a connection, and for a connection of the pool to become free.
+    pub(crate) timeout: Duration,
+    pub(crate) read_from_replicas: bool,
+    /// PEM files.
+    pub(crate) ca_file: Option<String>,
+    pub(crate) certificate_file: Option<String>,
+    pub(crate) key_file: Option<String>,
+}
+
+/// The options that begin with `disk.`; the tier exists when there is a path.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DiskOptions {
+    /// A folder.
+    pub(crate) path: Option<String>,
+    pub(crate) max_bytes: u64,
+    pub(crate) ttl: Duration,
+    pub(crate) commit_interval: Duration,
+    pub(crate) sync: Sync,
+}
+
+/// The options that begin with `cache.`
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CacheOptions {
+    pub(crate) write: WriteMode,
+    pub(crate) demote: bool,
+    /// Bytes of keys and values that may wait to be written to one tier.
+    pub(crate) queue_bytes: u64,
+}
+
+/// When a put returns, as far as the disk tier is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// Once it is queued.
+    Interval,
+    /// When it has been committed.
+    Commit,
+}
+
+/// When a put returns, as far as the Redis tier is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteMode {
+    /// When Redis has answered.
+    Through,
+    /// Once it is queued.
+    Behind,
+}
+
+/// A text that may hold a password, which is not for logs.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(given)")
+    }
 }
 
 impl MemoryOptions {
@@ -112,15 +183,22 @@ enum Kind {
     Switch,
     /// One name of a list.
     Policy,
+    /// One word of these.
+    Choice { words: &'static [&'static str] },
+    /// Any text; what it may be is said in words. Empty: none, where that is allowed.
+    Text { allowed: &'static str, may_be_empty: bool },
 }
 
 /// What an option's text was found to mean.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Value {
     Number(u64),
     Duration(Duration),
     Switch(bool),
     Policy(PolicyName),
+    /// Which of the words.
+    Choice(usize),
+    Text(String),
 }
 
 impl Value {
@@ -150,6 +228,25 @@ impl Value {
             Value::Policy(policy) => policy,
             _ => unreachable!("the table pairs this row with another kind"),
         }
+    }
+
+    fn choice(self) -> usize {
+        match self {
+            Value::Choice(choice) => choice,
+            _ => unreachable!("the table pairs this row with another kind"),
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Value::Text(text) => text,
+            _ => unreachable!("the table pairs this row with another kind"),
+        }
+    }
+
+    /// `None` for an empty text.
+    fn given(self) -> Option<String> {
+        Some(self.text()).filter(|text| !text.is_empty())
     }
 }
 
@@ -272,6 +369,166 @@ pub static TABLE: &[OptionInfo] = &[
         kind: Kind::Switch,
         set: |options, value| options.memory.shrink_on_pressure = value.switch(),
     },
+    OptionInfo {
+        name: "redis.url",
+        default: "",
+        help: "A Redis server as the second tier: redis://[user:password@]host[:port][/database], rediss:// with TLS, or redis+unix:///path/of/socket.",
+        live: false,
+        kind: Kind::Text { allowed: "a URL that begins with redis://, rediss:// or redis+unix://, or nothing", may_be_empty: true },
+        set: |options, value| options.redis.url = value.given().map(Secret),
+    },
+    OptionInfo {
+        name: "redis.nodes",
+        default: "",
+        help: "Some nodes of a Redis Cluster as the second tier, with commas between them; the others are found by asking these.",
+        live: false,
+        kind: Kind::Text { allowed: "URLs or host:port with commas between them, or nothing", may_be_empty: true },
+        set: |options, value| options.redis.nodes = value.given().map(Secret),
+    },
+    OptionInfo {
+        name: "redis.ttl",
+        default: "24h",
+        help: "Lifetime in Redis of what is stored without one.",
+        live: true,
+        kind: Kind::Duration { min: Duration::from_millis(1), max: CENTURY, off: false },
+        set: |options, value| options.redis.ttl = value.duration(),
+    },
+    OptionInfo {
+        name: "redis.max_connections",
+        default: "10",
+        help: "Connections that are open at the same time at most; a call that finds all of them taken waits for one, up to redis.timeout.",
+        live: false,
+        kind: Kind::Count { min: 1, max: 1024, word: None },
+        set: |options, value| options.redis.max_connections = value.number(),
+    },
+    OptionInfo {
+        name: "redis.key_prefix",
+        default: "catzilla:",
+        help: "What every key of ours in Redis begins with. Caches that share entries have the same; only what begins with it is ever removed.",
+        live: false,
+        kind: Kind::Text { allowed: "one character or more", may_be_empty: false },
+        set: |options, value| options.redis.key_prefix = value.text(),
+    },
+    OptionInfo {
+        name: "redis.required",
+        default: "off",
+        help: "Whether a cache cannot be opened while Redis does not answer; off: it joins when it comes up.",
+        live: false,
+        kind: Kind::Switch,
+        set: |options, value| options.redis.required = value.switch(),
+    },
+    OptionInfo {
+        name: "redis.connect_timeout",
+        default: "250ms",
+        help: "How long a connection may take to be made.",
+        live: false,
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(60), off: false },
+        set: |options, value| options.redis.connect_timeout = value.duration(),
+    },
+    OptionInfo {
+        name: "redis.timeout",
+        default: "250ms",
+        help: "How long Redis may take to answer, and a connection of the pool to become free.",
+        live: false,
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(60), off: false },
+        set: |options, value| options.redis.timeout = value.duration(),
+    },
+    OptionInfo {
+        name: "redis.read_from_replicas",
+        default: "off",
+        help: "Whether a cluster's replicas are asked too; they may be a little behind their primary.",
+        live: false,
+        kind: Kind::Switch,
+        set: |options, value| options.redis.read_from_replicas = value.switch(),
+    },
+    OptionInfo {
+        name: "redis.ca_file",
+        default: "",
+        help: "Certificates (PEM) of who may vouch for a server reached by TLS; without it, those that the system trusts.",
+        live: false,
+        kind: Kind::Text { allowed: "the path of a file, or nothing", may_be_empty: true },
+        set: |options, value| options.redis.ca_file = value.given(),
+    },
+    OptionInfo {
+        name: "redis.certificate_file",
+        default: "",
+        help: "The certificate (PEM) that this client shows a server reached by TLS; goes with redis.key_file.",
+        live: false,
+        kind: Kind::Text { allowed: "the path of a file, or nothing", may_be_empty: true },
+        set: |options, value| options.redis.certificate_file = value.given(),
+    },
+    OptionInfo {
+        name: "redis.key_file",
+        default: "",
+        help: "The private key (PEM) of redis.certificate_file.",
+        live: false,
+        kind: Kind::Text { allowed: "the path of a file, or nothing", may_be_empty: true },
+        set: |options, value| options.redis.key_file = value.given(),
+    },
+    OptionInfo {
+        name: "disk.path",
+        default: "",
+        help: "A folder for the disk tier, the last one; it is made if it is not there, and has to be the user's own.",
+        live: false,
+        kind: Kind::Text { allowed: "the path of a folder, or nothing", may_be_empty: true },
+        set: |options, value| options.disk.path = value.given(),
+    },
+    OptionInfo {
+        name: "disk.max_bytes",
+        default: "1GiB",
+        help: "Bound on the size of the disk tier's file; what was stored or used longest ago goes.",
+        live: true,
+        kind: Kind::Size { min: MIB, max: UNBOUNDED - 1, word: Some("none") },
+        set: |options, value| options.disk.max_bytes = value.number(),
+    },
+    OptionInfo {
+        name: "disk.ttl",
+        default: "7d",
+        help: "Lifetime on disk of what is stored without one.",
+        live: true,
+        kind: Kind::Duration { min: Duration::from_millis(1), max: CENTURY, off: false },
+        set: |options, value| options.disk.ttl = value.duration(),
+    },
+    OptionInfo {
+        name: "disk.commit_interval",
+        default: "20ms",
+        help: "How long a write may wait for others to be committed together with it.",
+        live: true,
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(60), off: false },
+        set: |options, value| options.disk.commit_interval = value.duration(),
+    },
+    OptionInfo {
+        name: "disk.sync",
+        default: "interval",
+        help: "interval: a put returns once its write to disk is queued, and is committed within disk.commit_interval. commit: when it has been committed.",
+        live: false,
+        kind: Kind::Choice { words: &["interval", "commit"] },
+        set: |options, value| options.disk.sync = [Sync::Interval, Sync::Commit][value.choice()],
+    },
+    OptionInfo {
+        name: "cache.write",
+        default: "through",
+        help: "through: a put returns when Redis has answered. behind: once its write to Redis is queued.",
+        live: false,
+        kind: Kind::Choice { words: &["through", "behind"] },
+        set: |options, value| options.cache.write = [WriteMode::Through, WriteMode::Behind][value.choice()],
+    },
+    OptionInfo {
+        name: "cache.demote",
+        default: "off",
+        help: "Whether what memory evicts before its time is written to disk if it is not there.",
+        live: false,
+        kind: Kind::Switch,
+        set: |options, value| options.cache.demote = value.switch(),
+    },
+    OptionInfo {
+        name: "cache.queue_bytes",
+        default: "64MiB",
+        help: "How much may wait to be written to one tier; a put that finds more waits a little, then only what is on that tier is removed.",
+        live: false,
+        kind: Kind::Size { min: 64 * KIB, max: UNBOUNDED - 1, word: None },
+        set: |options, value| options.cache.queue_bytes = value.number(),
+    },
 ];
 
 impl Default for Options {
@@ -293,6 +550,28 @@ impl Default for Options {
                 sliding: false,
                 shrink_on_pressure: false,
             },
+            redis: RedisOptions {
+                url: None,
+                nodes: None,
+                ttl: Duration::ZERO,
+                max_connections: 0,
+                key_prefix: String::new(),
+                required: false,
+                connect_timeout: Duration::ZERO,
+                timeout: Duration::ZERO,
+                read_from_replicas: false,
+                ca_file: None,
+                certificate_file: None,
+                key_file: None,
+            },
+            disk: DiskOptions {
+                path: None,
+                max_bytes: 0,
+                ttl: Duration::ZERO,
+                commit_interval: Duration::ZERO,
+                sync: Sync::Interval,
+            },
+            cache: CacheOptions { write: WriteMode::Through, demote: false, queue_bytes: 0 },
         };
         for row in TABLE {
             // The table's own texts parse: a test goes through all of them.
@@ -352,7 +631,8 @@ impl OptionInfo {
         Ok(())
     }
 
-    /// What the option's text stands for: `count`, `size`, `duration`, `percent`, `switch` or `policy`.
+    /// What the option's text stands for: `count`, `size`, `duration`, `percent`, `switch`, `policy`, `choice` or
+    /// `text`.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::Count { .. } => "count",
@@ -361,6 +641,8 @@ impl OptionInfo {
             Kind::Percent { .. } => "percent",
             Kind::Switch => "switch",
             Kind::Policy => "policy",
+            Kind::Choice { .. } => "choice",
+            Kind::Text { .. } => "text",
         }
     }
 
@@ -378,12 +660,15 @@ impl Kind {
             Kind::Count { min, max, word } => format!("{min} to {max}{}", or(word)),
             Kind::Size { min, max, word } if max == UNBOUNDED - 1 => format!("{} or more{}", size_text(min), or(word)),
             Kind::Size { min, max, word } => format!("{} to {}{}", size_text(min), size_text(max), or(word)),
-            Kind::Duration { off, .. } => {
-                format!("1ms to 100 years, with a unit: ms, s, m, h, d{}", or(off.then_some("off")))
+            Kind::Duration { max, off, .. } => {
+                let most = if max == CENTURY { "100 years".to_owned() } else { format!("{}s", max.as_secs()) };
+                format!("1ms to {most}, with a unit: ms, s, m, h, d{}", or(off.then_some("off")))
             }
             Kind::Percent { max } => format!("0 to {max}, `%` may follow"),
             Kind::Switch => "on or off".to_owned(),
             Kind::Policy => POLICIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            Kind::Choice { words } => words.join(" or "),
+            Kind::Text { allowed, .. } => allowed.to_owned(),
         }
     }
 
@@ -431,6 +716,14 @@ impl Kind {
                 Some((_, policy)) => Ok(Value::Policy(*policy)),
                 None => bad(Status::InvalidOption, "not a policy of this version"),
             },
+            Kind::Choice { words } => match words.iter().position(|word| *word == text) {
+                Some(word) => Ok(Value::Choice(word)),
+                None => bad(Status::InvalidOption, "neither of the words"),
+            },
+            Kind::Text { may_be_empty, .. } if text.is_empty() && !may_be_empty => {
+                bad(Status::InvalidOption, "nothing")
+            }
+            Kind::Text { .. } => Ok(Value::Text(text.to_owned())),
         }
     }
 }
@@ -476,7 +769,7 @@ fn parse_scaled(text: &str, units: &[(&str, u64)], bare: u64) -> Parsed {
 
 fn size_text(bytes: u64) -> String {
     for (unit, scale) in [("GiB", GIB), ("MiB", MIB), ("KiB", KIB)] {
-        if bytes >= scale && bytes % scale == 0 {
+        if bytes >= scale && bytes.is_multiple_of(scale) {
             return format!("{}{unit}", bytes / scale);
         }
     }

@@ -17,7 +17,7 @@ fn open(options: &[(&str, &str)]) -> Arc<Cache> {
 }
 
 fn key(number: u32) -> Vec<u8> {
-    format!("{}:{number}", if number % 3 == 0 { "user" } else { "page" }).into_bytes()
+    format!("{}:{number}", if number.is_multiple_of(3) { "user" } else { "page" }).into_bytes()
 }
 
 fn fill(cache: &Cache, numbers: std::ops::Range<u32>) {

@@ -280,7 +280,7 @@ fn a_listener_that_panics_is_caught_and_the_next_entry_is_told() {
     let told = Arc::new(AtomicUsize::new(0));
     let count = told.clone();
     cache.set_listener(Some(Arc::new(move |_: &Departed| {
-        if count.fetch_add(1, Relaxed) % 2 == 0 {
+        if count.fetch_add(1, Relaxed).is_multiple_of(2) {
             panic!("a listener's own");
         }
     })));
@@ -336,7 +336,7 @@ fn under_threads_every_value_that_was_stored_is_told_once_or_still_there() {
                         let number = thread * rounds + round;
                         let mix = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
                         let key = (mix % 100).to_le_bytes();
-                        let ttl = if mix % 3 == 0 { Ttl::For(SECOND) } else { Ttl::Forever };
+                        let ttl = if mix.is_multiple_of(3) { Ttl::For(SECOND) } else { Ttl::Forever };
                         let mut value = vec![0; 8 + (mix % 64) as usize];
                         value[..8].copy_from_slice(&number.to_le_bytes());
                         match mix / 100 % 4 {

@@ -43,7 +43,7 @@ fn proving_value(key: u64, salt: u64) -> Vec<u8> {
     value.extend(key.to_le_bytes());
     value.extend(salt.to_le_bytes());
     // Every other one compresses well.
-    value.extend((0..len as u64).map(|i| if salt % 2 == 0 { key as u8 } else { (i * i + salt) as u8 }));
+    value.extend((0..len as u64).map(|i| if salt.is_multiple_of(2) { key as u8 } else { (i * i + salt) as u8 }));
     let sum = checksum(&value);
     value.extend(sum.to_le_bytes());
     value
@@ -119,7 +119,7 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
                     assert!((0..KEYS).any(|number| told == key(number).as_bytes()), "a key that was never stored");
                 }
             }
-            97 if random.next() % 10 == 0 => drop(cache.purge(Purge::All)),
+            97 if random.next().is_multiple_of(10) => drop(cache.purge(Purge::All)),
             _ => {
                 let figures = cache.statistics();
                 assert!((0.0..=1.0).contains(&figures.hit_ratio));

@@ -68,7 +68,7 @@ fn proving_value(key: u64, version: u64) -> Vec<u8> {
         value.extend(number.to_le_bytes());
     }
     // Every other one compresses well.
-    value.extend((0..len).map(|i| if version % 2 == 0 { key as u8 } else { (i * i + version) as u8 }));
+    value.extend((0..len).map(|i| if version.is_multiple_of(2) { key as u8 } else { (i * i + version) as u8 }));
     value.extend(checksum(&value).to_le_bytes());
     value
 }

@@ -3,7 +3,7 @@
 use super::flight::Flights;
 use super::sweeper::Sweeper;
 use crate::clock::{Clock, Ttl};
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
@@ -51,6 +51,9 @@ impl Cache {
     ///
     /// As [`Cache::open`].
     pub fn with_clock(options: &Options, clock: Clock) -> Result<Arc<Self>> {
+        if options.redis.url.is_some() || options.redis.nodes.is_some() || options.disk.path.is_some() {
+            return Err(Error::new(Status::Unsupported, "this version has no tiers below memory yet"));
+        }
         let cache = crate::fork::open(|| {
             let memory = Memory::open(&options.memory, clock);
             let sweeper = Sweeper::new(memory.clone(), &options.memory);

@@ -202,7 +202,7 @@ fn value(seed: usize) -> Vec<u8> {
         3 => 64 + seed % 2_000,
         _ => 1_000,
     };
-    (0..len).map(|i| if seed % 2 == 0 { (seed / 2) as u8 } else { (i * 31 + seed * 7 + i * i) as u8 }).collect()
+    (0..len).map(|i| if seed.is_multiple_of(2) { (seed / 2) as u8 } else { (i * 31 + seed * 7 + i * i) as u8 }).collect()
 }
 
 struct Run {
@@ -268,12 +268,12 @@ impl Run {
             8 => self.read(key, stream.next()),
             9 => self.acquire(key),
             10 => self.release(stream.next()),
-            11 => self.delete(key, stream.next() % 2 == 0),
+            11 => self.delete(key, stream.next().is_multiple_of(2)),
             12 => self.exists(key),
             13 => self.advance(stream.next()),
-            14 => self.expire(stream.next() % 2 == 0),
-            15 => self.resize(1 + stream.next() % 4, stream.next() % 2 == 0),
-            16 => self.clear(stream.next() % 2 == 0),
+            14 => self.expire(stream.next().is_multiple_of(2)),
+            15 => self.resize(1 + stream.next() % 4, stream.next().is_multiple_of(2)),
+            16 => self.clear(stream.next().is_multiple_of(2)),
             17 => self.purge_prefix(key),
             18 => self.refused(key),
             19 => self.get_many(key, stream),
@@ -345,7 +345,7 @@ impl Run {
     }
 
     fn read(&mut self, key: usize, capacity: usize) {
-        let mut buffer = vec![0xAA_u8; if capacity % 2 == 0 { MAX_VALUE } else { capacity }];
+        let mut buffer = vec![0xAA_u8; if capacity.is_multiple_of(2) { MAX_VALUE } else { capacity }];
         let mut len = usize::MAX;
         let (bytes, key_len) = bytes(key);
         let out = buffer.as_mut_ptr().cast();
@@ -480,7 +480,7 @@ impl Run {
         let initial = [0, -5, 1_000_000, i64::MAX][amount % 4];
         let ttl = [0, 1_500, u64::MAX][amount % 3];
         let ((bytes, len), mut result) = (bytes(key), -1);
-        let told = if seed % 5 == 0 { null_mut() } else { &raw mut result };
+        let told = if seed.is_multiple_of(5) { null_mut() } else { &raw mut result };
         // SAFETY: a live cache, as many bytes as are told, and a number or NULL.
         let answer = unsafe { catzilla_cache_increment(self.cache, bytes, len, delta, initial, ttl, told) };
         let now = tick(self.model.now);
@@ -690,7 +690,7 @@ impl Run {
             bucket_count: 7,
             default_ttl: 0,
             max_value_size: MAX_VALUE,
-            compression_enabled: capacity % 2 == 0,
+            compression_enabled: capacity.is_multiple_of(2),
             jemalloc_enabled: true,
         };
         // SAFETY: a live cache and a struct.

@@ -336,7 +336,7 @@ mod tests {
                         filed.remove(&hint.place);
                     }
                 }
-                if filed.len() % 16 == 0 {
+                if filed.len().is_multiple_of(16) {
                     let late = filed.iter().find(|(place, (deadline, _))| *place % 2 == 0 && *deadline <= now);
                     assert_eq!(late, None, "at {now}");
                 }

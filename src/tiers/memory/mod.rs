@@ -522,7 +522,7 @@ impl Memory {
     fn help_growth(&self, shard: &Shard, hash: Hash) {
         const ONE_IN: u32 = if cfg!(shuttle) { 1 } else { 64 };
         const BUCKETS: usize = if cfg!(shuttle) { 1 } else { 2 };
-        if hash.place() % ONE_IN == 0 {
+        if hash.place().is_multiple_of(ONE_IN) {
             if let Some(mut shard) = shard.try_lock(self.shared()) {
                 shard.advance_growth(BUCKETS);
             }

@@ -496,7 +496,7 @@ impl<'a> Locked<'a> {
     pub(super) fn weed(&mut self) {
         // Every so often, since a piece of hints is the least that is looked at.
         let state = &mut *self.state;
-        if state.wheel.len() > 2 * state.index.len() + 16 && state.wheel.len() % 8 == 0 {
+        if state.wheel.len() > 2 * state.index.len() + 16 && state.wheel.len().is_multiple_of(8) {
             let (index, shared) = (&state.index, self.shared);
             state.wheel.weed(64, |hint| owner(index, hint, shared).is_some());
         }

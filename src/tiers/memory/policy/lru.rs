@@ -48,7 +48,7 @@ pub(super) fn note(entry: EntryRef, clock: &Clock) -> Noted {
     }
     let stamp = clock.tick();
     entry.set_mark(stamp << 1 | HIT);
-    if stamp % RENEW_EVERY == 0 {
+    if stamp.is_multiple_of(RENEW_EVERY) {
         Noted::Overdue
     } else {
         Noted::Done
@@ -116,7 +116,7 @@ impl Policy for Lru {
         let stamp = clock.tick();
         entry.set_mark(stamp << 1);
         self.stored.push(entry);
-        if stamp % RENEW_EVERY == 0 {
+        if stamp.is_multiple_of(RENEW_EVERY) {
             self.renew(clock);
         }
     }

@@ -156,7 +156,7 @@ impl WTinyLfu {
         // With the hits of this moment, and of entries that there was no time to look at.
         let estimate = |entry| self.sketch.estimate(self.hash(entry)) + hits(entry);
         let (estimated, other) = (estimate(candidate), estimate(other));
-        estimated > other || (estimated >= WARM && self.draw() % WARM_ADMITTED == 0)
+        estimated > other || (estimated >= WARM && self.draw().is_multiple_of(WARM_ADMITTED))
     }
 
     fn draw(&mut self) -> u64 {

@@ -1,0 +1,1 @@
+//! The disk tier: one SQLite file.
