@@ -5,6 +5,7 @@ mod load;
 mod pressure;
 mod stack;
 mod sweeper;
+mod thread;
 
 pub use load::{Lease, Leased};
 pub use stack::{Cache, Purge};

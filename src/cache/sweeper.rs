@@ -3,25 +3,19 @@
 //!
 //! It is a convenience: nothing is right or wrong because of it. There is none until it is needed, none in a forked child
 //! until that needs one, and none once the cache is dropped. It holds the memory tier and never the cache, so that the
-//! cache ends with its last user. No signal handler of the host runs on it; the host's logger and the cache's listener
-//! do, outside all locks.
-#![allow(unsafe_code)]
+//! cache ends with its last user. The host's logger and the cache's listener run on it, outside all locks.
 
 use super::pressure::Gauge;
+use super::thread::{guarded, OwnThread};
 use crate::clock::Ttl;
 use crate::fork::Hold;
 use crate::log;
 use crate::options::MemoryOptions;
 use crate::tiers::memory::Memory;
-use std::cell::Cell;
-use std::io;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What debuggers and `/proc` call the thread; the kernel keeps 15 characters.
 const NAME: &str = "catzilla-sweep";
 
 /// Enough for a sweep, a logger and a listener, and told to who writes one. Small, because a program may have hundreds of caches, and some lock all their memory.
@@ -64,7 +58,7 @@ struct Shared {
 struct State {
     plan: Plan,
     /// While it is here, the thread owns one share of `Shared`.
-    thread: Option<JoinHandle<()>>,
+    thread: Option<OwnThread<Shared>>,
     stopping: bool,
 }
 
@@ -156,7 +150,8 @@ impl Sweeper {
                 return;
             }
             self.starts.store(starts::NEVER, Relaxed);
-            spawn(&self.shared, self.stack_bytes).map(|thread| state.thread = Some(thread))
+            OwnThread::spawn(NAME, self.stack_bytes, &self.shared, Shared::serve)
+                .map(|thread| state.thread = Some(thread))
         };
         if let Err(error) = started {
             log::warn(|| format!("the thread that frees expired entries could not be started: {error}"));
@@ -177,11 +172,7 @@ impl Sweeper {
     pub(super) fn after_fork_in_child(&self) {
         let mut state = self.shared.lock();
         if let Some(thread) = state.thread.take() {
-            // There is nothing to join or to detach: its stack may be another thread's soon.
-            std::mem::forget(thread);
-            // SAFETY: the share that `spawn` made for the thread, which will never give it back here. The cache has one
-            // of its own, so this is not the last.
-            unsafe { Arc::decrement_strong_count(Arc::as_ptr(&self.shared)) };
+            thread.forget_in_child();
         }
         self.starts.store(state.plan.starts(), Relaxed);
     }
@@ -196,53 +187,9 @@ impl Drop for Sweeper {
             state.thread.take()
         };
         self.shared.changed.notify_all();
-        // A logger may own the cache and be dropped by a message: then this is the thread itself, which ends by itself.
-        if SERVED.get() != Arc::as_ptr(&self.shared).addr() {
-            if let Some(thread) = thread {
-                let _ = thread.join();
-            }
+        if let Some(thread) = thread {
+            thread.join();
         }
-    }
-}
-
-thread_local! {
-    /// The address of what this thread serves; 0 on every other thread. Without a destructor, since a cache may be dropped
-    /// while a thread ends.
-    static SERVED: Cell<usize> = const { Cell::new(0) };
-}
-
-fn spawn(shared: &Arc<Shared>, stack_bytes: usize) -> io::Result<JoinHandle<()>> {
-    let shared = Arc::clone(shared);
-    let builder = Builder::new().name(NAME.into()).stack_size(stack_bytes);
-    let spawn = move || {
-        builder.spawn(move || {
-            SERVED.set(Arc::as_ptr(&shared).addr());
-            shared.serve();
-        })
-    };
-    // The standard library may refuse to make threads on a thread that is ending.
-    without_signals(|| catch_unwind(AssertUnwindSafe(spawn)))
-        .unwrap_or_else(|_| Err(io::Error::other("the calling thread is ending")))
-}
-
-/// Runs `make` with every signal blocked, which the threads that it makes inherit: from its first instruction on, no
-/// handler of the host runs on such a thread.
-fn without_signals<R>(make: impl FnOnce() -> R) -> R {
-    #[cfg(miri)]
-    return make();
-    #[cfg(not(miri))]
-    {
-        // SAFETY: all zeros is a set of signals; both are filled before they are read.
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
-        // SAFETY: the sets are this function's own; with these arguments neither call can fail.
-        unsafe {
-            libc::sigfillset(&mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        }
-        let made = make();
-        // SAFETY: `before` is what the call above has filled.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
-        made
     }
 }
 
@@ -323,15 +270,10 @@ struct Watch {
     told_trouble: bool,
 }
 
-/// A bug must not end the thread, nor the program.
-fn guarded(work: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        log::error(|| "a bug inside the library was caught on its own thread; please report it".into());
-    }
-}
-
 #[cfg(all(test, not(miri)))]
 mod tests {
+    #![allow(unsafe_code)]
+
     use super::super::pressure::tests::{psi, FakeSystem};
     use super::*;
     use crate::clock::Clock;
