@@ -1,3 +1,4 @@
-//! How bytes are turned into fewer bytes. Knows nothing of caches.
+//! How bytes are turned into fewer bytes, and into such as may leave the process. Knows nothing of caches.
 
+pub(crate) mod envelope;
 pub(crate) mod lz4;
