@@ -135,6 +135,9 @@ extern "C" {
 /** The thread is loading the key already, and would wait for itself. */
 #define CATZILLA_LOAD_REENTERED -502
 
+/** A tier that is required, or was to be waited for, cannot be used. */
+#define CATZILLA_TIER_UNAVAILABLE -600
+
 /** A bug inside the library, caught at its boundary. The cache can be used on. */
 #define CATZILLA_INTERNAL -900
 

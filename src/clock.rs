@@ -137,6 +137,15 @@ impl Clock {
         self.exact()
     }
 
+    /// Wall time in microseconds since the Unix epoch, for what leaves the process. It may jump either way.
+    pub(crate) fn wall(&self) -> u64 {
+        match &self.0 {
+            Source::System => unix_micros(),
+            // Some moment of the year 2023; it moves as the clock does.
+            Source::Manual(now) => 1_700_000_000_000_000 + now.load(Ordering::Relaxed) / 1_000,
+        }
+    }
+
     #[inline]
     fn coarse(&self) -> Instant {
         match &self.0 {

@@ -49,13 +49,15 @@ pub enum Status {
     LoadFailed = -501,
     /// The thread is loading the key already, and would wait for itself.
     LoadReentered = -502,
+    /// A tier that is required, or was to be waited for, cannot be used.
+    TierUnavailable = -600,
     /// A bug inside the library, caught at its boundary.
     Internal = -900,
 }
 
 impl Status {
     /// Every status, for enumerations and tests.
-    pub const ALL: [Status; 20] = [
+    pub const ALL: [Status; 21] = [
         Status::Ok,
         Status::NotFound,
         Status::Truncated,
@@ -75,6 +77,7 @@ impl Status {
         Status::TimedOut,
         Status::LoadFailed,
         Status::LoadReentered,
+        Status::TierUnavailable,
         Status::Internal,
     ];
 
@@ -105,6 +108,7 @@ impl Status {
             Status::TimedOut => c"CATZILLA_TIMED_OUT",
             Status::LoadFailed => c"CATZILLA_LOAD_FAILED",
             Status::LoadReentered => c"CATZILLA_LOAD_REENTERED",
+            Status::TierUnavailable => c"CATZILLA_TIER_UNAVAILABLE",
             Status::Internal => c"CATZILLA_INTERNAL",
         }
     }

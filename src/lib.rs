@@ -44,11 +44,12 @@ pub use key::fnv1a;
 pub use latency::Latency;
 pub use log::{set_logger, Level, Sink};
 pub use options::{OptionInfo, Options, TABLE as OPTIONS};
-pub use stats::{MemoryStatistics, Statistics};
+pub use stats::{Health, MemoryStatistics, Statistics, TierStatistics};
 pub use tiers::memory::{
     Cause, Condition, Departed, Get, Keys, Listener, Put, PutOptions, PutOutcome, Read, Remove, Value,
     CLASSIC_RESULT_LIFETIME, MAX_KEY_LEN, MAX_TAGS, MAX_TAG_LEN,
 };
+pub use tiers::TierName;
 
 /// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.
 #[cfg(all(feature = "jemalloc", not(miri)))]

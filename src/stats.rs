@@ -91,6 +91,89 @@ pub struct Statistics {
     pub load_failures: u64,
     /// Callers that waited for somebody else's load.
     pub load_waits: u64,
+    /// The Redis tier's own figures; all zeros in a cache that has none.
+    pub redis: TierStatistics,
+    /// The disk tier's own figures; all zeros in a cache that has none.
+    pub disk: TierStatistics,
+}
+
+/// What a tier below memory has done so far and holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TierStatistics {
+    /// Look-ups that it has answered. One is made for all who miss a key at the same time.
+    pub hits: u64,
+    /// Look-ups that it has answered with "not there", or with something that was no longer to be believed.
+    pub misses: u64,
+    /// Values that it has taken.
+    pub puts: u64,
+    /// Keys that it has removed.
+    pub removals: u64,
+    /// Calls on it that had no answer in time.
+    pub timeouts: u64,
+    /// Calls on it for which there was no connection, or it broke.
+    pub connection_errors: u64,
+    /// Calls that it has refused: a wrong password, a server that is loading, a lack of rights.
+    pub refusals: u64,
+    /// Writes for which it had no room.
+    pub full_errors: u64,
+    /// Calls that found its file damaged.
+    pub damage_errors: u64,
+    /// Values that were too large for it.
+    pub too_large: u64,
+    /// Values that could not be read: of another program or version, or damaged. Each was a miss.
+    pub unreadable: u64,
+    /// Values that were purged or cleared, by whichever process, before they were read. Each was a miss.
+    pub outdated: u64,
+    /// Whether it is left alone at the moment, because it has failed.
+    pub is_open: bool,
+    /// How often that has begun.
+    pub openings: u64,
+    /// Keys that it has; 0 where that is not known.
+    pub entries: u64,
+    /// Bytes that it takes; 0 where that is not known.
+    pub bytes: u64,
+    /// Bound on `bytes`; 0 without one.
+    pub max_bytes: u64,
+    /// Values that it has removed because it was full.
+    pub evictions: u64,
+    /// Values that it has removed because their time was over.
+    pub expirations: u64,
+    /// Writes that wait for it.
+    pub queued: u64,
+    /// Bytes of these.
+    pub queued_bytes: u64,
+    /// Values that were not written, because too much was waiting already or it could not be reached. What it had of their
+    /// keys is removed.
+    pub dropped_writes: u64,
+    /// Keys that have to be removed before it is asked again, because they were written or removed while it could not be reached.
+    pub owed: u64,
+    /// Keys that ever were.
+    pub owed_ever: u64,
+    /// How often those were too many, and it was cleared instead.
+    pub owed_overflows: u64,
+    /// Values that memory had evicted and that were written to it for that.
+    pub demotions: u64,
+    /// How often what it had could not be used any more, was set aside and begun anew.
+    pub set_aside: u64,
+    /// Connections that are open.
+    pub connections: u64,
+    /// Connections that were made.
+    pub connects: u64,
+    /// How long look-ups take, of one key or of many; each is timed.
+    pub reads: Latency,
+    /// How long writes take, each round trip or transaction; each is timed.
+    pub writes: Latency,
+}
+
+/// How a tier is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether the tier is asked. False while it is left alone because it has failed; it is tried again by itself.
+    pub is_up: bool,
+    /// What went wrong last, in words; `None`: nothing yet.
+    pub last_error: Option<String>,
+    /// When that was, in microseconds since the Unix epoch; 0: never.
+    pub last_error_at: u64,
 }
 
 /// What the memory tier has done so far and holds now. Sizes are bytes as the allocator rounds them.

@@ -202,6 +202,18 @@ impl Flights {
         })
     }
 
+    /// Leads the flights of these keys, as far as nobody else does: what would have to wait is `None`.
+    pub(super) fn lead_many<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<Option<Ticket>> {
+        let lead = |key| match self.turn(key, Duration::ZERO) {
+            Ok(Turn::Leads(ticket)) => Some(ticket),
+            _ => None,
+        };
+        let tickets: Vec<_> = keys.map(lead).collect();
+        // One for all of them.
+        let may_store = barrier::heavy();
+        tickets.into_iter().map(|ticket| ticket.map(|ticket| Ticket { may_store, ..ticket })).collect()
+    }
+
     fn turn(&self, key: &[u8], timeout: Duration) -> Result<Turn> {
         let me = this_thread();
         let leads = |id| owned(key).map(|key| Turn::Leads(Ticket { key, id, may_store: false }));
@@ -274,6 +286,11 @@ impl Flights {
     /// A loader will be run for this ticket.
     pub(super) fn count_load(&self) {
         self.loads.fetch_add(1, Relaxed);
+    }
+
+    /// Whether no write has outdated the flight, and none could without it being known.
+    pub(super) fn is_current(&self, ticket: &Ticket) -> bool {
+        ticket.may_store && self.stripe(&ticket.key).found.get(&ticket.key) == Some(&ticket.id)
     }
 
     /// Has `store` store what was loaded, unless a write has outdated it. From then on the flight is not found any more; its

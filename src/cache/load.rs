@@ -4,8 +4,10 @@
 use super::flight::{Answer, Flights, Ticket, Turn};
 use super::stack::Cache;
 use crate::clock::Ttl;
+use crate::codec::envelope::Body;
 use crate::error::{Error, Result, Status};
 use crate::tiers::memory::{Condition, PutOptions, PutOutcome, Value, MAX_KEY_LEN};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -91,7 +93,7 @@ impl Cache {
     /// As [`Cache::get_or_load`]; what the loader says is what another caller's lease was ended with.
     #[inline]
     pub fn lease(&self, key: &[u8], timeout: Duration) -> Result<Leased> {
-        match self.acquire(key)? {
+        match self.memory().acquire(key)? {
             Some(value) => Ok(Leased::Found(value)),
             None => self.lease_missing(key, timeout),
         }
@@ -118,6 +120,15 @@ impl Cache {
                 _ => Leased::NotFound,
             });
         }
+        if let Some(lower) = self.lower() {
+            if let Some(value) = self.descend(lower, key)? {
+                lower.answered.fetch_add(1, Relaxed);
+                return Ok(match lease.land(self.flights(), Answer::Value(value)) {
+                    Some(Answer::Value(value)) => Leased::Found(value),
+                    _ => Leased::NotFound,
+                });
+            }
+        }
         self.flights().count_load();
         Ok(Leased::Lease(lease))
     }
@@ -126,6 +137,13 @@ impl Cache {
     fn take_in(&self, ticket: &Ticket, value: &[u8], options: &PutOptions<'_>) -> Result<Value> {
         let ready = self.memory().make_ready(value, options)?;
         let mut stored = false;
+        // Whoever writes the key for so long writes something newer.
+        let turn = self.lower().map(|lower| (lower, lower.turns.take(&ticket.key).ok()));
+        if let Some((lower, Some(_))) = &turn {
+            if self.flights().is_current(ticket) {
+                self.write_loaded_below(lower, &ticket.key, ready.body(), options);
+            }
+        }
         self.flights().store(ticket, || {
             // What is there was written by somebody who had not seen this flight, and is newer: see `flight`.
             let outcome = self.memory().put_ready(&ticket.key, &ready, Condition::IfAbsent);
@@ -133,6 +151,7 @@ impl Cache {
             stored = matches!(outcome, Ok(PutOutcome::Stored(_)));
         });
         drop(ready);
+        drop(turn);
         // What it has driven out; with no lock of the flight's.
         self.memory().tell();
         if stored {
@@ -142,7 +161,7 @@ impl Cache {
                 return Ok(value);
             }
         }
-        self.memory().detached(value, options.ttl)
+        self.memory().detached(Body::Plain(value), options.ttl)
     }
 }
 

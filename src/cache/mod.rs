@@ -1,11 +1,27 @@
 //! The cache: one handle over its tiers. Says which tier is asked, in what order.
 
+// Until there are tiers to be asked.
+#![allow(dead_code, unused_imports)]
+
+mod breaker;
+mod descent;
+mod everywhere;
+#[cfg(test)]
+mod fake;
 mod flight;
+mod level;
 mod load;
+mod lower;
+mod owed;
 mod pressure;
+mod queue;
 mod stack;
 mod sweeper;
+mod tend;
+#[cfg(test)]
+mod tests;
 mod thread;
+mod turns;
 
 pub use load::{Lease, Leased};
 pub use stack::{Cache, Purge};

@@ -1,14 +1,20 @@
-//! One get, one put: what a cache does with its tiers. Memory is the only tier so far, so it is the whole stack.
+//! One get, one put: what a cache does with its tiers. A call that memory can answer ends here; what it cannot goes on in `descent`,
+//! and what has to be written to more than memory in `everywhere`.
 
 use super::flight::Flights;
+use super::level::Level;
+use super::lower::Lower;
 use super::sweeper::Sweeper;
 use crate::clock::{Clock, Ttl};
 use crate::error::{Error, Result, Status};
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
-use crate::stats::{hit_ratio, MemoryStatistics, Statistics};
+use crate::stats::{hit_ratio, Health, MemoryStatistics, Statistics, TierStatistics};
 use crate::tiers::memory::{Get, Keys, Lent, Listener, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
+use crate::tiers::TierName;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 /// A cache. Shared by reference among any number of threads; see the crate's documentation for an example.
 pub struct Cache {
@@ -16,6 +22,8 @@ pub struct Cache {
     sweeper: Sweeper,
     /// Shared with the cache's own thread, which does not keep the cache open.
     memory: Arc<Memory>,
+    /// The tiers below memory, if there are any.
+    lower: Option<Box<Lower>>,
     /// What is being loaded. Whoever writes outdates it first.
     flights: Flights,
     /// For what outlives a call and does not keep the cache open.
@@ -40,7 +48,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Nothing can fail yet that [`Options::set`] has not refused before; tiers that need a server or a folder can.
+    /// What can never work: a URL that is none, a folder that cannot be made or is not ours. A Redis server that does not answer only
+    /// when it is required (`redis.required`); else it joins when it comes up.
     pub fn open(options: &Options) -> Result<Arc<Self>> {
         Self::with_clock(options, Clock::default())
     }
@@ -51,14 +60,18 @@ impl Cache {
     ///
     /// As [`Cache::open`].
     pub fn with_clock(options: &Options, clock: Clock) -> Result<Arc<Self>> {
-        if options.redis.url.is_some() || options.redis.nodes.is_some() || options.disk.path.is_some() {
-            return Err(Error::new(Status::Unsupported, "this version has no tiers below memory yet"));
-        }
+        let lower = Lower::open(options, &clock)?;
+        Ok(Self::assemble(options, clock, lower))
+    }
+
+    /// A cache over these tiers below memory.
+    pub(super) fn assemble(options: &Options, clock: Clock, lower: Option<Lower>) -> Arc<Self> {
+        let lower = lower.map(Box::new);
         let cache = crate::fork::open(|| {
             let memory = Memory::open(&options.memory, clock);
             let sweeper = Sweeper::new(memory.clone(), &options.memory);
             let options = Mutex::new(options.clone());
-            Arc::new_cyclic(|me| Self { sweeper, memory, flights: Flights::new(), me: me.clone(), options })
+            Arc::new_cyclic(|me| Self { sweeper, memory, lower, flights: Flights::new(), me: me.clone(), options })
         });
         crate::fork::add(cache.memory.heap());
         if options.memory.jemalloc && !cache.memory.has_arena() {
@@ -68,7 +81,7 @@ impl Cache {
             crate::log::warn(|| "this build has no LZ4; nothing will be compressed".into());
         }
         crate::log::debug(|| format!("a cache was opened with {options:?}"));
-        Ok(cache)
+        cache
     }
 
     /// Stores a value under a key, in place of an earlier one.
@@ -77,6 +90,10 @@ impl Cache {
     ///
     /// The key or the value is too large, or there is no memory; an earlier value of the key stays.
     pub fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
+        if let Some(lower) = &self.lower {
+            let options = PutOptions { ttl, ..PutOptions::default() };
+            return self.put_everywhere(lower, key, value, &options).map(|_| ());
+        }
         self.flights.outdate(key);
         let stored = self.memory.put(key, value, ttl);
         if stored.is_ok() {
@@ -93,6 +110,9 @@ impl Cache {
     ///
     /// As [`Cache::put`], and there are too many tags, or one is too long.
     pub fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
+        if let Some(lower) = &self.lower {
+            return self.put_everywhere(lower, key, value, options);
+        }
         self.flights.outdate(key);
         let outcome = self.memory.put_with(key, value, options);
         if let Ok(PutOutcome::Stored(_)) = outcome {
@@ -109,6 +129,9 @@ impl Cache {
     ///
     /// The value is not a number, or the sum does not fit into 64 bits; and as [`Cache::put`]. The value stays.
     pub fn increment(&self, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
+        if let Some(lower) = &self.lower {
+            return self.increment_everywhere(lower, key, delta, initial, ttl);
+        }
         self.flights.outdate(key);
         let sum = self.memory.increment(key, delta, initial, ttl);
         if sum.is_ok() {
@@ -121,6 +144,9 @@ impl Cache {
     /// Gives a key a new lifetime, from now on, sooner or later than it had. False when it was not there. Neither a request
     /// nor a use.
     pub fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
+        if let Some(lower) = &self.lower {
+            return self.touch_everywhere(lower, key, ttl).unwrap_or(false);
+        }
         let touched = self.memory.touch(key, ttl);
         if touched {
             self.sweeper.stored(ttl);
@@ -136,7 +162,17 @@ impl Cache {
     /// A thread's first look-up finds no memory for what the library keeps of a thread, or the value was damaged in memory.
     #[inline(always)]
     pub fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        self.memory.read(key, buffer)
+        match (self.memory.read(key, buffer)?, &self.lower) {
+            (None, Some(lower)) => self.read_below(lower, key, buffer),
+            (read, _) => Ok(read),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_below(&self, lower: &Lower, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
+        let value = self.descend(lower, key)?;
+        Ok(self.copy_out(lower, value, buffer))
     }
 
     /// A value that stays readable until it is dropped. `None` is a miss.
@@ -145,17 +181,38 @@ impl Cache {
     ///
     /// There is no memory to hold it, or to decompress it into.
     pub fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
-        self.memory.acquire(key)
+        match (self.memory.acquire(key)?, &self.lower) {
+            (None, Some(lower)) => {
+                let value = self.descend(lower, key)?;
+                lower.answered.fetch_add(u64::from(value.is_some()), Relaxed);
+                Ok(value)
+            }
+            (value, _) => Ok(value),
+        }
     }
 
     /// The classic look-up, see [`Memory::lend`].
     #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
-        self.memory.lend(key)
+        match (self.memory.lend(key)?, &self.lower) {
+            (None, Some(lower)) => self.lend_below(lower, key),
+            (lent, _) => Ok(lent),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lend_below(&self, lower: &Lower, key: &[u8]) -> Result<Option<Lent>> {
+        let Some(value) = self.descend(lower, key)? else { return Ok(None) };
+        lower.answered.fetch_add(1, Relaxed);
+        self.memory.lend_detached(key, &value).map(Some)
     }
 
     /// Removes a key. False when it was not there.
     pub fn remove(&self, key: &[u8]) -> bool {
+        if let Some(lower) = &self.lower {
+            return self.remove_everywhere(lower, key);
+        }
         self.flights.outdate(key);
         let removed = self.memory.remove(key);
         self.memory.tell();
@@ -164,30 +221,46 @@ impl Cache {
 
     /// Whether a key is there. Neither a request nor a use of the entry.
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.memory.contains(key)
+        self.memory.contains(key) || self.lower.as_ref().is_some_and(|lower| lower.contains(key))
     }
 
     /// Looks many keys up, each as [`Cache::read`] does; every item says how it went.
     pub fn get_many(&self, gets: &mut [Get<'_>]) {
         self.memory.read_many(gets);
         self.memory.tell();
+        if let Some(lower) = &self.lower {
+            if gets.iter().any(|get| matches!(get.outcome, Ok(None))) {
+                self.descend_many(lower, gets);
+            }
+        }
     }
 
     /// Stores many values, each as [`Cache::put`] does and in their order; every item says how it went.
     pub fn put_many(&self, puts: &mut [Put<'_>]) {
-        self.flights.outdate_many(puts.iter().map(|put| put.key));
-        self.memory.put_many(puts);
+        if let Some(lower) = &self.lower {
+            self.put_many_everywhere(lower, puts);
+        } else {
+            self.flights.outdate_many(puts.iter().map(|put| put.key));
+            self.memory.put_many(puts);
+        }
         self.sweeper.stored_many(puts.iter().filter(|put| put.outcome.is_ok()).map(|put| put.ttl));
     }
 
     /// Removes many keys, each as [`Cache::remove`] does; every item says whether it was there.
     pub fn remove_many(&self, removes: &mut [Remove<'_>]) {
+        if let Some(lower) = &self.lower {
+            return self.remove_many_everywhere(lower, removes);
+        }
         self.flights.outdate_many(removes.iter().map(|remove| remove.key));
         self.memory.remove_many(removes);
     }
 
     /// Removes many entries at once. Says how many.
+    ///
+    /// With tiers below memory, of what the tiers have removed the largest number; what carried a tag is not counted there. A tier
+    /// that cannot be reached is cleared before it is asked again.
     pub fn purge(&self, what: Purge<'_>) -> u64 {
+        let below = self.lower.as_ref().map_or(0, |lower| self.purge_below(lower, what));
         match what {
             Purge::Prefix(prefix) => self.flights.outdate_where(|key| key.starts_with(prefix)),
             // Which tags a value carries is not known before it has been loaded.
@@ -199,7 +272,31 @@ impl Cache {
             Purge::Tag(tag) => self.memory.purge_tag(tag).unwrap_or(0),
         };
         self.memory.tell();
-        purged
+        purged.max(below)
+    }
+
+    /// Waits until everything that was put before is written to the tiers below memory, for at most `timeout` each.
+    ///
+    /// # Errors
+    ///
+    /// A tier has not taken everything, or cannot be reached; what waits for it still does.
+    pub fn flush(&self, timeout: Duration) -> Result<()> {
+        let Some(lower) = &self.lower else { return Ok(()) };
+        let late: Vec<String> =
+            lower.levels().iter().filter(|level| !level.flush(timeout)).map(|level| level.name().to_string()).collect();
+        if late.is_empty() {
+            return Ok(());
+        }
+        let message = format!("not everything could be written to {} within {timeout:?}", late.join(" and "));
+        Err(Error::new(Status::TierUnavailable, message))
+    }
+
+    /// How a tier is doing; `None`: this cache has none of that name.
+    pub fn health(&self, tier: TierName) -> Option<Health> {
+        match tier {
+            TierName::Memory => Some(Health { is_up: true, last_error: None, last_error_at: 0 }),
+            below => self.lower.as_ref()?.level(below).map(Level::health),
+        }
     }
 
     /// The keys that begin with `prefix`, one after the other and in no order. A key that is there all the while is told,
@@ -238,6 +335,9 @@ impl Cache {
                     change(&mut options)?;
                 }
                 is_done = self.memory.configure(&options.memory, &mut shrinks);
+                if let Some(lower) = &self.lower {
+                    lower.configure(&options);
+                }
                 has_work |= self.sweeper.configure(&options.memory);
             }
             // Without the lock, so the listener may change options, too; then those are what the next round goes by.
@@ -251,6 +351,10 @@ impl Cache {
 
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    pub(super) fn lower(&self) -> Option<&Lower> {
+        self.lower.as_deref()
     }
 
     pub(super) fn flights(&self) -> &Flights {
@@ -300,13 +404,19 @@ impl Cache {
         self.with_tiers(self.memory.figures())
     }
 
-    /// The figures of a cache whose only tier is memory.
     fn with_tiers(&self, memory: MemoryStatistics) -> Statistics {
         let (loads, load_failures, load_waits) = self.flights.figures();
+        let lower = self.lower.as_ref();
+        let below =
+            |name| lower.and_then(|lower| lower.level(name)).map_or(TierStatistics::default(), Level::statistics);
+        let (answered, deferred) =
+            lower.map_or((0, 0), |lower| (lower.answered.load(Relaxed), lower.deferred.load(Relaxed)));
+        // Memory has counted each as a miss.
+        let (hits, misses) = (memory.hits + answered, memory.misses.saturating_sub(answered + deferred));
         Statistics {
-            hits: memory.hits,
-            misses: memory.misses,
-            hit_ratio: hit_ratio(memory.hits, memory.misses),
+            hits,
+            misses,
+            hit_ratio: hit_ratio(hits, misses),
             puts: memory.puts,
             removals: memory.removals,
             pressure_shrinks: self.sweeper.pressure_shrinks(),
@@ -314,6 +424,8 @@ impl Cache {
             loads,
             load_failures,
             load_waits,
+            redis: below(TierName::Redis),
+            disk: below(TierName::Disk),
         }
     }
 }
@@ -322,14 +434,18 @@ impl Forks for Cache {
     fn hold(&self) -> Box<dyn Hold + '_> {
         let options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
         let sweeper = self.sweeper.hold();
+        let lower = self.lower.as_ref().map(|lower| lower.hold());
         // Before the memory tier's, as who stores what was loaded takes them.
         let flights = self.flights.hold();
-        Box::new((self.memory.hold(), flights, sweeper, options))
+        Box::new((self.memory.hold(), flights, lower, sweeper, options))
     }
 
     fn after_fork_in_child(&self) {
         self.memory.after_fork_in_child();
         self.flights.after_fork_in_child();
+        if let Some(lower) = &self.lower {
+            lower.after_fork_in_child();
+        }
         self.sweeper.after_fork_in_child();
     }
 }

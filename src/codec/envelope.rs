@@ -16,9 +16,6 @@
 //! changing what is here goes into the part for later versions, which this one skips; anything else is another version
 //! number, and is not read.
 
-// Until the stack has tiers below memory.
-#![allow(dead_code)]
-
 use super::lz4;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

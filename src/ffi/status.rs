@@ -42,6 +42,8 @@ pub const CATZILLA_TIMED_OUT: i32 = -500;
 pub const CATZILLA_LOAD_FAILED: i32 = -501;
 /// The thread is loading the key already, and would wait for itself.
 pub const CATZILLA_LOAD_REENTERED: i32 = -502;
+/// A tier that is required, or was to be waited for, cannot be used.
+pub const CATZILLA_TIER_UNAVAILABLE: i32 = -600;
 /// A bug inside the library, caught at its boundary. The cache can be used on.
 pub const CATZILLA_INTERNAL: i32 = -900;
 

@@ -17,6 +17,27 @@ use crate::fork::Hold;
 use std::fmt;
 use std::time::Duration;
 
+/// The tiers a cache can have, the fastest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TierName {
+    /// This process's memory.
+    Memory,
+    /// A Redis server or cluster.
+    Redis,
+    /// A file on disk.
+    Disk,
+}
+
+impl fmt::Display for TierName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TierName::Memory => "memory",
+            TierName::Redis => "redis",
+            TierName::Disk => "disk",
+        })
+    }
+}
+
 /// A tier below memory. Any number of threads call it at the same time.
 pub(crate) trait Tier: Send + Sync {
     /// The envelopes of these keys, each as it was written; in one round trip, or one transaction. `None`: not there, or not to be

@@ -24,6 +24,18 @@ pub(super) fn take(record: &'static Record) -> &'static AtomicPtr<Header> {
     &record.leases[slot]
 }
 
+/// The slot that the thread's last look-up took and gave up, as it had missed: for a result that was found elsewhere. If somebody has
+/// used it since, the next one.
+pub(super) fn take_again(record: &'static Record) -> &'static AtomicPtr<Header> {
+    let next = record.next_lease.load(Ordering::Relaxed);
+    let last = &record.leases[if next == 0 { SLOTS - 1 } else { next - 1 }];
+    if last.load(Ordering::Relaxed).is_null() {
+        last
+    } else {
+        take(record)
+    }
+}
+
 /// Gives up everything the calling thread holds.
 pub(crate) fn release_all() {
     if let Some(record) = Record::existing() {

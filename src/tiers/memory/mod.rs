@@ -33,7 +33,9 @@ pub use departure::{Cause, Departed, Listener};
 pub use entry::{MAX_KEY_LEN, MAX_TAGS};
 pub(crate) use lease::release_all as release_results;
 pub use lease::CLASSIC_RESULT_LIFETIME;
+pub(crate) use update::Ready;
 pub use update::{Condition, PutOptions, PutOutcome, MAX_TAG_LEN};
+pub(crate) use value::check_largest;
 pub use value::Value;
 pub use walk::Keys;
 
@@ -228,7 +230,7 @@ impl Memory {
 
     /// Stores a value, in place of an earlier one.
     pub(crate) fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
-        self.check_lengths(key, value)?;
+        self.check_lengths(key, value.len())?;
         let hash = self.hash(key);
         self.timed_put(hash, || self.put_hashed(hash, key, value, ttl))
     }
@@ -417,6 +419,17 @@ impl Memory {
         Ok(lent)
     }
 
+    /// Lends a value that is not in the cache, in place of the miss that the thread's last look-up was.
+    pub(crate) fn lend_detached(&self, key: &[u8], value: &[u8]) -> Result<Lent> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let lease = lease::take_again(reader.record());
+        let mut copy = Owned::zeroed(&self.heap, value.len()).ok_or_else(Error::out_of_memory)?;
+        copy.value_mut().copy_from_slice(value);
+        let lent = copy.lend_in(lease).ok_or_else(damaged)?;
+        self.lock_home(self.hash(key)).retire(copy);
+        Ok(lent)
+    }
+
     /// Removes a key; false when it was not there.
     pub(crate) fn remove(&self, key: &[u8]) -> bool {
         self.remove_hashed(self.hash(key), key)
@@ -602,6 +615,7 @@ impl Memory {
             // When it will expire is said when it goes in: compressing and copying may have taken a while.
             match present {
                 Some((_, old)) if !PLAIN && terms.instead_of.is_some() => entry.keep_end_of(old),
+                _ if !PLAIN && terms.is_exact => self.set_exact_deadline(&mut entry, ttl),
                 _ => self.set_deadline(&mut shard, &mut entry, ttl),
             }
             let entry = match present {
@@ -791,14 +805,25 @@ impl Memory {
         }
     }
 
-    fn check_lengths(&self, key: &[u8], value: &[u8]) -> Result<()> {
+    /// Whether a key is short enough.
+    pub(crate) fn check_key(key: &[u8]) -> Result<()> {
         if key.len() > MAX_KEY_LEN {
             let message = format!("the key has {} bytes; at most {MAX_KEY_LEN} are allowed", key.len());
             return Err(Error::new(Status::KeyTooLarge, message));
         }
+        Ok(())
+    }
+
+    /// How long what is stored without a lifetime lives.
+    pub(crate) fn default_lifetime(&self) -> Duration {
+        Duration::from_nanos(self.live.ttl_nanos.load(Relaxed))
+    }
+
+    fn check_lengths(&self, key: &[u8], value_len: usize) -> Result<()> {
+        Self::check_key(key)?;
         let max = self.live.max_value_size.load(Relaxed);
-        if value.len() as u64 > max {
-            let message = format!("the value has {} bytes; memory.max_value_size allows {max}", value.len());
+        if value_len as u64 > max {
+            let message = format!("the value has {value_len} bytes; memory.max_value_size allows {max}");
             return Err(Error::new(Status::ValueTooLarge, message));
         }
         Ok(())
@@ -806,6 +831,13 @@ impl Memory {
 
     fn set_deadline(&self, shard: &mut Locked<'_>, entry: &mut Owned<'_>, ttl: Ttl) {
         if let Some(lifetime) = self.lifetime(shard, ttl) {
+            entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
+        }
+    }
+
+    /// The same without what is added at random.
+    fn set_exact_deadline(&self, entry: &mut Owned<'_>, ttl: Ttl) {
+        if let Some(lifetime) = self.lifetime_of(ttl) {
             entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
         }
     }

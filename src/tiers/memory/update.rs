@@ -7,6 +7,7 @@ use super::reclaim::Reader;
 use super::shard::Locked;
 use super::Memory;
 use crate::clock::{Ttl, FOREVER};
+use crate::codec::envelope::Body;
 use crate::error::{Error, Result, Status};
 use crate::sync::atomic::Ordering::Relaxed;
 use std::io::Write;
@@ -63,12 +64,14 @@ pub(super) struct Terms<'a> {
     pub(super) tell_version: bool,
     /// Their hashes, each once.
     pub(super) tags: &'a [u64],
+    /// Whether nothing may be added to the lifetime.
+    pub(super) is_exact: bool,
 }
 
 impl Terms<'_> {
     /// What a put without a word about it asks for.
     pub(super) const NONE: Terms<'static> =
-        Terms { condition: Condition::Always, instead_of: None, tell_version: false, tags: &[] };
+        Terms { condition: Condition::Always, instead_of: None, tell_version: false, tags: &[], is_exact: false };
 
     /// Why nothing may be stored beside `present`, which is alive; `None`: it may.
     pub(super) fn refuse(&self, shard: &Locked<'_>, present: Option<EntryRef>) -> Option<PutOutcome> {
@@ -88,12 +91,44 @@ impl Terms<'_> {
 
 /// A value and how it is to be stored, as far as that can be seen to without a lock.
 pub(crate) struct Ready<'a> {
-    value: &'a [u8],
-    /// Its compressed form, where there is one.
-    block: Option<Vec<u8>>,
+    form: Form<'a>,
     tags: Tags,
     ttl: Ttl,
+    /// Whether nothing may be added to the lifetime.
+    is_exact: bool,
     tell_version: bool,
+}
+
+/// How the bytes of a value are kept.
+enum Form<'a> {
+    Plain(&'a [u8]),
+    /// Its compressed form, and how long it is.
+    Compressed(Vec<u8>, usize),
+    Block(&'a [u8], usize),
+    Unpacked(Vec<u8>),
+}
+
+impl Ready<'_> {
+    /// The value as it is best written elsewhere, too.
+    pub(crate) fn body(&self) -> Body<'_> {
+        match &self.form {
+            Form::Plain(value) => Body::Plain(value),
+            Form::Unpacked(value) => Body::Plain(value),
+            Form::Compressed(block, len) => Body::Lz4 { block, len: *len as u32 },
+            Form::Block(block, len) => Body::Lz4 { block, len: *len as u32 },
+        }
+    }
+
+    fn payload(&self) -> Payload<'_> {
+        match self.body() {
+            Body::Plain(value) => Payload::Plain(value),
+            Body::Lz4 { block, len } => Payload::Lz4 { block, original_len: len },
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.body().len()
+    }
 }
 
 /// Tags of one entry, each once.
@@ -129,7 +164,7 @@ impl Tags {
 impl Memory {
     /// [`Memory::put`], if what is there allows it.
     pub(crate) fn put_with(&self, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<PutOutcome> {
-        self.check_lengths(key, value)?;
+        self.check_lengths(key, value.len())?;
         self.put_ready(key, &self.make_ready(value, options)?, options.condition)
     }
 
@@ -142,19 +177,64 @@ impl Memory {
             tags.add(self.tag(tag)?)?;
         }
         let PutOptions { ttl, tell_version, .. } = *options;
-        // What is too long for the cache will be refused.
-        let is_allowed = value.len() as u64 <= self.live.max_value_size.load(Relaxed);
-        let block = if is_allowed { self.compressed(value) } else { None };
-        Ok(Ready { value, block, tags, ttl, tell_version })
+        let form = match self.compressed(value) {
+            Some(block) => Form::Compressed(block, value.len()),
+            None => Form::Plain(value),
+        };
+        Ok(Ready { form, tags, ttl, is_exact: false, tell_version })
+    }
+
+    /// The same for what has come from a tier below, with what is left of its lifetime, of which it gets nothing more.
+    /// `None`: it cannot be unpacked, or there is no memory for that.
+    pub(crate) fn make_ready_from<'a>(
+        &self,
+        body: Body<'a>,
+        tags: impl Iterator<Item = &'a [u8]>,
+        ttl: Ttl,
+    ) -> Option<Ready<'a>> {
+        let form = match body {
+            Body::Plain(value) => Form::Plain(value),
+            Body::Lz4 { block, len } if self.live.compression.load(Relaxed) => Form::Block(block, len as usize),
+            Body::Lz4 { len, .. } => {
+                let mut value = Vec::new();
+                value.try_reserve_exact(len as usize).ok()?;
+                value.resize(len as usize, 0);
+                if !body.unpack(&mut value) {
+                    return None;
+                }
+                Form::Unpacked(value)
+            }
+        };
+        let mut known = Tags::default();
+        for tag in tags {
+            // More than an entry can carry, none of ours has written.
+            known.add(self.tag(tag).ok()?).ok()?;
+        }
+        Some(Ready { form, tags: known, ttl, is_exact: true, tell_version: false })
+    }
+
+    /// Why a value would not be stored under a condition, if it were now; `None`: it would.
+    pub(crate) fn refusal(&self, key: &[u8], condition: Condition) -> Option<PutOutcome> {
+        let terms = Terms { condition, ..Terms::NONE };
+        let hash = self.hash(key);
+        let shard = self.lock_home(hash);
+        let present = shard.find(hash, key).map(|(_, entry)| entry).filter(|entry| !self.is_expired(*entry));
+        terms.refuse(&shard, present)
+    }
+
+    /// What `delta` makes of a number that a key has as its value.
+    pub(crate) fn sum(value: &[u8], delta: i64) -> Result<i64> {
+        number(Some(value))?.checked_add(delta).ok_or_else(|| overflow(value, delta))
     }
 
     /// The rest of it.
     pub(crate) fn put_ready(&self, key: &[u8], ready: &Ready<'_>, condition: Condition) -> Result<PutOutcome> {
-        let Ready { value, block, tags, ttl, tell_version } = ready;
-        self.check_lengths(key, value)?;
-        let terms = Terms { condition, tell_version: *tell_version, tags: tags.all(), instead_of: None };
+        let Ready { tags, ttl, is_exact, tell_version, .. } = ready;
+        self.check_lengths(key, ready.len())?;
+        let (is_exact, tell_version) = (*is_exact, *tell_version);
+        let terms = Terms { condition, tell_version, tags: tags.all(), instead_of: None, is_exact };
         let hash = self.hash(key);
-        self.timed_put(hash, || self.insert::<false>(hash, key, Self::payload(value, block), *ttl, &terms))
+        self.timed_put(hash, || self.insert::<false>(hash, key, ready.payload(), *ttl, &terms))
     }
 
     /// Adds to the number that a key has as its value, and says what that makes; a key that is not there gets `initial`.
@@ -171,7 +251,11 @@ impl Memory {
             let present = self.search(reader, reader.hazard(), hash, key).map(|(_, entry)| entry);
             let present = present.filter(|entry| !self.is_expired(*entry));
             let sum = match present {
-                Some(entry) => number(entry)?.checked_add(delta).ok_or_else(|| overflow(entry, delta))?,
+                // One that is worth compressing is too long.
+                Some(entry) => {
+                    let value = entry.value().ok();
+                    number(value)?.checked_add(delta).ok_or_else(|| overflow(value.unwrap_or_default(), delta))?
+                }
                 None => initial,
             };
             let mut tags = Tags::default();
@@ -181,7 +265,7 @@ impl Memory {
             let terms = Terms { condition: Condition::IfAbsent, instead_of: present, tags: tags.all(), ..Terms::NONE };
             let mut digits = [0; MOST_DIGITS];
             let text = decimal(sum, &mut digits);
-            self.check_lengths(key, text)?;
+            self.check_lengths(key, text.len())?;
             if let PutOutcome::Stored(_) = self.insert::<false>(hash, key, Payload::Plain(text), ttl, &terms)? {
                 return Ok(sum);
             }
@@ -247,10 +331,9 @@ fn decimal(number: i64, digits: &mut [u8; MOST_DIGITS]) -> &[u8] {
     &digits[..len]
 }
 
-/// The number that an entry has as its value: as it would be written here, no zeros or signs before it.
-fn number(entry: EntryRef) -> Result<i64> {
-    // One that is worth compressing is too long.
-    let text = entry.value().ok().filter(|text| text.len() <= MOST_DIGITS);
+/// The number that a value is: as it would be written here, no zeros or signs before it.
+fn number(value: Option<&[u8]>) -> Result<i64> {
+    let text = value.filter(|text| text.len() <= MOST_DIGITS);
     let number = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     number.filter(|number| Some(decimal(*number, &mut [0; MOST_DIGITS])) == text).ok_or_else(|| {
         Error::new(
@@ -260,7 +343,7 @@ fn number(entry: EntryRef) -> Result<i64> {
     })
 }
 
-fn overflow(entry: EntryRef, delta: i64) -> Error {
-    let text = String::from_utf8_lossy(entry.value().unwrap_or_default()).into_owned();
+fn overflow(value: &[u8], delta: i64) -> Error {
+    let text = String::from_utf8_lossy(value).into_owned();
     Error::new(Status::NumberOverflow, format!("{text} and {delta} do not fit into 64 bits; the value stays as it is"))
 }

@@ -5,8 +5,10 @@ use super::entry::{Owned, Payload, Pinned};
 use super::reclaim::Reader;
 use super::Memory;
 use crate::clock::{Clock, Tick, Ttl, FOREVER};
+use crate::codec::envelope::Body;
 use crate::error::{Error, Result, Status};
 use crate::options::LARGEST_VALUE;
+use crate::tiers::TierName;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -19,11 +21,12 @@ pub struct Value {
     copy: Option<Pinned>,
     deadline: Tick,
     clock: Clock,
+    tier: TierName,
 }
 
 impl Value {
     pub(super) fn new(pinned: Pinned, copy: Option<Pinned>, deadline: Tick, clock: Clock) -> Self {
-        Self { pinned, copy, deadline, clock }
+        Self { pinned, copy, deadline, clock, tier: TierName::Memory }
     }
 
     /// Which version of its key this is: a number that the cache gives to this value alone, whoever asks and as often as it
@@ -45,6 +48,16 @@ impl Value {
     pub fn remaining(&self) -> Option<Duration> {
         self.clock.remaining(self.deadline)
     }
+
+    /// Which tier it came from.
+    pub fn tier(&self) -> TierName {
+        self.tier
+    }
+
+    /// The same value, come from another tier.
+    pub(crate) fn come_from(self, tier: TierName) -> Self {
+        Self { tier, ..self }
+    }
 }
 
 impl Value {
@@ -55,7 +68,13 @@ impl Value {
             Some(copy) => Some(copy.share()?),
             None => None,
         };
-        Some(Self { pinned: self.pinned.share()?, copy, deadline: self.deadline, clock: self.clock.clone() })
+        Some(Self {
+            pinned: self.pinned.share()?,
+            copy,
+            deadline: self.deadline,
+            clock: self.clock.clone(),
+            tier: self.tier,
+        })
     }
 }
 
@@ -75,16 +94,33 @@ impl Memory {
     }
 
     /// A value that is not in the cache, and can be shared.
-    pub(crate) fn detached(&self, value: &[u8], ttl: Ttl) -> Result<Value> {
-        if value.len() as u64 > LARGEST_VALUE {
-            let message = format!("the value has {} bytes; no cache takes more than {LARGEST_VALUE}", value.len());
-            return Err(Error::new(Status::ValueTooLarge, message));
-        }
-        let block = Owned::with_tags(&self.heap, &mut Magazine::none(), b"", Payload::Plain(value), false, &[]);
+    pub(crate) fn detached(&self, body: Body<'_>, ttl: Ttl) -> Result<Value> {
+        check_largest(body.len())?;
+        let block = match body {
+            Body::Plain(value) => {
+                Owned::with_tags(&self.heap, &mut Magazine::none(), b"", Payload::Plain(value), false, &[])
+            }
+            Body::Lz4 { len, .. } => {
+                let mut block = Owned::zeroed(&self.heap, len as usize).ok_or_else(Error::out_of_memory)?;
+                if !body.unpack(block.value_mut()) {
+                    return Err(super::damaged());
+                }
+                Some(block)
+            }
+        };
         let pinned = block.and_then(|block| block.into_shared_value(&self.heap)).ok_or_else(Error::out_of_memory)?;
         let deadline = self.lifetime_of(ttl).map_or(FOREVER, |lifetime| self.clock.deadline(lifetime));
         Ok(Value::new(pinned, None, deadline, self.clock.clone()))
     }
+}
+
+/// Whether any tier could take a value of that length.
+pub(crate) fn check_largest(len: usize) -> Result<()> {
+    if len as u64 > LARGEST_VALUE {
+        let message = format!("the value has {len} bytes; no cache takes more than {LARGEST_VALUE}");
+        return Err(Error::new(Status::ValueTooLarge, message));
+    }
+    Ok(())
 }
 
 impl Deref for Value {
