@@ -11,7 +11,7 @@ use std::{env, fs};
 const ABI: u32 = 1;
 
 /// The sections of the header: a file of src/ffi each, and its title.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 15] = [
     ("status", "Status"),
     ("info", "Version, errors, messages"),
     ("options", "Options"),
@@ -23,6 +23,7 @@ const SECTIONS: [(&str, &str); 14] = [
     ("iterator", "Going through the keys"),
     ("listener", "Being told of entries that leave"),
     ("statistics", "Statistics"),
+    ("tiers", "Tiers below memory"),
     ("types", "Classic group: types of the original engine, frozen"),
     ("classic", "Classic group: the original engine's functions"),
     ("multi", "Classic multi-level group"),

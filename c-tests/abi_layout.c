@@ -98,7 +98,13 @@ static void modern_structs(void)
     OFFSET(catzilla_statistics_t, memory_write_p99_ns, 272);
     OFFSET(catzilla_statistics_t, memory_write_p999_ns, 280);
     OFFSET(catzilla_statistics_t, memory_write_max_ns, 288);
-    SIZE(struct catzilla_statistics, 296);
+    OFFSET(catzilla_statistics_t, redis_hits, 296);
+    OFFSET(catzilla_statistics_t, redis_misses, 304);
+    OFFSET(catzilla_statistics_t, redis_errors, 312);
+    OFFSET(catzilla_statistics_t, disk_hits, 320);
+    OFFSET(catzilla_statistics_t, disk_misses, 328);
+    OFFSET(catzilla_statistics_t, disk_errors, 336);
+    SIZE(struct catzilla_statistics, 344);
 
     SIZE(struct catzilla_get, 48);
     SIZE(catzilla_get_t, 48);
@@ -180,6 +186,7 @@ static void numbers(void)
     NUMBER(CATZILLA_TIMED_OUT, -500);
     NUMBER(CATZILLA_LOAD_FAILED, -501);
     NUMBER(CATZILLA_LOAD_REENTERED, -502);
+    NUMBER(CATZILLA_TIER_UNAVAILABLE, -600);
     NUMBER(CATZILLA_INTERNAL, -900);
     NUMBER(CATZILLA_PURGE_ALL, 0);
     NUMBER(CATZILLA_PURGE_PREFIX, 1);

@@ -109,6 +109,7 @@ static void every_status_has_its_name(void **state)
         NAME(CATZILLA_NUMBER_OVERFLOW),
         NAME(CATZILLA_OUT_OF_MEMORY),
         NAME(CATZILLA_UNSUPPORTED),
+        NAME(CATZILLA_TIER_UNAVAILABLE),
         NAME(CATZILLA_INTERNAL),
 #undef NAME
     };

@@ -965,6 +965,18 @@ struct catzilla_statistics {
     uint64_t memory_write_p999_ns;
     /** As for look-ups. */
     uint64_t memory_write_max_ns;
+    /** Look-ups that Redis has answered; 0 in a cache without it. More of it: `catzilla_cache_tier_statistics`. */
+    uint64_t redis_hits;
+    /** Look-ups that Redis could not answer. */
+    uint64_t redis_misses;
+    /** Calls on Redis that failed. */
+    uint64_t redis_errors;
+    /** As for Redis, of the disk. */
+    uint64_t disk_hits;
+    /** As for Redis, of the disk. */
+    uint64_t disk_misses;
+    /** As for Redis, of the disk. */
+    uint64_t disk_errors;
 };
 
 /** See `struct catzilla_statistics`. */
@@ -978,6 +990,152 @@ typedef struct catzilla_statistics catzilla_statistics_t;
  */
 catzilla_status_t catzilla_cache_statistics(catzilla_cache_t *cache,
                                             catzilla_statistics_t *statistics);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Tiers below memory
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** How many bytes the text of `catzilla_health_t` has, its NUL included; a longer one is cut. */
+#define CATZILLA_HEALTH_TEXT 256
+
+/** How a tier is doing. New members are only ever added at the end. */
+struct catzilla_health {
+    /** Set by the caller to `sizeof(catzilla_health_t)`; on return how many bytes of the struct were filled. */
+    size_t struct_size;
+    /** 1: the tier is asked. 0: it is left alone because it has failed, and tried again by itself. */
+    int32_t is_up;
+    /** Not used; 0. */
+    int32_t reserved;
+    /** When the tier failed last, in microseconds since the Unix epoch; 0: never. */
+    uint64_t last_error_at;
+    /** What went wrong then, in words; empty: nothing yet. Ends in NUL. */
+    char last_error[CATZILLA_HEALTH_TEXT];
+};
+
+/** See `struct catzilla_health`. */
+typedef struct catzilla_health catzilla_health_t;
+
+/**
+ * The figures of a tier below memory; counters run from the cache's creation, sizes are bytes. New members are only ever
+ * added at the end.
+ */
+struct catzilla_tier_statistics {
+    /** Set by the caller to `sizeof(catzilla_tier_statistics_t)`; on return how many bytes of the struct were filled. */
+    size_t struct_size;
+    /** Look-ups that the tier has answered. One is made for all who miss a key at the same time. */
+    uint64_t hits;
+    /** Look-ups that it has answered with "not there", or with something that is no longer to be believed. */
+    uint64_t misses;
+    /** Values that it has taken. */
+    uint64_t puts;
+    /** Keys that it has removed. */
+    uint64_t removals;
+    /** Calls on it that failed, of whatever kind. */
+    uint64_t errors;
+    /** Of these: no answer in time. */
+    uint64_t timeouts;
+    /** Of these: no connection, or it broke. */
+    uint64_t connection_errors;
+    /** Of these: it said no (a wrong password, a server that is loading, a lack of rights). */
+    uint64_t refusals;
+    /** Of these: no room for a write. */
+    uint64_t full_errors;
+    /** Of these: its file was found damaged. */
+    uint64_t damage_errors;
+    /** Values that were too large for it. */
+    uint64_t too_large;
+    /** Values that could not be read: of another program or version, or damaged. Each was a miss. */
+    uint64_t unreadable;
+    /** Values that had been purged, by whichever process. Each was a miss. */
+    uint64_t outdated;
+    /** 1 while the tier is left alone because it has failed (its breaker is open). */
+    uint64_t is_open;
+    /** How often that has begun. */
+    uint64_t openings;
+    /** Keys that it has; 0 where that is not known. */
+    uint64_t entries;
+    /** Bytes that it takes; 0 where that is not known. */
+    uint64_t bytes;
+    /** Bound on `bytes`; 0 without one. */
+    uint64_t max_bytes;
+    /** Values removed because the tier was full. */
+    uint64_t evictions;
+    /** Values removed because their time was over. */
+    uint64_t expirations;
+    /** Writes that wait for it. */
+    uint64_t queued;
+    /** Bytes of these. */
+    uint64_t queued_bytes;
+    /**
+     * Values that were not written, because too much was waiting or the tier could not be reached. What it had of their keys
+     * is removed before it is asked again.
+     */
+    uint64_t dropped_writes;
+    /** Keys that have to be removed before it is asked again. */
+    uint64_t owed;
+    /** Keys that ever were. */
+    uint64_t owed_ever;
+    /** How often those were too many, so that the tier was cleared. */
+    uint64_t owed_overflows;
+    /** Values that memory had evicted and that were written to it for that. */
+    uint64_t demotions;
+    /** How often its file could not be used any more, was set aside and begun anew. */
+    uint64_t set_aside;
+    /** Connections that are open. */
+    uint64_t connections;
+    /** Connections that were made. */
+    uint64_t connects;
+    /** Look-ups, of one key or of many, whose time was taken: all. */
+    uint64_t read_samples;
+    /** Half of them took no longer, in nanoseconds. */
+    uint64_t read_p50_ns;
+    /** 99 of 100 took no longer. */
+    uint64_t read_p99_ns;
+    /** 999 of 1,000 took no longer. */
+    uint64_t read_p999_ns;
+    /** The longest of them. */
+    uint64_t read_max_ns;
+    /** Round trips or transactions that wrote, whose time was taken: all. */
+    uint64_t write_samples;
+    /** As for look-ups. */
+    uint64_t write_p50_ns;
+    /** As for look-ups. */
+    uint64_t write_p99_ns;
+    /** As for look-ups. */
+    uint64_t write_p999_ns;
+    /** As for look-ups. */
+    uint64_t write_max_ns;
+};
+
+/** See `struct catzilla_tier_statistics`. */
+typedef struct catzilla_tier_statistics catzilla_tier_statistics_t;
+
+/**
+ * Waits until everything that was stored or removed before is in the tiers below memory, for at most `timeout_ms` a tier
+ * (`CATZILLA_WAIT_FOREVER`: as long as it takes).
+ *
+ * Returns: `CATZILLA_OK`, at once when nothing waits; `CATZILLA_TIER_UNAVAILABLE` when a tier could not take everything in that
+ * time, or cannot be reached. What waits still does then.
+ */
+catzilla_status_t catzilla_cache_flush(catzilla_cache_t *cache,
+                                       uint64_t timeout_ms);
+
+/**
+ * Fills `*health` for a tier, as far as its `struct_size` says that the caller knows the struct. Asks nobody.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when the cache has no such tier, and nothing is filled;
+ * `CATZILLA_INVALID_ARGUMENT` for a number that is no tier.
+ */
+catzilla_status_t catzilla_cache_health(catzilla_cache_t *cache, catzilla_tier_t tier, catzilla_health_t *health);
+
+/**
+ * Fills `*statistics` for a tier below memory, as far as its `struct_size` says that the caller knows the struct. Asks nobody.
+ *
+ * Returns: as `catzilla_cache_health`; the figures of memory are `catzilla_cache_statistics`'.
+ */
+catzilla_status_t catzilla_cache_tier_statistics(catzilla_cache_t *cache,
+                                                 catzilla_tier_t tier,
+                                                 catzilla_tier_statistics_t *statistics);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Classic group: types of the original engine, frozen
@@ -1188,10 +1346,12 @@ uint64_t catzilla_cache_get_timestamp(void);
  * ------------------------------------------------------------------------------------------------------------------ */
 
 /**
- * Makes a cache of up to three tiers. This version has the memory tier: `redis_url` and `disk_path` have to be NULL.
+ * Makes a cache of up to three tiers: memory as `memory_config` says, Redis at `redis_url` (the option `redis.url`), and the folder
+ * `disk_path` on disk (`disk.path`). NULL or an empty text: no such tier.
  *
- * Returns: the cache; NULL with a last error when `memory_config` is NULL or its capacity is 0, or when a tier is asked for
- * that this version has not got. Ownership: ended by `multi_cache_destroy`.
+ * Returns: the cache; NULL with a last error when `memory_config` is NULL or its capacity is 0, or for what can never work: a
+ * URL that is none, a folder that cannot be made, is not the user's own or is a link. A Redis that does not answer is no reason: it joins when it
+ * comes up. Ownership: ended by `multi_cache_destroy`. What is stored without a lifetime lives a day in Redis and a week on disk.
  */
 multi_cache_t *multi_cache_create(const cache_config_t *memory_config,
                                   const char *redis_url,

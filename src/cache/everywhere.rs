@@ -34,6 +34,7 @@ impl Cache {
             return Ok(refusal);
         }
         let outcome = self.write(lower, key, &ready, options);
+        lower.wrote(key);
         drop(turn);
         if let Ok(PutOutcome::Stored(_)) = outcome {
             self.stored(options.ttl);
@@ -112,6 +113,7 @@ impl Cache {
         Memory::check_key(key)?;
         let turn = lower.turns.take(key)?;
         let sum = self.add(lower, key, delta, initial, ttl);
+        lower.wrote(key);
         drop(turn);
         if sum.is_ok() {
             self.stored(ttl);
@@ -188,6 +190,7 @@ impl Cache {
         }
         self.outdate(lower, key);
         removed |= self.memory().remove(key);
+        lower.wrote(key);
         drop(turn);
         self.memory().tell();
         removed
@@ -234,6 +237,7 @@ impl Cache {
         }
         for (put, (ready, below)) in good.iter_mut().zip(readies) {
             put.outcome = self.write_memory(put.key, &ready, below).map(|_| ());
+            lower.wrote(put.key);
         }
         drop(turns);
         self.memory().tell();
@@ -257,6 +261,7 @@ impl Cache {
         let good = removes.iter_mut().filter(|remove| Memory::check_key(remove.key).is_ok());
         for (remove, below) in good.zip(removed) {
             remove.removed |= below;
+            lower.wrote(remove.key);
         }
         drop(turns);
         self.memory().tell();
@@ -266,6 +271,7 @@ impl Cache {
     pub(super) fn purge_below(&self, lower: &Lower, what: Purge<'_>) -> u64 {
         let at = lower.stamp();
         let mut most = 0;
+        wait_for_fills(lower);
         for level in lower.levels().iter().rev() {
             let purged = match what {
                 Purge::All => level.clear(),

@@ -151,6 +151,9 @@ impl Cache {
             stored = matches!(outcome, Ok(PutOutcome::Stored(_)));
         });
         drop(ready);
+        if let Some((lower, _)) = &turn {
+            lower.wrote(&ticket.key);
+        }
         drop(turn);
         // What it has driven out; with no lock of the flight's.
         self.memory().tell();

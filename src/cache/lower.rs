@@ -4,13 +4,17 @@
 use super::flight::Flights;
 use super::level::{Bytes, Level, Look, Queued, Sealed};
 use super::turns::Turns;
-use crate::clock::{Clock, Ttl};
+use crate::clock::{Clock, Tick, Ttl};
 use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
 use crate::options::{Options, Sync, WriteMode};
 use crate::tiers::TierName;
+use ahash::RandomState;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+
+/// Keys share these; two that fall together only make it less likely that what is evicted is written to disk. Arbitrary: 128 KiB.
+const WRITTEN: usize = 1 << 14;
 
 pub(super) struct Lower {
     /// The faster one first.
@@ -22,6 +26,12 @@ pub(super) struct Lower {
     clock: Clock,
     /// The last [`Lower::stamp`].
     last_stamp: AtomicU64,
+    /// When a key was last written, by its hash: what left memory before that is not put back.
+    written: Box<[AtomicU64]>,
+    hasher: RandomState,
+    /// Purges that are under way, and when the last one ended.
+    purging: AtomicUsize,
+    purged_at: AtomicU64,
     /// Threads that are about to fill a tier, or are filling it.
     fills: AtomicUsize,
     /// Requests that these tiers have answered, and those that will be made again since the buffer was too small.
@@ -70,6 +80,10 @@ impl Lower {
             descents: Flights::new(),
             clock: clock.clone(),
             last_stamp: AtomicU64::new(0),
+            written: (0..WRITTEN).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+            purging: AtomicUsize::new(0),
+            purged_at: AtomicU64::new(0),
             fills: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
             deferred: AtomicU64::new(0),
@@ -159,6 +173,36 @@ impl Lower {
         envelope.remaining(self.clock.wall())
     }
 
+    /// A write of a key has ended. The caller still has its turn.
+    pub(super) fn wrote(&self, key: &[u8]) {
+        self.written[self.slot(key)].fetch_max(self.clock.nanos(), SeqCst);
+    }
+
+    /// Whether a key was written, or purged, since that time. To be asked with the turn of the key, in [`Lower::filling`].
+    pub(super) fn has_changed_since(&self, key: &[u8], nanos: u64) -> bool {
+        self.purging.load(SeqCst) > 0
+            || self.purged_at.load(SeqCst) >= nanos
+            || self.written[self.slot(key)].load(SeqCst) >= nanos
+    }
+
+    /// Runs a purge, during which nothing is put back.
+    pub(super) fn purging<R>(&self, purge: impl FnOnce() -> R) -> R {
+        self.purging.fetch_add(1, SeqCst);
+        let purged = purge();
+        self.purged_at.fetch_max(self.clock.nanos(), SeqCst);
+        self.purging.fetch_sub(1, SeqCst);
+        purged
+    }
+
+    /// How many microseconds are left until a deadline of memory's; `None`: no end.
+    pub(super) fn left_until(&self, deadline: Tick) -> Option<u64> {
+        self.clock.remaining(deadline).map(|left| left.as_micros() as u64)
+    }
+
+    fn slot(&self, key: &[u8]) -> usize {
+        (self.hasher.hash_one(key) >> 32) as usize % WRITTEN
+    }
+
     /// Runs what looks whether a fill may be made, and makes it.
     pub(super) fn filling<R>(&self, fill: impl FnOnce() -> R) -> R {
         // In one order with the locks under which flights are outdated.
@@ -184,6 +228,7 @@ impl Lower {
         self.levels.iter().for_each(|level| level.tended.after_fork_in_child());
         self.turns.after_fork_in_child();
         self.fills.store(0, SeqCst);
+        self.purging.store(0, SeqCst);
         self.descents.after_fork_in_child();
     }
 }

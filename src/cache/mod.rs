@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod breaker;
+mod demotion;
 mod descent;
 mod everywhere;
 #[cfg(test)]

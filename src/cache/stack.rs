@@ -28,6 +28,8 @@ pub struct Cache {
     flights: Flights,
     /// For what outlives a call and does not keep the cache open.
     me: Weak<Self>,
+    /// Whether what memory evicts is written to disk.
+    pub(super) demotes: bool,
     /// What the cache was opened with and has been told since: live changes start from here.
     options: Mutex<Options>,
 }
@@ -70,8 +72,17 @@ impl Cache {
         let cache = crate::fork::open(|| {
             let memory = Memory::open(&options.memory, clock);
             let sweeper = Sweeper::new(memory.clone(), &options.memory);
+            let demotes = options.cache.demote;
             let options = Mutex::new(options.clone());
-            Arc::new_cyclic(|me| Self { sweeper, memory, lower, flights: Flights::new(), me: me.clone(), options })
+            Arc::new_cyclic(|me| Self {
+                sweeper,
+                memory,
+                lower,
+                demotes,
+                flights: Flights::new(),
+                me: me.clone(),
+                options,
+            })
         });
         crate::fork::add(cache.memory.heap());
         if options.memory.jemalloc && !cache.memory.has_arena() {
@@ -80,6 +91,7 @@ impl Cache {
         if options.memory.compression && !cfg!(feature = "lz4") {
             crate::log::warn(|| "this build has no LZ4; nothing will be compressed".into());
         }
+        cache.memory.set_listener(cache.with_demotion(None));
         crate::log::debug(|| format!("a cache was opened with {options:?}"));
         cache
     }
@@ -260,19 +272,28 @@ impl Cache {
     /// With tiers below memory, of what the tiers have removed the largest number; what carried a tag is not counted there. A tier
     /// that cannot be reached is cleared before it is asked again.
     pub fn purge(&self, what: Purge<'_>) -> u64 {
-        let below = self.lower.as_ref().map_or(0, |lower| self.purge_below(lower, what));
+        let purged = match &self.lower {
+            None => self.purge_memory(what),
+            Some(lower) => lower.purging(|| {
+                let below = self.purge_below(lower, what);
+                self.purge_memory(what).max(below)
+            }),
+        };
+        self.memory.tell();
+        purged
+    }
+
+    fn purge_memory(&self, what: Purge<'_>) -> u64 {
         match what {
             Purge::Prefix(prefix) => self.flights.outdate_where(|key| key.starts_with(prefix)),
             // Which tags a value carries is not known before it has been loaded.
             Purge::All | Purge::Tag(_) => self.flights.outdate_where(|_| true),
         }
-        let purged = match what {
+        match what {
             Purge::All => self.memory.clear(),
             Purge::Prefix(prefix) => self.memory.purge_prefix(prefix),
             Purge::Tag(tag) => self.memory.purge_tag(tag).unwrap_or(0),
-        };
-        self.memory.tell();
-        purged.max(below)
+        }
     }
 
     /// Waits until everything that was put before is written to the tiers below memory, for at most `timeout` each.
@@ -289,6 +310,11 @@ impl Cache {
         }
         let message = format!("not everything could be written to {} within {timeout:?}", late.join(" and "));
         Err(Error::new(Status::TierUnavailable, message))
+    }
+
+    /// The figures of a tier below memory; `None`: this cache has none of that name.
+    pub fn tier_statistics(&self, tier: TierName) -> Option<TierStatistics> {
+        self.lower.as_ref()?.level(tier).map(Level::statistics)
     }
 
     /// How a tier is doing; `None`: this cache has none of that name.
@@ -386,7 +412,7 @@ impl Cache {
     /// the listener itself: then calls on other threads may go on for a while, and a second call from outside waits for
     /// them. So who calls this holds nothing that the listener waits for.
     pub fn set_listener(&self, listener: Option<Listener>) {
-        self.memory.set_listener(listener);
+        self.memory.set_listener(self.with_demotion(listener));
     }
 
     /// Memory of the live entries, as the allocator rounds it, and of what finds, orders and expires them; in bytes.

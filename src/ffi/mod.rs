@@ -20,6 +20,7 @@ pub mod multi;
 pub mod options;
 pub mod statistics;
 pub mod status;
+pub mod tiers;
 pub mod types;
 pub mod update;
 pub mod value;

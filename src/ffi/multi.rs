@@ -1,16 +1,17 @@
 //! The classic multi-level group: the same cache under its other name.
 
-use super::boundary::{boundary, input, multi_handle};
+use super::boundary::{boundary, input, multi_handle, utf8};
 use super::cache::{close, open};
 use super::classic::{self, options_of};
 use super::types::{cache_config_t, cache_result_t, multi_cache_t};
-use crate::error::{Error, Status};
 use std::ffi::{c_char, c_int, c_void};
 
-/// Makes a cache of up to three tiers. This version has the memory tier: `redis_url` and `disk_path` have to be NULL.
+/// Makes a cache of up to three tiers: memory as `memory_config` says, Redis at `redis_url` (the option `redis.url`), and the folder
+/// `disk_path` on disk (`disk.path`). NULL or an empty text: no such tier.
 ///
-/// Returns: the cache; NULL with a last error when `memory_config` is NULL or its capacity is 0, or when a tier is asked for
-/// that this version has not got. Ownership: ended by `multi_cache_destroy`.
+/// Returns: the cache; NULL with a last error when `memory_config` is NULL or its capacity is 0, or for what can never work: a
+/// URL that is none, a folder that cannot be made, is not the user's own or is a link. A Redis that does not answer is no reason: it joins when it
+/// comes up. Ownership: ended by `multi_cache_destroy`. What is stored without a lifetime lives a day in Redis and a week on disk.
 #[no_mangle]
 pub unsafe extern "C" fn multi_cache_create(
     memory_config: *const cache_config_t,
@@ -18,11 +19,10 @@ pub unsafe extern "C" fn multi_cache_create(
     disk_path: *const c_char,
 ) -> *mut multi_cache_t {
     boundary(|| {
-        let options = options_of(input(memory_config, "memory_config")?)?;
-        for (argument, name, tier) in [(redis_url, "redis_url", "Redis"), (disk_path, "disk_path", "disk")] {
+        let mut options = options_of(input(memory_config, "memory_config")?)?;
+        for (argument, name, option) in [(redis_url, "redis_url", "redis.url"), (disk_path, "disk_path", "disk.path")] {
             if !argument.is_null() {
-                let message = format!("`{name}` was given, but this version has no {tier} tier; pass NULL");
-                return Err(Error::new(Status::Unsupported, message));
+                options.set(option, utf8(argument, name)?)?;
             }
         }
         Ok(open(&options)?.cast())

@@ -88,6 +88,18 @@ pub struct catzilla_statistics {
     pub memory_write_p999_ns: u64,
     /// As for look-ups.
     pub memory_write_max_ns: u64,
+    /// Look-ups that Redis has answered; 0 in a cache without it. More of it: `catzilla_cache_tier_statistics`.
+    pub redis_hits: u64,
+    /// Look-ups that Redis could not answer.
+    pub redis_misses: u64,
+    /// Calls on Redis that failed.
+    pub redis_errors: u64,
+    /// As for Redis, of the disk.
+    pub disk_hits: u64,
+    /// As for Redis, of the disk.
+    pub disk_misses: u64,
+    /// As for Redis, of the disk.
+    pub disk_errors: u64,
 }
 
 /// See `struct catzilla_statistics`.
@@ -123,7 +135,7 @@ pub unsafe extern "C" fn catzilla_cache_statistics(
     })
 }
 
-fn nanos(time: Duration) -> u64 {
+pub(super) fn nanos(time: Duration) -> u64 {
     time.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
@@ -167,5 +179,11 @@ fn figures(statistics: &crate::Statistics, struct_size: usize) -> catzilla_stati
         memory_write_p99_ns: nanos(memory.writes.p99),
         memory_write_p999_ns: nanos(memory.writes.p999),
         memory_write_max_ns: nanos(memory.writes.max),
+        redis_hits: statistics.redis.hits,
+        redis_misses: statistics.redis.misses,
+        redis_errors: super::tiers::errors(&statistics.redis),
+        disk_hits: statistics.disk.hits,
+        disk_misses: statistics.disk.misses,
+        disk_errors: super::tiers::errors(&statistics.disk),
     }
 }

@@ -4,7 +4,7 @@ use super::boundary::{boundary, handle, input, key as key_of, output};
 use super::cache::{catzilla_cache_t, CATZILLA_TTL_FOREVER};
 use super::status::catzilla_status_t;
 use crate::error::Status;
-use crate::Value;
+use crate::{TierName, Value};
 use std::ffi::c_void;
 
 /// A stored value held by `catzilla_cache_acquire`.
@@ -87,7 +87,13 @@ pub const CATZILLA_TIER_DISK: i32 = 2;
 /// Which tier the value came from.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_value_tier(value: *const catzilla_value_t) -> catzilla_tier_t {
-    boundary(|| input(value, "value").map(|_| CATZILLA_TIER_MEMORY))
+    boundary(|| {
+        Ok(match input(value, "value")?.value.tier() {
+            TierName::Memory => CATZILLA_TIER_MEMORY,
+            TierName::Redis => CATZILLA_TIER_REDIS,
+            TierName::Disk => CATZILLA_TIER_DISK,
+        })
+    })
 }
 
 /// Lets a value go; NULL is fine.

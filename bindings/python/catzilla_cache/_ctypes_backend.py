@@ -71,6 +71,12 @@ class CStatistics(ctypes.Structure):
         ("memory_write_p99_ns", c_uint64),
         ("memory_write_p999_ns", c_uint64),
         ("memory_write_max_ns", c_uint64),
+        ("redis_hits", c_uint64),
+        ("redis_misses", c_uint64),
+        ("redis_errors", c_uint64),
+        ("disk_hits", c_uint64),
+        ("disk_misses", c_uint64),
+        ("disk_errors", c_uint64),
     ]
 
 

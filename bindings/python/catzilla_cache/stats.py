@@ -51,3 +51,9 @@ class Statistics:
     memory_write_p99_ns: int
     memory_write_p999_ns: int
     memory_write_max_ns: int
+    redis_hits: int
+    redis_misses: int
+    redis_errors: int
+    disk_hits: int
+    disk_misses: int
+    disk_errors: int

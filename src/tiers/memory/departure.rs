@@ -9,6 +9,8 @@
 
 use super::entry::Pinned;
 use super::Memory;
+use crate::clock::{Clock, Tick};
+use crate::codec::envelope::Body;
 use crate::error::Result;
 use crate::fork::Hold;
 use crate::log;
@@ -40,6 +42,8 @@ pub enum Cause {
 pub struct Departed {
     pinned: Pinned,
     cause: Cause,
+    /// When it left, by [`Clock::nanos`].
+    at: u64,
     /// The plain form of a compressed value, once it has been asked for.
     plain: OnceCell<Pinned>,
 }
@@ -48,8 +52,28 @@ pub struct Departed {
 pub type Listener = Arc<dyn Fn(&Departed) + Send + Sync>;
 
 impl Departed {
-    fn new(Waiting { pinned, cause }: Waiting) -> Self {
-        Self { pinned, cause, plain: OnceCell::new() }
+    fn new(Waiting { pinned, cause, at }: Waiting) -> Self {
+        Self { pinned, cause, at, plain: OnceCell::new() }
+    }
+
+    /// When it left, by [`Clock::nanos`]: what was written before that was there before.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Its value as it was kept.
+    pub(crate) fn body(&self) -> Body<'_> {
+        self.pinned.body()
+    }
+
+    /// Whether it carried tags; their names are not known any more.
+    pub(crate) fn is_tagged(&self) -> bool {
+        self.pinned.entry().tags().next().is_some()
+    }
+
+    /// When its time would have been over.
+    pub(crate) fn deadline(&self) -> Tick {
+        self.pinned.entry().deadline()
     }
 
     /// Why it has left.
@@ -96,6 +120,7 @@ const STRIPES: usize = if cfg!(shuttle) { 1 } else { 8 };
 const MANY: usize = if cfg!(shuttle) { 2 } else { 256 };
 
 pub(super) struct Departures {
+    clock: Clock,
     wanted: AtomicBool,
     /// Entries in all queues.
     waiting: AtomicUsize,
@@ -134,6 +159,7 @@ struct Queue {
 struct Waiting {
     pinned: Pinned,
     cause: Cause,
+    at: u64,
 }
 
 impl Queues {
@@ -210,8 +236,9 @@ enum Step {
 }
 
 impl Departures {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
+            clock,
             wanted: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             untold: AtomicU64::new(0),
@@ -232,7 +259,8 @@ impl Departures {
     #[cold]
     pub(super) fn push(&self, pinned: Option<Pinned>, cause: Cause) {
         let me = this_thread();
-        let is_kept = pinned.is_some_and(|pinned| self.stripe(me).lock().push(me, Waiting { pinned, cause }));
+        let at = self.clock.nanos();
+        let is_kept = pinned.is_some_and(|pinned| self.stripe(me).lock().push(me, Waiting { pinned, cause, at }));
         if is_kept {
             self.waiting.fetch_add(1, Relaxed);
         } else {

@@ -24,6 +24,7 @@
 use super::arena::{Heap, Magazine, ADDRESS_BITS};
 use super::{Lent, Memory};
 use crate::clock::{Tick, FOREVER, TICK_BITS};
+use crate::codec::envelope::Body;
 use crate::error;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::alloc::Layout;
@@ -712,6 +713,14 @@ impl Pinned {
     /// How long the plain form is.
     pub(super) fn value_len(&self) -> usize {
         self.entry.value().map_or_else(|compressed| compressed.original_len, <[u8]>::len)
+    }
+
+    /// The value in the form in which it is kept.
+    pub(super) fn body(&self) -> Body<'_> {
+        match self.entry.value() {
+            Ok(value) => Body::Plain(value),
+            Err(compressed) => Body::Lz4 { block: compressed.block, len: compressed.original_len as u32 },
+        }
     }
 
     /// The plain form of a compressed entry; `None` when it is plain already.

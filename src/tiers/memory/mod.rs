@@ -203,6 +203,7 @@ impl Memory {
         };
         let (looked, hasher) = (Looks::new(), seed());
         let deciders = Deciders { chooser: Arc::new(Chooser::new()), switch: Arc::new(Switch::new(looked.clone())) };
+        let departures = CachePadded::new(Departures::new(clock.clone()));
         let policy = Chosen::new(options.policy, known(options.entries()), &deciders, &hasher);
         let shards: Box<[_]> = (0..shard_count(options)).map(|_| Shard::new(&policy, now, &heap)).collect();
         let memory = Self {
@@ -220,7 +221,7 @@ impl Memory {
             write_times: Histogram::new(),
             versions: AtomicU64::new(0),
             budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
-            departures: CachePadded::new(Departures::new()),
+            departures,
             heap,
         };
         memory.set_exactness();
