@@ -1,0 +1,220 @@
+//! What the writer does beside writing, in small steps: the WAL is moved into the file, the file made smaller, rows whose time
+//! is over removed, rows that were read kept from being the oldest. Called by `mod.rs` for the cache's own thread.
+
+use super::faults::{OrFault, Outcome};
+use super::room::{due_from, Index};
+use super::transaction::{pages, read_books, Books, Limits};
+use super::writer::{Shared, Writer};
+use crate::clock::unix_micros;
+use crate::tiers::{Fault, FaultKind};
+use rusqlite::Connection;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// How often there is a look when nothing is under way: what other processes do, and what became of the file.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// In about this time all rows are looked at for their end.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Between two steps of that, at least.
+const SWEEP_STEP: Duration = Duration::from_millis(10);
+
+/// Pages that the file becomes smaller by in one step: 1 to 3 ms.
+const VACUUMED_AT_ONCE: u64 = 128;
+
+/// Pages that are freed in one step when the bound was lowered.
+const FREED_AT_ONCE: u64 = 64;
+
+/// Rows stored anew in one step since they were read. With more than so many bytes it is fewer.
+const REFRESHED_AT_ONCE: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    index: Index,
+    /// Where in the index the next step begins.
+    from: i64,
+    next_sweep: Instant,
+    /// The next row's id when something was stored last, and when that was seen.
+    next_id: i64,
+    stored: Instant,
+    /// Up to which id marks were looked at.
+    refreshed: i64,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { index: Index::Recent, from: i64::MIN, next_sweep: now, next_id: 0, stored: now, refreshed: 0 }
+    }
+}
+
+/// How the WAL is, in frames of a page each.
+struct Wal {
+    frames: u64,
+    /// Of these, how many are in the file, too.
+    moved: u64,
+}
+
+impl Writer {
+    /// One small step. When the next one should be; `None`: there is nothing to do until something is written.
+    pub(super) fn maintain(&mut self, shared: &Shared) -> Outcome<Option<Duration>> {
+        let now = Instant::now();
+        self.keep_wal_small(shared)?;
+        let (books, all, free, limits) = self.with(shared, |connection, limits| {
+            let (all, free) = pages(connection)?;
+            Ok((read_books(connection)?, all, free, *limits))
+        })?;
+        shared.tally.entries.store(books.entries.max(0) as u64, Relaxed);
+        if books.next_id != self.upkeep.next_id {
+            (self.upkeep.next_id, self.upkeep.stored) = (books.next_id, now);
+        }
+        let is_quiet = now.duration_since(self.upkeep.stored) >= LOOK;
+        if all - free > limits.pages {
+            let bytes = (all - free - limits.pages).min(FREED_AT_ONCE) * limits.page_bytes;
+            self.transact(shared, |transaction| {
+                let mut statements = transaction.statements()?;
+                transaction.evict(&mut statements, bytes)
+            })?;
+            return Ok(Some(Duration::ZERO));
+        }
+        if self.refresh(shared, &books, all - free, &limits)? {
+            return Ok(Some(Duration::ZERO));
+        }
+        if now >= self.upkeep.next_sweep && books.entries > 0 {
+            self.sweep(shared)?;
+            let pause = SWEEP.mul_f64(super::room::SWEPT_AT_ONCE as f64 / books.entries as f64);
+            self.upkeep.next_sweep = now + pause.clamp(SWEEP_STEP, LOOK);
+        }
+        let too_many = all.saturating_sub(limits.pages);
+        // While puts go on, free pages are soon in use again; a fourth of the file is more than they will need soon.
+        if free > 0 && (is_quiet || too_many > 0 || free > all / 4) {
+            let step = if is_quiet || free > all / 4 { free } else { too_many.min(free) };
+            self.with(shared, |connection, limits| {
+                let step = step.min(VACUUMED_AT_ONCE);
+                connection.execute_batch(&format!("PRAGMA incremental_vacuum({step})")).or_fault()?;
+                let (all, _) = pages(connection)?;
+                shared.tally.file_bytes.store(all * limits.page_bytes, Relaxed);
+                Ok(())
+            })?;
+            return Ok(Some(Duration::ZERO));
+        }
+        if is_quiet {
+            let is_empty = self.with(shared, |connection, _| {
+                // Also gives the file its size: what the vacuum has cut off is in the WAL until then.
+                let wal = wal(connection, "NOOP")?;
+                if wal.frames > 0 {
+                    self::wal(connection, "TRUNCATE")?;
+                }
+                note_wal(shared);
+                Ok(wal.frames == 0 && books.entries == 0)
+            })?;
+            if is_empty {
+                return Ok(None);
+            }
+        }
+        let pause = self.upkeep.next_sweep.saturating_duration_since(Instant::now());
+        Ok(Some(if books.entries > 0 { pause.clamp(Duration::from_millis(1), LOOK) } else { LOOK }))
+    }
+
+    /// Before the connection is closed for good: moves the WAL into the file, if that can be done at once.
+    pub(super) fn finish(&mut self, shared: &Shared) {
+        // Those of other processes who are at work do the same in their time.
+        let _ = self.with(shared, |connection, _| wal(connection, "TRUNCATE"));
+        self.close();
+    }
+
+    /// Moves the WAL into the file when it is long, so that it begins anew. An error when it cannot be and is far too long.
+    pub(super) fn keep_wal_small(&mut self, shared: &Shared) -> Outcome<()> {
+        self.with(shared, |connection, limits| {
+            let bytes = |frames: u64| frames * (limits.page_bytes + FRAME_HEADER);
+            let mut now = wal(connection, "NOOP")?;
+            if bytes(now.frames - now.moved) >= limits.wal_bytes / 4 * 3 {
+                now = wal(connection, "PASSIVE")?;
+            }
+            // All of it may be in the file, and yet it goes on growing, when some read has always been using it.
+            let is_long = shared.tally.wal_bytes.load(Relaxed) > limits.wal_bytes;
+            if bytes(now.frames) > limits.wal_bytes || is_long {
+                now = wal(connection, "TRUNCATE")?;
+            }
+            note_wal(shared);
+            if bytes(now.frames) > limits.wal_bytes * 4 {
+                // Somebody was stopped in the middle of a read. Better no writes than a full disk.
+                return Err(Fault::new(
+                    FaultKind::TimedOut,
+                    "another process has been reading the disk tier's file for too long",
+                ));
+            }
+            Ok(())
+        })
+    }
+
+    /// Looks at the next part of an index for rows whose time is over, and removes them.
+    fn sweep(&mut self, shared: &Shared) -> Outcome<()> {
+        let (index, from) = (self.upkeep.index, self.upkeep.from);
+        let now_millis = (unix_micros() / 1000) as i64;
+        let (due, next) = self.with(shared, |connection, _| due_from(connection, index, from, now_millis))?;
+        if !due.is_empty() {
+            self.transact(shared, |transaction| {
+                let mut statements = transaction.statements()?;
+                transaction.expire(&mut statements, &due)
+            })?;
+        }
+        (self.upkeep.index, self.upkeep.from) = match (index, next) {
+            (_, Some(next)) => (index, next),
+            (Index::Recent, None) => (Index::Settled, i64::MIN),
+            (Index::Settled, None) => (Index::Recent, i64::MIN),
+        };
+        Ok(())
+    }
+
+    /// Stores anew what this process has read and what another one, which does not know, might remove soon: rows of the
+    /// oldest quarter, once the file is nearly full. Whether there were any.
+    fn refresh(&mut self, shared: &Shared, books: &Books, used: u64, limits: &Limits) -> Outcome<bool> {
+        if used < limits.pages / 10 * 9 {
+            return Ok(false);
+        }
+        let marks = &shared.marks;
+        let refreshed = self.upkeep.refreshed;
+        let last = self.transact(shared, |transaction| {
+            let oldest = transaction.oldest()?;
+            let quarter = oldest + (books.next_id - oldest) / 4;
+            let mut ids = Vec::new();
+            let mut at = refreshed.max(oldest);
+            while at < quarter && ids.len() < REFRESHED_AT_ONCE {
+                if marks.is_marked(at) {
+                    ids.push(at);
+                }
+                at += 1;
+            }
+            if !ids.is_empty() {
+                let mut statements = transaction.statements()?;
+                transaction.refresh(&mut statements, &ids)?;
+                transaction.make_room(&mut statements, 0)?;
+            }
+            Ok((at, ids.is_empty()))
+        })?;
+        self.upkeep.refreshed = last.0;
+        Ok(!last.1)
+    }
+}
+
+/// Of each page in the WAL.
+const FRAME_HEADER: u64 = 24;
+
+/// Moves the WAL into the file, as far as `mode` says, and tells how it is then.
+fn wal(connection: &Connection, mode: &str) -> Outcome<Wal> {
+    let sql = match mode {
+        "NOOP" => "PRAGMA wal_checkpoint(NOOP)",
+        "PASSIVE" => "PRAGMA wal_checkpoint(PASSIVE)",
+        _ => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    let mut checkpoint = connection.prepare_cached(sql).or_fault()?;
+    // The first column says whether somebody was in the way, which is no failure: there will be another time.
+    let (frames, moved): (i64, i64) = checkpoint.query_row([], |row| Ok((row.get(1)?, row.get(2)?))).or_fault()?;
+    Ok(Wal { frames: frames.max(0) as u64, moved: moved.clamp(0, frames.max(0)) as u64 })
+}
+
+fn note_wal(shared: &Shared) {
+    let length = std::fs::metadata(shared.file.folder().wal()).map_or(0, |found| found.len());
+    shared.tally.wal_bytes.store(length, Relaxed);
+}
