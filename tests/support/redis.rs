@@ -299,7 +299,8 @@ impl Cluster {
     pub fn wait_until_up(&self) {
         let alive = self.alive();
         until("the cluster is up again", || {
-            let counted = |line: &str| line.contains("master") && !line.contains("fail");
+            let lives = |line: &str| alive.iter().any(|server| line.contains(&format!(":{}@", server.port)));
+            let counted = |line: &str| line.contains("master") && !line.contains("fail") && lives(line);
             self.is_up(&alive)
                 && alive
                     .iter()

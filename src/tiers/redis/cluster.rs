@@ -18,10 +18,15 @@ use crate::tiers::{Fault, FaultKind};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// How often a command is sent on: to a new primary, to where a slot is moving, and back if that was given up. Redis' own client
 /// stops after five.
 const MOST_ROUNDS: usize = 5;
+
+/// How old a map may be where replicas are asked: a new one makes no difference to anything else that would show it. Arbitrary: a
+/// round trip in some ten thousand.
+const OLDEST: Duration = Duration::from_secs(3);
 
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
@@ -38,6 +43,7 @@ pub(super) struct Cluster {
 
 /// Who has which slot.
 pub(super) struct Map {
+    made: Instant,
     shards: Vec<Shard>,
     /// For each slot its shard; those that nobody has: `NOBODY`.
     slots: Box<[u16]>,
@@ -279,6 +285,11 @@ impl Cluster {
 
     fn map(&self, budget: &Budget) -> Result<Arc<Map>, Fault> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_old =
+            |map: &Arc<Map>| self.shared.access.replicas && budget.begun().saturating_duration_since(map.made) > OLDEST;
+        if map.as_ref().is_some_and(is_old) {
+            self.doubtful.store(true, SeqCst);
+        }
         match map {
             Some(map) if !self.doubtful.load(SeqCst) => Ok(map),
             // Whoever doubts it: one call makes it anew, the others go on with what there is.
@@ -337,7 +348,7 @@ impl Cluster {
             let replicas = part.replicas.iter().map(|place| self.pool(place)).collect();
             shards.push(Shard { primary: self.pool(&part.primary), replicas });
         }
-        let map = Arc::new(Map { shards, slots });
+        let map = Arc::new(Map { made: Instant::now(), shards, slots });
         *self.map.write().unwrap_or_else(PoisonError::into_inner) = Some(map.clone());
         self.forget_strangers(&map);
         map

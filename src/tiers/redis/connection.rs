@@ -122,7 +122,8 @@ impl Connection {
 
     /// The next so many replies, behind what `replies` holds.
     pub(super) fn receive(&mut self, replies: &mut Vec<Reply>, count: usize) -> Result<(), Broken> {
-        for received in 0..count {
+        let begun = replies.len();
+        while replies.len() < begun + count {
             match self.inbox.reply(&mut self.stream) {
                 Ok(reply) => {
                     self.awaited -= 1;
@@ -135,10 +136,14 @@ impl Connection {
                     self.broken = true;
                     let mut broken = Broken::unread(&unread, &self.place);
                     // Once an answer has begun it was not an old end that was met.
-                    broken.closed &= received == 0 && self.inbox.is_empty();
+                    broken.closed &= replies.len() == begun && self.inbox.is_empty();
                     return Err(broken);
                 }
             }
+        }
+        if self.awaited == 0 && !self.inbox.is_empty() {
+            // Then what came before need not be the answers to what was asked either.
+            return Err(Broken::garbled(&self.place, "more than was asked for"));
         }
         Ok(())
     }

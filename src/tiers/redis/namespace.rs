@@ -10,7 +10,7 @@ use super::keys::Names;
 use super::link::Link;
 use super::wire::{Batch, Reply};
 use crate::clock::unix_micros;
-use crate::tiers::Fault;
+use crate::tiers::{Fault, FaultKind};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
@@ -116,11 +116,14 @@ impl Namespace {
     fn raise_to(&self, fresh: u64, link: &Link, names: &Names, budget: &Budget) -> Result<(), Fault> {
         let mut batch = link.batch();
         batch.begin(3).text("SET").key(&names.namespace()).number(fresh).end();
-        if let Some(Reply::Error(line)) = link.run(&batch, budget)?.first() {
-            return Err(complaint(line).into_fault());
+        match link.run(&batch, budget)?.first() {
+            Some(Reply::Status(_)) => {
+                self.take_over(fresh, budget.begun());
+                Ok(())
+            }
+            Some(Reply::Error(line)) => Err(complaint(line).into_fault()),
+            _ => Err(Fault::new(FaultKind::Damaged, "Redis answered SET with something else than it has to")),
         }
-        self.take_over(fresh, budget.begun());
-        Ok(())
     }
 
     /// Never back to an older one, which a slow thread may have been told.
