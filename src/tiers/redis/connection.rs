@@ -1,0 +1,160 @@
+//! One connection to one server: made and entered, then bytes out and replies back, each within its deadline. Owned by a
+//! pool, lent to whoever talks to the server.
+
+use super::address::{Access, Place};
+use super::faults::{complaint, ends_connection, Broken};
+use super::resolve::Resolver;
+use super::stream::Stream;
+use super::wire::{Batch, Inbox, Reply};
+use crate::tiers::{Fault, FaultKind};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How long one call may take, in all and for each of what it does.
+#[derive(Clone, Copy)]
+pub(super) struct Budget {
+    begun: Instant,
+    end: Instant,
+}
+
+impl Budget {
+    /// Of a call that begins now.
+    pub(super) fn new(access: &Access) -> Self {
+        let begun = Instant::now();
+        Self { begun, end: begun + access.connect_timeout + access.timeout }
+    }
+
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Until when something that may take so long and begins now has to be done.
+    pub(super) fn until(&self, patience: Duration) -> Instant {
+        self.end.min(Instant::now() + patience)
+    }
+
+    /// The first half of what is left.
+    pub(super) fn half(&self) -> Self {
+        let now = Instant::now();
+        Self { begun: now, end: now + self.end.saturating_duration_since(now) / 2 }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.end
+    }
+}
+
+pub(super) struct Connection {
+    stream: Stream,
+    inbox: Inbox,
+    place: Place,
+    /// Replies that are still to come, or that are lost.
+    awaited: usize,
+    /// Whether it can be used no more, whatever is awaited.
+    broken: bool,
+}
+
+impl Connection {
+    pub(super) fn open(
+        place: &Place,
+        access: &Access,
+        resolver: &Resolver,
+        budget: &Budget,
+    ) -> Result<Connection, Fault> {
+        let deadline = budget.until(access.connect_timeout);
+        let stream = match place {
+            Place::Unix(path) => Stream::unix(path, deadline),
+            Place::Tcp(host, port) => resolver
+                .addresses(host, *port, deadline)
+                .and_then(|addresses| Stream::tcp(&addresses, deadline))
+                .and_then(|stream| match &access.tls {
+                    Some(config) => stream.secured(config, place),
+                    None => Ok(stream),
+                }),
+        };
+        let stream = stream.map_err(|error| Broken::by(&error, place, "connecting to Redis at").fault)?;
+        let mut connection = Self { stream, inbox: Inbox::new(), place: place.clone(), awaited: 0, broken: false };
+        connection.enter(access, deadline)?;
+        Ok(connection)
+    }
+
+    /// Says who we are and what we want to use. One round trip, or none where the server asks for nothing.
+    fn enter(&mut self, access: &Access, deadline: Instant) -> Result<(), Fault> {
+        let mut batch = Batch::new(false);
+        if let Some(password) = &access.password {
+            batch.begin(2 + usize::from(access.user.is_some())).text("AUTH");
+            if let Some(user) = &access.user {
+                batch.text(user);
+            }
+            batch.text(password).end();
+        }
+        if access.database != 0 {
+            batch.begin(2).text("SELECT").text(access.database.to_string()).end();
+        }
+        if access.replicas {
+            // A primary takes no notice of it.
+            batch.begin(1).text("READONLY").end();
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let whole = |broken: Broken| broken.fault;
+        self.send(batch.bytes(), batch.len(), deadline).map_err(whole)?;
+        let mut replies = Vec::new();
+        self.receive(&mut replies, batch.len()).map_err(whole)?;
+        for reply in replies {
+            if let Reply::Error(line) = reply {
+                let mut fault = complaint(&line).into_fault();
+                fault.kind = FaultKind::Refused;
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends so many commands; they and the replies have to be through by the deadline.
+    pub(super) fn send(&mut self, bytes: &[u8], commands: usize, deadline: Instant) -> Result<(), Broken> {
+        self.awaited += commands;
+        self.stream.set_deadline(deadline);
+        let sent = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
+        sent.map_err(|error| Broken::by(&error, &self.place, "writing to Redis at"))
+    }
+
+    /// The next so many replies, behind what `replies` holds.
+    pub(super) fn receive(&mut self, replies: &mut Vec<Reply>, count: usize) -> Result<(), Broken> {
+        let begun = replies.len();
+        while replies.len() < begun + count {
+            match self.inbox.reply(&mut self.stream) {
+                Ok(reply) => {
+                    self.awaited -= 1;
+                    if let Reply::Error(line) = &reply {
+                        self.broken |= ends_connection(line);
+                    }
+                    replies.push(reply);
+                }
+                Err(unread) => {
+                    self.broken = true;
+                    let mut broken = Broken::unread(&unread, &self.place);
+                    // Once an answer has begun it was not an old end that was met.
+                    broken.closed &= replies.len() == begun && self.inbox.is_empty();
+                    return Err(broken);
+                }
+            }
+        }
+        if self.awaited == 0 && !self.inbox.is_empty() {
+            // Then what came before need not be the answers to what was asked either.
+            return Err(Broken::garbled(&self.place, "more than was asked for"));
+        }
+        Ok(())
+    }
+
+    /// Whether the next exchange may be on this connection.
+    pub(super) fn is_reusable(&self) -> bool {
+        !self.broken && self.awaited == 0 && self.inbox.is_empty()
+    }
+
+    /// Whether the other side has closed it, or has sent what nobody asked for.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stream.has_something()
+    }
+}

@@ -1,0 +1,104 @@
+//! Removing many keys without knowing them: SCAN over all keys of a server, UNLINK of those that are ours, in small steps. Called when
+//! the tier is cleared or a prefix is purged.
+
+use super::faults::complaint;
+use super::keys::{Names, Owner};
+use super::link::exchange;
+use super::pool::Pool;
+use super::wire::{Batch, Reply};
+use super::Redis;
+use crate::tiers::{Fault, FaultKind};
+
+/// Keys that a server looks at in one step: about half a millisecond of its time, in which it serves nobody else.
+const STEP: u64 = 1000;
+
+/// How often all is looked through again because a cluster has moved slots meanwhile: a key may have been carried past us.
+const MOST_PASSES: usize = 3;
+
+/// Removes all keys of the user's that begin so, and with `everything` what the tier keeps for itself too, but for the
+/// namespace. Says how many keys of the user's those were.
+pub(super) fn remove(redis: &Redis, beginning: &[u8], everything: bool) -> Result<u64, Fault> {
+    let pattern = redis.names.pattern(beginning);
+    let mut removed = 0;
+    let mut layout = redis.step(|budget| redis.link.layout(budget))?;
+    for _ in 0..MOST_PASSES {
+        for pool in layout.primaries() {
+            removed += remove_from(redis, pool, &pattern, everything)?;
+        }
+        let now = redis.step(|budget| redis.link.layout(budget))?;
+        if now == layout {
+            break;
+        }
+        layout = now;
+    }
+    Ok(removed)
+}
+
+fn remove_from(redis: &Redis, pool: &Pool, pattern: &[u8], everything: bool) -> Result<u64, Fault> {
+    let (mut cursor, mut removed) = (b"0".to_vec(), 0);
+    loop {
+        let mut batch = Batch::new(false);
+        batch.begin(6).text("SCAN").text(&cursor).text("MATCH").text(pattern).text("COUNT").number(STEP).end();
+        let reply = redis.step(|budget| exchange(pool, &batch, budget))?.pop();
+        let (next, found) = page(reply)?;
+        let (of_user, of_tier) = ours(&redis.names, &found, everything);
+        removed += unlink(redis, &of_user)?;
+        unlink(redis, &of_tier)?;
+        if next == b"0" {
+            return Ok(removed);
+        }
+        cursor = next;
+    }
+}
+
+/// What SCAN has answered: where to go on, and names.
+fn page(reply: Option<Reply>) -> Result<(Vec<u8>, Vec<Vec<u8>>), Fault> {
+    let garbled = || Fault::new(FaultKind::Damaged, "Redis answered SCAN with something else than names");
+    let mut parts = match reply {
+        Some(Reply::List(parts)) => parts.into_iter(),
+        Some(Reply::Error(line)) => return Err(complaint(&line).into_fault()),
+        _ => return Err(garbled()),
+    };
+    let (Some(Reply::Bytes(cursor)), Some(Reply::List(names))) = (parts.next(), parts.next()) else {
+        return Err(garbled());
+    };
+    let bytes = |name| match name {
+        Reply::Bytes(name) => Ok(name),
+        _ => Err(garbled()),
+    };
+    Ok((cursor, names.into_iter().map(bytes).collect::<Result<_, _>>()?))
+}
+
+type Found<'a> = Vec<&'a [u8]>;
+
+fn ours<'a>(names: &Names, found: &'a [Vec<u8>], everything: bool) -> (Found<'a>, Found<'a>) {
+    let of = |owner| found.iter().map(Vec::as_slice).filter(move |name| names.owner(name) == owner).collect();
+    (of(Owner::User), if everything { of(Owner::Tier) } else { Vec::new() })
+}
+
+fn unlink(redis: &Redis, names: &[&[u8]]) -> Result<u64, Fault> {
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let mut batch = redis.link.batch();
+    if redis.link.is_cluster() {
+        for name in names {
+            batch.begin(2).text("UNLINK").key(&[name]).end();
+        }
+    } else {
+        batch.begin(1 + names.len()).text("UNLINK");
+        for name in names {
+            batch.key(&[name]);
+        }
+        batch.end();
+    }
+    let mut removed = 0;
+    for reply in redis.step(|budget| redis.link.run(&batch, budget))? {
+        match reply {
+            Reply::Number(number) => removed += u64::try_from(number).unwrap_or(0),
+            Reply::Error(line) => return Err(complaint(&line).into_fault()),
+            _ => {}
+        }
+    }
+    Ok(removed)
+}

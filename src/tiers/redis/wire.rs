@@ -1,0 +1,427 @@
+//! The protocol of Redis (RESP2) as bytes: commands packed behind one another, and replies read back. Used by whoever talks to a
+//! server; knows nothing of sockets, keys or tiers.
+//!
+//! The `redis` crate has both too. Its reader costs 1.5 to 1.7 times a bare socket for an MGET of 100 values, and its
+//! connections wait for as long as bytes keep dribbling in; here a value is copied once, out of the buffer into the
+//! vector that the caller gets, and every read ends at the reader's own deadline.
+
+use std::io::{self, Read, Write};
+
+/// Redis itself takes nothing longer (`proto-max-bulk-len`), so neither sends it such a thing.
+pub(super) const LONGEST_VALUE: usize = 512 << 20;
+
+/// As many as there can be keys in a reply to one command of ours, with room; what says more is none of ours.
+const MOST_ELEMENTS: usize = 1 << 24;
+
+/// Of arrays in arrays; CLUSTER SLOTS has three, and its metadata a fourth.
+const DEEPEST: u32 = 8;
+
+/// A reply of 100 values of 1 KiB is read with two calls of the kernel. Arbitrary beyond that: one buffer a connection.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Memory for a long value is taken in steps as it arrives, not all because its length was announced.
+const FIRST_STEP: usize = 1 << 20;
+
+/// Commands for one exchange.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    commands: Vec<Command>,
+    /// Whether each command's slot is computed: only clusters have them.
+    slots: bool,
+    slot: u16,
+}
+
+/// Where in the batch a command ends, and who has to get it.
+pub(super) struct Command {
+    end: usize,
+    pub(super) slot: u16,
+    /// Whether a replica may answer.
+    pub(super) from_replica: bool,
+}
+
+impl Batch {
+    pub(super) fn new(slots: bool) -> Self {
+        // Room for a short command without a second allocation.
+        Self { bytes: Vec::with_capacity(256), commands: Vec::with_capacity(2), slots, slot: 0 }
+    }
+
+    /// Begins a command of so many arguments, its name included; then come [`Batch::text`], [`Batch::key`] and at last
+    /// [`Batch::end`].
+    pub(super) fn begin(&mut self, arguments: usize) -> &mut Self {
+        self.slot = 0;
+        self.header(b'*', arguments);
+        self
+    }
+
+    pub(super) fn text(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
+        let text = text.as_ref();
+        self.header(b'$', text.len());
+        self.bytes.extend_from_slice(text);
+        self.bytes.extend_from_slice(b"\r\n");
+        self
+    }
+
+    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+        let mut digits = [0; 20];
+        let mut free = &mut digits[..];
+        // 20 digits are enough for every number.
+        let _ = write!(free, "{number}");
+        let length = 20 - free.len();
+        self.text(&digits[..length])
+    }
+
+    /// A key, in parts that follow each other. It decides which slot the command belongs to.
+    pub(super) fn key(&mut self, parts: &[&[u8]]) -> &mut Self {
+        self.header(b'$', parts.iter().map(|part| part.len()).sum());
+        let begun = self.bytes.len();
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        if self.slots {
+            self.slot = super::slots::of(&self.bytes[begun..]);
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+        self
+    }
+
+    pub(super) fn end(&mut self) {
+        let (end, slot) = (self.bytes.len(), self.slot);
+        self.commands.push(Command { end, slot, from_replica: false });
+    }
+
+    /// As [`Batch::end`], for a command that a replica may answer.
+    pub(super) fn end_for_any(&mut self) {
+        self.end();
+        if let Some(command) = self.commands.last_mut() {
+            command.from_replica = true;
+        }
+    }
+
+    fn header(&mut self, kind: u8, number: usize) {
+        self.bytes.push(kind);
+        // Most are short; formatting machinery costs as much as the rest of the command.
+        if number < 10 {
+            self.bytes.push(b'0' + number as u8);
+        } else {
+            let mut digits = [0; 20];
+            let mut at = digits.len();
+            let mut rest = number;
+            while rest > 0 {
+                at -= 1;
+                digits[at] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+            self.bytes.extend_from_slice(&digits[at..]);
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// One command of the batch, packed.
+    pub(super) fn bytes_of(&self, index: usize) -> &[u8] {
+        let begun = if index == 0 { 0 } else { self.commands[index - 1].end };
+        &self.bytes[begun..self.commands[index].end]
+    }
+}
+
+/// What a server answers to one command.
+#[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) enum Reply {
+    Nil,
+    Status(String),
+    /// The line behind the minus sign: a word in capitals, and an explanation.
+    Error(String),
+    Number(i64),
+    Bytes(Vec<u8>),
+    List(Vec<Reply>),
+}
+
+/// What came instead of a reply.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// Reading failed, or the other side has closed: then it is [`io::ErrorKind::UnexpectedEof`].
+    Io(io::Error),
+    /// This is not the protocol of Redis.
+    Garbled(&'static str),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Unread::Io(error)
+    }
+}
+
+/// What has been received and not yet been read.
+pub(super) struct Inbox {
+    buffer: Box<[u8]>,
+    begun: usize,
+    filled: usize,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        Self { buffer: vec![0; BUFFER_BYTES].into_boxed_slice(), begun: 0, filled: 0 }
+    }
+
+    /// Whether nothing is left over: otherwise more was sent than was asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.begun == self.filled
+    }
+
+    /// The next reply.
+    pub(super) fn reply(&mut self, source: &mut impl Read) -> Result<Reply, Unread> {
+        self.value(source, 0)
+    }
+
+    fn value(&mut self, source: &mut impl Read, depth: u32) -> Result<Reply, Unread> {
+        let line = self.line(source)?;
+        let Some((&kind, text)) = self.buffer[line].split_first() else {
+            return Err(Unread::Garbled("an empty line"));
+        };
+        match kind {
+            b'+' => Ok(Reply::Status(String::from_utf8_lossy(text).into_owned())),
+            b'-' => Ok(Reply::Error(String::from_utf8_lossy(text).into_owned())),
+            b':' => Ok(Reply::Number(number(text)?)),
+            b'$' => match length(text, LONGEST_VALUE)? {
+                None => Ok(Reply::Nil),
+                Some(length) => self.bytes(source, length).map(Reply::Bytes),
+            },
+            b'*' => match length(text, MOST_ELEMENTS)? {
+                None => Ok(Reply::Nil),
+                Some(_) if depth == DEEPEST => Err(Unread::Garbled("lists nested too deeply")),
+                Some(length) => {
+                    // As above: not as much memory as is announced.
+                    let mut list = Vec::with_capacity(length.min(1024));
+                    for _ in 0..length {
+                        list.push(self.value(source, depth + 1)?);
+                    }
+                    Ok(Reply::List(list))
+                }
+            },
+            _ => Err(Unread::Garbled("an unknown type of reply")),
+        }
+    }
+
+    /// The next line, without its end, as a range of the buffer.
+    fn line(&mut self, source: &mut impl Read) -> Result<std::ops::Range<usize>, Unread> {
+        let mut searched = 0;
+        loop {
+            let have = &self.buffer[self.begun..self.filled];
+            if let Some(found) = have[searched..].iter().position(|byte| *byte == b'\n') {
+                let end = self.begun + searched + found;
+                let line = self.begun..end.saturating_sub(1);
+                if line.end < line.start || self.buffer[line.end] != b'\r' {
+                    return Err(Unread::Garbled("a line that does not end as lines do"));
+                }
+                self.begun = end + 1;
+                return Ok(line);
+            }
+            searched = have.len();
+            if searched == self.buffer.len() {
+                return Err(Unread::Garbled("a line without an end"));
+            }
+            self.fill(source)?;
+        }
+    }
+
+    fn bytes(&mut self, source: &mut impl Read, length: usize) -> Result<Vec<u8>, Unread> {
+        let have = self.filled - self.begun;
+        let bytes = if have >= length + 2 {
+            let bytes = self.buffer[self.begun..self.begun + length].to_vec();
+            self.begun += length;
+            bytes
+        } else {
+            self.long_bytes(source, length)?
+        };
+        while self.filled - self.begun < 2 {
+            self.fill(source)?;
+        }
+        if self.buffer[self.begun..self.begun + 2] != *b"\r\n" {
+            return Err(Unread::Garbled("a value longer than announced"));
+        }
+        self.begun += 2;
+        Ok(bytes)
+    }
+
+    /// A value of which some is still to come.
+    #[cold]
+    fn long_bytes(&mut self, source: &mut impl Read, length: usize) -> Result<Vec<u8>, Unread> {
+        let mut bytes = Vec::with_capacity(length.min(FIRST_STEP));
+        loop {
+            let take = (self.filled - self.begun).min(length - bytes.len());
+            bytes.extend_from_slice(&self.buffer[self.begun..self.begun + take]);
+            self.begun += take;
+            let missing = length - bytes.len();
+            if missing == 0 {
+                return Ok(bytes);
+            }
+            if missing < self.buffer.len() {
+                // By way of the buffer, so that what follows comes along.
+                self.fill(source)?;
+                continue;
+            }
+            let (have, step) = (bytes.len(), bytes.len().max(FIRST_STEP).min(missing));
+            bytes.resize(have + step, 0);
+            let mut filled = have;
+            while filled < have + step {
+                filled += receive(source, &mut bytes[filled..])?;
+            }
+        }
+    }
+
+    /// Receives something behind what is there.
+    fn fill(&mut self, source: &mut impl Read) -> Result<(), Unread> {
+        if self.begun == self.filled {
+            (self.begun, self.filled) = (0, 0);
+        } else if self.filled == self.buffer.len() {
+            self.buffer.copy_within(self.begun..self.filled, 0);
+            (self.begun, self.filled) = (0, self.filled - self.begun);
+        }
+        self.filled += receive(source, &mut self.buffer[self.filled..])?;
+        Ok(())
+    }
+}
+
+fn receive(source: &mut impl Read, into: &mut [u8]) -> Result<usize, Unread> {
+    match source.read(into)? {
+        0 => Err(Unread::Io(io::ErrorKind::UnexpectedEof.into())),
+        received => Ok(received),
+    }
+}
+
+fn number(text: &[u8]) -> Result<i64, Unread> {
+    let text = std::str::from_utf8(text).ok();
+    text.and_then(|text| text.parse().ok()).ok_or(Unread::Garbled("a number that is none"))
+}
+
+/// `None` is what RESP2 writes as -1.
+fn length(text: &[u8], most: usize) -> Result<Option<usize>, Unread> {
+    match number(text)? {
+        -1 => Ok(None),
+        length => match usize::try_from(length) {
+            Ok(length) if length <= most => Ok(Some(length)),
+            _ => Err(Unread::Garbled("an impossible length")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Hands out what it has in pieces of a given size.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let take = self.1.min(into.len()).min(self.0.len());
+            let (now, later) = self.0.split_at(take);
+            into[..take].copy_from_slice(now);
+            self.0 = later;
+            Ok(take)
+        }
+    }
+
+    fn pack(reply: &Reply, into: &mut Vec<u8>) {
+        match reply {
+            Reply::Nil => into.extend_from_slice(b"$-1\r\n"),
+            Reply::Status(text) => into.extend_from_slice(format!("+{text}\r\n").as_bytes()),
+            Reply::Error(text) => into.extend_from_slice(format!("-{text}\r\n").as_bytes()),
+            Reply::Number(number) => into.extend_from_slice(format!(":{number}\r\n").as_bytes()),
+            Reply::Bytes(bytes) => {
+                into.extend_from_slice(format!("${}\r\n", bytes.len()).as_bytes());
+                into.extend_from_slice(bytes);
+                into.extend_from_slice(b"\r\n");
+            }
+            Reply::List(list) => {
+                into.extend_from_slice(format!("*{}\r\n", list.len()).as_bytes());
+                list.iter().for_each(|reply| pack(reply, into));
+            }
+        }
+    }
+
+    fn any_reply() -> impl Strategy<Value = Reply> {
+        let leaf = prop_oneof![
+            Just(Reply::Nil),
+            "[ -~]{0,40}".prop_map(Reply::Status),
+            "[ -~]{0,40}".prop_map(Reply::Error),
+            any::<i64>().prop_map(Reply::Number),
+            prop::collection::vec(any::<u8>(), 0..300).prop_map(Reply::Bytes),
+            // Around the size of the buffer, and of the first step.
+            (BUFFER_BYTES - 20..BUFFER_BYTES + 20).prop_map(|length| Reply::Bytes(vec![b'\n'; length])),
+            (FIRST_STEP - 2..FIRST_STEP + 2).prop_map(|length| Reply::Bytes(vec![b'\r'; length])),
+        ];
+        leaf.prop_recursive(3, 12, 6, |inner| prop::collection::vec(inner, 0..6).prop_map(Reply::List))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 96 }, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn replies_come_back_however_they_are_cut(replies in prop::collection::vec(any_reply(), 1..5), piece in 1_usize..100_000) {
+            let mut bytes = Vec::new();
+            replies.iter().for_each(|reply| pack(reply, &mut bytes));
+            let (mut inbox, mut source) = (Inbox::new(), Pieces(&bytes, piece));
+            for reply in replies {
+                prop_assert!(inbox.reply(&mut source).unwrap() == reply);
+            }
+            prop_assert!(inbox.is_empty() && source.0.is_empty());
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(prop_oneof![Just(b'*'), Just(b'$'), Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'-'), any::<u8>()], 0..60)) {
+            let (mut inbox, mut source) = (Inbox::new(), Pieces(&bytes, 7));
+            while inbox.reply(&mut source).is_ok() {}
+        }
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        match Inbox::new().reply(&mut Pieces(bytes, 1000)) {
+            Err(Unread::Garbled(why)) => why.into(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused_before_memory_is_taken_for_it() {
+        assert_eq!(refused(b"$536870913\r\n"), "an impossible length");
+        assert_eq!(refused(b"*16777217\r\n"), "an impossible length");
+        assert_eq!(refused(b"$-2\r\n"), "an impossible length");
+        assert_eq!(refused(b"$1x\r\n"), "a number that is none");
+        assert_eq!(refused(b"HTTP/1.1 400 Bad Request\r\n"), "an unknown type of reply");
+        assert_eq!(refused(b"\n"), "a line that does not end as lines do");
+        assert_eq!(refused(b"\r\n"), "an empty line");
+        assert_eq!(refused(b"$2\r\nabc\r\n"), "a value longer than announced");
+        assert_eq!(refused(&b"*1\r\n".repeat(20)), "lists nested too deeply");
+        assert!(refused(b"$536870912\r\nabc").contains("UnexpectedEof"));
+    }
+
+    #[test]
+    fn commands_are_packed_as_the_protocol_says() {
+        let mut batch = Batch::new(false);
+        batch.begin(5).text("SET").key(&[b"p:", b"", b"key"]).text([b'v'; 12]).text("PX").number(u64::MAX).end();
+        batch.begin(1).text("PING").end();
+        let set =
+            format!("*5\r\n$3\r\nSET\r\n$5\r\np:key\r\n$12\r\nvvvvvvvvvvvv\r\n$2\r\nPX\r\n$20\r\n{}\r\n", u64::MAX);
+        assert_eq!(batch.bytes_of(0), set.as_bytes());
+        assert_eq!(batch.bytes_of(1), b"*1\r\n$4\r\nPING\r\n");
+        assert_eq!(batch.bytes(), [set.as_bytes(), b"*1\r\n$4\r\nPING\r\n"].concat());
+    }
+}
