@@ -233,7 +233,7 @@ impl Lower {
     }
 }
 
-#[cfg(any())]
+#[cfg(feature = "redis")]
 fn redis(options: &Options, clock: &Clock) -> Result<Level> {
     let tier = crate::tiers::redis::Redis::open(&options.redis)?;
     let queued = (options.cache.write == WriteMode::Behind).then_some(Queued {
@@ -252,12 +252,12 @@ fn redis(options: &Options, clock: &Clock) -> Result<Level> {
     Ok(level)
 }
 
-#[cfg(not(any()))]
+#[cfg(not(feature = "redis"))]
 fn redis(_: &Options, _: &Clock) -> Result<Level> {
     Err(Error::new(Status::Unsupported, "this build of the library has no Redis tier (the feature `redis`)"))
 }
 
-#[cfg(any())]
+#[cfg(feature = "disk")]
 fn disk(options: &Options, clock: &Clock) -> Result<Level> {
     let tier = crate::tiers::disk::Disk::open(&options.disk)?;
     let queued = Queued {
@@ -268,7 +268,7 @@ fn disk(options: &Options, clock: &Clock) -> Result<Level> {
     Ok(Level::new(TierName::Disk, Box::new(tier), clock.clone(), Some(queued)))
 }
 
-#[cfg(not(any()))]
+#[cfg(not(feature = "disk"))]
 fn disk(_: &Options, _: &Clock) -> Result<Level> {
     Err(Error::new(Status::Unsupported, "this build of the library has no disk tier (the feature `disk`)"))
 }
