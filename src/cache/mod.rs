@@ -1,8 +1,5 @@
 //! The cache: one handle over its tiers. Says which tier is asked, in what order.
 
-// Until there are tiers to be asked.
-#![allow(dead_code, unused_imports)]
-
 mod breaker;
 mod demotion;
 mod descent;

@@ -4,9 +4,6 @@
 //! A tier below memory does what it is told and says how that went. It knows nothing of the others, remembers no failures
 //! and retries nothing but a connection that has gone stale: `cache` decides when a tier is asked, and what a fault means.
 
-// Until the stack asks them.
-#![allow(dead_code)]
-
 #[cfg(feature = "disk")]
 pub(crate) mod disk;
 pub(crate) mod memory;
