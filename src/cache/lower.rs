@@ -9,7 +9,7 @@ use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
 use crate::options::{Options, Sync, WriteMode};
-use crate::tiers::TierName;
+use crate::tiers::{Tier, TierName};
 use ahash::RandomState;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -233,16 +233,14 @@ impl Lower {
     }
 }
 
-#[cfg(feature = "redis")]
 fn redis(options: &Options, clock: &Clock) -> Result<Level> {
-    let tier = crate::tiers::redis::Redis::open(&options.redis)?;
     let queued = (options.cache.write == WriteMode::Behind).then_some(Queued {
         // Others are not waited for: what a round trip takes is time enough for them to come.
         interval: std::time::Duration::ZERO,
         max_bytes: usize::try_from(options.cache.queue_bytes).unwrap_or(usize::MAX),
         waits: false,
     });
-    let level = Level::new(TierName::Redis, Box::new(tier), clock.clone(), queued);
+    let level = Level::new(TierName::Redis, redis_tier(options)?, clock.clone(), queued);
     if options.redis.required {
         level.reach().map_err(|why| {
             let message = format!("Redis is required (`redis.required`) and cannot be used: {why}");
@@ -252,23 +250,31 @@ fn redis(options: &Options, clock: &Clock) -> Result<Level> {
     Ok(level)
 }
 
-#[cfg(not(feature = "redis"))]
-fn redis(_: &Options, _: &Clock) -> Result<Level> {
-    Err(Error::new(Status::Unsupported, "this build of the library has no Redis tier (the feature `redis`)"))
-}
-
-#[cfg(feature = "disk")]
 fn disk(options: &Options, clock: &Clock) -> Result<Level> {
-    let tier = crate::tiers::disk::Disk::open(&options.disk)?;
     let queued = Queued {
         interval: options.disk.commit_interval,
         max_bytes: usize::try_from(options.cache.queue_bytes).unwrap_or(usize::MAX),
         waits: options.disk.sync == Sync::Commit,
     };
-    Ok(Level::new(TierName::Disk, Box::new(tier), clock.clone(), Some(queued)))
+    Ok(Level::new(TierName::Disk, disk_tier(options)?, clock.clone(), Some(queued)))
+}
+
+#[cfg(feature = "redis")]
+fn redis_tier(options: &Options) -> Result<Box<dyn Tier>> {
+    Ok(Box::new(crate::tiers::redis::Redis::open(&options.redis)?))
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis_tier(_: &Options) -> Result<Box<dyn Tier>> {
+    Err(Error::new(Status::Unsupported, "this build of the library has no Redis tier (the feature `redis`)"))
+}
+
+#[cfg(feature = "disk")]
+fn disk_tier(options: &Options) -> Result<Box<dyn Tier>> {
+    Ok(Box::new(crate::tiers::disk::Disk::open(&options.disk)?))
 }
 
 #[cfg(not(feature = "disk"))]
-fn disk(_: &Options, _: &Clock) -> Result<Level> {
+fn disk_tier(_: &Options) -> Result<Box<dyn Tier>> {
     Err(Error::new(Status::Unsupported, "this build of the library has no disk tier (the feature `disk`)"))
 }
