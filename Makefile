@@ -96,8 +96,9 @@ soak: test-tools build ## The long forms; SOAK_SECONDS says how long each of the
 	done
 
 FUZZ_SECONDS ?= 120
-fuzz: ## Looks for call sequences that break the cache; needs cargo-fuzz and a nightly toolchain
+fuzz: ## Looks for calls that break the cache, and for bytes that break who reads them; needs cargo-fuzz and a nightly toolchain
 	cd fuzz && $(CARGO) +nightly fuzz run calls -- -max_total_time=$(FUZZ_SECONDS)
+	cd fuzz && $(CARGO) +nightly fuzz run envelope -- -max_total_time=$(FUZZ_SECONDS)
 
 BENCH_ARGS ?= $(BENCH_ARGUMENTS)
 BENCHES := target/benches/release

@@ -232,6 +232,19 @@ fn checksum(key: &[u8], bytes: &[u8]) -> u64 {
     xxh3_64_with_seed(&bytes[COVERED..], seed)
 }
 
+/// Makes the checksum right, of bytes that are to look like an envelope; false when they are too few. For whoever tries what is behind
+/// it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn resum(key: &[u8], bytes: &mut [u8]) -> bool {
+    if bytes.len() < HEADER {
+        return false;
+    }
+    bytes[..3].copy_from_slice(&[MAGIC[0], MAGIC[1], VERSION]);
+    let sum = checksum(key, bytes);
+    bytes[8..COVERED].copy_from_slice(&sum.to_le_bytes());
+    true
+}
+
 fn word(header: &[u8; HEADER], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&header[at..at + 8]);
@@ -285,10 +298,8 @@ mod tests {
                                                                    key in vec(any::<u8>(), 0..9)) {
             // Half of them are made to look right, up to the checksum, so that what is behind it is tried as well.
             if like && bytes.len() >= HEADER {
-                bytes[..3].copy_from_slice(b"CZ\x01");
                 bytes[3] &= KNOWN_FLAGS;
-                let sum = checksum(&key, &bytes);
-                bytes[8..16].copy_from_slice(&sum.to_le_bytes());
+                resum(&key, &mut bytes);
             }
             if let Ok(envelope) = Envelope::decode(&key, &bytes) {
                 let len = envelope.body.len();
