@@ -160,6 +160,14 @@ impl Connection {
         !self.broken && self.awaited == 0 && self.inbox.is_empty()
     }
 
+    /// Ends it for good. What the server has not got yet it never gets, so that a write that was given up does not arrive behind a
+    /// later one.
+    pub(super) fn abandon(self) {
+        if self.awaited > 0 {
+            self.stream.forget_unsent();
+        }
+    }
+
     /// Whether the other side has closed it, or has sent what nobody asked for.
     pub(super) fn is_stale(&self) -> bool {
         self.stream.has_something()

@@ -124,7 +124,7 @@ impl Pool {
         self.shared.open.fetch_sub(idle.len() as u64, Relaxed);
     }
 
-    /// `since` then it has not been used.
+    /// It has not been used `since` then, or a little later.
     fn take_back(&self, connection: Option<Connection>, since: Instant) {
         let mut reusable = connection.filter(Connection::is_reusable);
         let mut state = self.lock();
@@ -228,7 +228,8 @@ impl Lease<'_> {
     }
 
     fn discard(&mut self) {
-        if self.connection.take().is_some() {
+        if let Some(connection) = self.connection.take() {
+            connection.abandon();
             self.pool.shared.open.fetch_sub(1, Relaxed);
         }
     }

@@ -88,6 +88,12 @@ impl Stream {
         }
     }
 
+    /// Has the kernel throw away at the end what it has not been able to send.
+    pub(super) fn forget_unsent(&self) {
+        // Where it cannot, it sends it, as it may have done already.
+        let _ = self.socket().socket.set_linger(Some(Duration::ZERO));
+    }
+
     fn socket(&self) -> &Timed {
         match self {
             Self::Plain(socket) => socket,
