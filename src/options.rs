@@ -396,7 +396,7 @@ pub static TABLE: &[OptionInfo] = &[
     OptionInfo {
         name: "redis.max_connections",
         default: "10",
-        help: "Connections that are open at the same time at most; a call that finds all of them taken waits for one, up to redis.timeout.",
+        help: "Connections that are open at the same time at most, in a cluster to each node; a call that finds all of them taken waits for one, up to redis.timeout.",
         live: false,
         kind: Kind::Count { min: 1, max: 1024, word: None },
         set: |options, value| options.redis.max_connections = value.number(),

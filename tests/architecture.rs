@@ -73,6 +73,7 @@ const UNSAFE_ROOMS: [&str; 12] = [
     "tiers/memory/list.rs",
     "tiers/memory/reclaim.rs",
     "tiers/memory/record.rs",
+    "tiers/redis/tests/fork.rs",
 ];
 
 #[test]

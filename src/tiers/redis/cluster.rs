@@ -399,6 +399,8 @@ impl Round {
 
 fn send<'a>(part: &'a Part, budget: &Budget) -> Result<Lease<'a>, Fault> {
     let mut lease = part.pool.lease(budget)?;
+    // Connections to the servers before this one may have had to be made.
+    lease.begin_now();
     lease.send(&part.bytes, part.commands, budget)?;
     Ok(lease)
 }

@@ -28,9 +28,9 @@ impl Budget {
         self.begun
     }
 
-    /// Until when something that may take so long and begins now has to be done.
-    pub(super) fn until(&self, patience: Duration) -> Instant {
-        self.end.min(Instant::now() + patience)
+    /// Until when something that begins at a moment and may take so long has to be done.
+    pub(super) fn until(&self, begun: Instant, patience: Duration) -> Instant {
+        self.end.min(begun + patience)
     }
 
     /// The first half of what is left.
@@ -61,7 +61,8 @@ impl Connection {
         resolver: &Resolver,
         budget: &Budget,
     ) -> Result<Connection, Fault> {
-        let deadline = budget.until(access.connect_timeout);
+        let begun = Instant::now();
+        let deadline = budget.until(begun, access.connect_timeout);
         let stream = match place {
             Place::Unix(path) => Stream::unix(path, deadline),
             Place::Tcp(host, port) => resolver
@@ -99,7 +100,7 @@ impl Connection {
             return Ok(());
         }
         let whole = |broken: Broken| broken.fault;
-        self.send(batch.bytes(), batch.len(), deadline).map_err(whole)?;
+        self.send(batch.bytes(), batch.len(), Instant::now(), deadline).map_err(whole)?;
         let mut replies = Vec::new();
         self.receive(&mut replies, batch.len()).map_err(whole)?;
         for reply in replies {
@@ -112,10 +113,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends so many commands; they and the replies have to be through by the deadline.
-    pub(super) fn send(&mut self, bytes: &[u8], commands: usize, deadline: Instant) -> Result<(), Broken> {
+    /// Sends so many commands, now; they and the replies have to be through by the deadline.
+    pub(super) fn send(
+        &mut self,
+        bytes: &[u8],
+        commands: usize,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<(), Broken> {
         self.awaited += commands;
-        self.stream.set_deadline(deadline);
+        self.stream.begin(now, deadline, bytes.len());
         let sent = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
         sent.map_err(|error| Broken::by(&error, &self.place, "writing to Redis at"))
     }
@@ -151,6 +158,14 @@ impl Connection {
     /// Whether the next exchange may be on this connection.
     pub(super) fn is_reusable(&self) -> bool {
         !self.broken && self.awaited == 0 && self.inbox.is_empty()
+    }
+
+    /// Ends it for good. What the server has not got yet it never gets, so that a write that was given up does not arrive behind a
+    /// later one.
+    pub(super) fn abandon(self) {
+        if self.awaited > 0 {
+            self.stream.forget_unsent();
+        }
     }
 
     /// Whether the other side has closed it, or has sent what nobody asked for.

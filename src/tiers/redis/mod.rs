@@ -126,6 +126,8 @@ impl Redis {
         self.step(|budget| {
             let end = if from_replica { Batch::end_for_any } else { Batch::end };
             let mut replies = self.exchange(budget, |batch| {
+                // Of most keys; others make the room grow.
+                batch.reserve(64 * count);
                 if self.link.is_cluster() {
                     for name in names {
                         batch.begin(2).text("GET").key(&name);

@@ -9,8 +9,9 @@ use super::wire::{Batch, Reply};
 use super::Redis;
 use crate::tiers::{Fault, FaultKind};
 
-/// Keys that a server looks at in one step: about half a millisecond of its time, in which it serves nobody else.
-const STEP: u64 = 1000;
+/// Keys that a server looks at in one step, in which it serves nobody else. Measured in a database of a million small keys: 1000 take
+/// 3 to 6 ms, so these take about half a millisecond.
+const STEP: u64 = 100;
 
 /// How often all is looked through again because a cluster has moved slots meanwhile: a key may have been carried past us.
 const MOST_PASSES: usize = 3;

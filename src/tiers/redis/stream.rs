@@ -24,6 +24,10 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// The least that a socket can be told to wait.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
+/// So much is sent without waiting on a connection on which everything before was answered: the smallest buffer for sending
+/// that Linux starts with is 16 KiB, of which half is for its books.
+const NEVER_BLOCKS: usize = 4 << 10;
+
 pub(super) enum Stream {
     Plain(Timed),
     Tls(Box<StreamOwned<ClientConnection, Timed>>),
@@ -64,9 +68,14 @@ impl Stream {
         Ok(Self::Tls(Box::new(StreamOwned::new(session, socket))))
     }
 
-    /// From now on no call lasts beyond this moment.
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
-        self.socket_mut().deadline = deadline;
+    /// From now on no call lasts beyond the deadline. So many bytes are about to be sent.
+    pub(super) fn begin(&mut self, now: Instant, deadline: Instant, bytes: usize) {
+        let socket = self.socket_mut();
+        socket.deadline = deadline;
+        let left = deadline.saturating_duration_since(now);
+        let left = (!left.is_zero()).then_some(left);
+        socket.first_send = left;
+        socket.first_receive = left.filter(|_| bytes <= NEVER_BLOCKS);
     }
 
     /// Whether something has come that nobody asked for: the end, most likely. Waits for nothing.
@@ -77,6 +86,12 @@ impl Stream {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// Has the kernel throw away at the end what it has not been able to send.
+    pub(super) fn forget_unsent(&self) {
+        // Where it cannot, it sends it, as it may have done already.
+        let _ = self.socket().socket.set_linger(Some(Duration::ZERO));
     }
 
     fn socket(&self) -> &Timed {
@@ -141,11 +156,15 @@ pub(super) struct Timed {
     /// What the socket was told last; zero: nothing yet.
     receives_for: Duration,
     sends_for: Duration,
+    /// What is left for the next call of each kind, where that is known without a look at the clock.
+    first_send: Option<Duration>,
+    first_receive: Option<Duration>,
 }
 
 impl Timed {
     fn new(socket: Socket, deadline: Instant) -> Self {
-        Self { socket, deadline, receives_for: Duration::ZERO, sends_for: Duration::ZERO }
+        let (receives_for, sends_for) = (Duration::ZERO, Duration::ZERO);
+        Self { socket, deadline, receives_for, sends_for, first_send: None, first_receive: None }
     }
 }
 
@@ -158,7 +177,10 @@ fn is_near(told: Duration, left: Duration) -> bool {
 impl Read for Timed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            let left = remaining(self.deadline)?;
+            let left = match self.first_receive.take() {
+                Some(left) => left,
+                None => remaining(self.deadline)?,
+            };
             if !is_near(self.receives_for, left) {
                 self.receives_for = left.max(LEAST_WAIT);
                 self.socket.set_read_timeout(Some(self.receives_for))?;
@@ -174,7 +196,10 @@ impl Read for Timed {
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            let left = remaining(self.deadline)?;
+            let left = match self.first_send.take() {
+                Some(left) => left,
+                None => remaining(self.deadline)?,
+            };
             if !is_near(self.sends_for, left) {
                 self.sends_for = left.max(LEAST_WAIT);
                 self.socket.set_write_timeout(Some(self.sends_for))?;

@@ -45,6 +45,11 @@ impl Batch {
         Self { bytes: Vec::with_capacity(256), commands: Vec::with_capacity(2), slots, slot: 0 }
     }
 
+    /// Makes room for so many bytes more.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Begins a command of so many arguments, its name included; then come [`Batch::text`], [`Batch::key`] and at last
     /// [`Batch::end`].
     pub(super) fn begin(&mut self, arguments: usize) -> &mut Self {
@@ -306,6 +311,12 @@ fn receive(source: &mut impl Read, into: &mut [u8]) -> Result<usize, Unread> {
 }
 
 fn number(text: &[u8]) -> Result<i64, Unread> {
+    // Lengths are short; the general way takes as long as copying the value.
+    if let [b'0'..=b'9', ..] = text {
+        if text.len() <= 9 && text.iter().all(u8::is_ascii_digit) {
+            return Ok(text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')));
+        }
+    }
     let text = std::str::from_utf8(text).ok();
     text.and_then(|text| text.parse().ok()).ok_or(Unread::Garbled("a number that is none"))
 }

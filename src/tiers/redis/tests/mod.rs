@@ -4,6 +4,7 @@ mod cluster;
 mod failures;
 mod fork;
 mod server;
+mod speed;
 #[path = "../../../../tests/support/redis.rs"]
 mod support;
 
