@@ -334,7 +334,23 @@ impl Level {
             tended.fault(&fault);
             return 0;
         }
-        writes.iter().filter(|write| write.outcome == Outcome::Done).count()
+        let done = writes.iter().filter(|write| write.outcome == Outcome::Done).count();
+        let kept_out: Vec<&[u8]> =
+            writes.iter().filter(|write| write.outcome == Outcome::Nothing).map(|write| write.key).collect();
+        if kept_out.is_empty() {
+            return done;
+        }
+        // Something is there: what somebody else has just written, or what nobody believes any more and is only in the way.
+        let looks = tended.read(&kept_out);
+        let in_the_way = |key: &[u8]| {
+            kept_out.iter().zip(&looks).any(|(kept_out, look)| *kept_out == key && matches!(look, Look::Absent))
+        };
+        let sealed = sendings.iter().filter(|sending| sending.sealed.is_some() && in_the_way(sending.key));
+        let mut writes: Vec<Write<'_>> = sealed.map(|sending| sending.write(false)).collect();
+        if !writes.is_empty() && tended.write(&mut writes) {
+            return done + writes.len();
+        }
+        done
     }
 
     /// Removes keys, in one round trip, and says which of them were there.

@@ -557,6 +557,13 @@ fn what_another_process_has_cleared_is_not_believed() {
     assert!(stack.value(b"key").is_none());
     let redis = stack.cache.statistics().redis;
     assert_eq!((redis.outdated, redis.unreadable, redis.misses), (1, 1, 2));
+    // What is in the way there does not keep out what the disk has.
+    stack.cache.put(b"key", b"value", Ttl::Default).unwrap();
+    stack.redis.set(b"key", b"something else".to_vec());
+    stack.forget_in_memory(b"key");
+    assert_eq!(stack.value(b"key").unwrap(), b"value");
+    stack.forget_in_memory(b"key");
+    assert_eq!(stack.cache.acquire(b"key").unwrap().unwrap().tier(), TierName::Redis);
 }
 
 #[test]
