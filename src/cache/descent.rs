@@ -8,11 +8,11 @@
 
 use super::flight::{Answer, Ticket, Turn};
 use super::level::{Look, Sending};
-use super::lower::{Ends, Found, Lower};
+use super::lower::{Absent, Ends, Found, Lower};
 use super::stack::Cache;
 use crate::clock::Ttl;
-use crate::codec::envelope::Envelope;
-use crate::error::{Result, Status};
+use crate::codec::envelope::{Body, Envelope};
+use crate::error::{Error, Result, Status};
 use crate::tiers::memory::{Condition, Get, Memory, Read, Value};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -43,16 +43,23 @@ impl Drop for Descent<'_> {
     }
 }
 
+/// What came of a descent.
+pub(super) enum Got {
+    Value(Value),
+    /// This caller has led it, and nobody waits for it: so nobody needs more than what was found.
+    Found(Found),
+}
+
 impl Cache {
     /// Looks for a key that memory has not got. The calling thread has no lock and no turn but perhaps that of this key.
     #[cold]
-    pub(super) fn descend(&self, lower: &Lower, key: &[u8]) -> Result<Option<Value>> {
+    pub(super) fn descend(&self, lower: &Lower, key: &[u8]) -> Result<Option<Got>> {
         if Memory::check_key(key).is_err() {
             return Ok(None);
         }
         let ticket = match lower.descents.join(key, PATIENCE) {
             Ok(Turn::Leads(ticket)) => ticket,
-            Ok(Turn::Answered(answer)) => return found(answer),
+            Ok(Turn::Answered(answer)) => return got(answer),
             // The tier that the other one waits for is as good as dead.
             Ok(Turn::TimedOut) => return Ok(None),
             // Called by a listener while this thread looks for it.
@@ -62,56 +69,70 @@ impl Cache {
         let descent = Descent { lower, ticket: Some(ticket) };
         // It may have come since this caller missed it.
         if let Some(value) = self.memory().peek(key)? {
-            return found(descent.land(Answer::Value(value)));
+            return got(descent.land(Answer::Value(value)));
         }
-        let (found_below, absent) = lower.find(key, true);
-        let value = match &found_below {
-            Some(found) => self.take_up(&descent, key, found, &absent)?,
-            None => None,
+        let (found, absent) = lower.find(key, true);
+        let got = match found {
+            Some(found) => {
+                fill_above(&descent, key, &found, absent);
+                self.take_up(descent, key, found).map(Some)
+            }
+            None => got(descent.land(Answer::NotFound)),
         };
-        let answer = descent.land(value.map_or(Answer::NotFound, Answer::Value));
         // What it has driven out; now that others need not wait for that.
         self.memory().tell();
-        found(answer)
+        got
     }
 
-    /// Takes what was found into memory, and fills the tiers above.
-    fn take_up(&self, descent: &Descent<'_>, key: &[u8], found: &Found, absent: &[usize]) -> Result<Option<Value>> {
-        let (Some(ticket), Some(envelope)) = (&descent.ticket, found.bytes.open(key)) else { return Ok(None) };
-        let lower = descent.lower;
-        for level in absent {
-            lower.filling(|| {
-                if let Some(_turn) = lower.turns.try_take(key).filter(|_| lower.descents.is_current(ticket)) {
-                    fill(lower, *level, vec![(key, envelope)]);
-                }
-            });
-        }
-        self.keep(lower, ticket, key, &envelope, found.level).map(Some)
+    /// The same for who wants a value to keep.
+    pub(super) fn descend_for_value(&self, lower: &Lower, key: &[u8]) -> Result<Option<Value>> {
+        Ok(match self.descend(lower, key)? {
+            None => None,
+            Some(Got::Value(value)) => Some(value),
+            Some(Got::Found(found)) => Some(self.value_of(lower, key, &found)?),
+        })
     }
 
-    /// Keeps a value that was found below in memory, unless it was written meanwhile.
-    fn keep(&self, lower: &Lower, ticket: &Ticket, key: &[u8], envelope: &Envelope<'_>, level: usize) -> Result<Value> {
-        let memory = self.memory();
-        let ttl = match lower.left(envelope).map(Duration::from_micros) {
-            None => Ttl::Forever,
-            Some(left) if envelope.has_default_ttl => Ttl::For(left.min(memory.default_lifetime())),
-            Some(left) => Ttl::For(left),
-        };
+    /// Keeps what was found below in memory, unless it was written meanwhile, and ends the descent.
+    fn take_up(&self, descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
+        let (lower, memory) = (descent.lower, self.memory());
+        let (Some(ticket), Some(envelope)) = (&descent.ticket, found.hit.open()) else { return Ok(Got::Found(found)) };
+        let ttl = self.ttl_of(&found, &envelope);
+        let ready = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl);
         let mut stored = false;
-        if let Some(ready) = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl) {
-            lower.descents.store(ticket, || {
-                // What is there was written by somebody who had not seen this descent, and is newer.
-                stored = memory.put_ready(key, &ready, Condition::IfAbsent).is_ok();
-            });
-        }
-        let name = lower.levels()[level].name();
+        let is_waited_for = lower.descents.store_and_end(ticket, || {
+            // What is there was written by somebody who had not seen this descent, and is newer.
+            stored = ready.is_some_and(|ready| memory.put_ready(key, &ready, Condition::IfAbsent).is_ok());
+        });
         if stored {
             self.stored(ttl);
-            if let Ok(Some(value)) = memory.peek(key) {
-                return Ok(value.come_from(name));
-            }
         }
-        Ok(memory.detached(envelope.body, ttl)?.come_from(name))
+        if !is_waited_for {
+            return Ok(Got::Found(found));
+        }
+        let value = self.value_of(lower, key, &found)?;
+        match descent.land(Answer::Value(value)) {
+            Answer::Value(value) => Ok(Got::Value(value)),
+            _ => Ok(Got::Found(found)),
+        }
+    }
+
+    fn ttl_of(&self, found: &Found, envelope: &Envelope<'_>) -> Ttl {
+        match found.hit.left.map(Duration::from_micros) {
+            None => Ttl::Forever,
+            Some(left) if envelope.has_default_ttl => Ttl::For(left.min(self.memory().default_lifetime())),
+            Some(left) => Ttl::For(left),
+        }
+    }
+
+    /// A value of what was found: the one that is in memory now, or one of its own.
+    fn value_of(&self, lower: &Lower, key: &[u8], found: &Found) -> Result<Value> {
+        let name = lower.levels()[found.level].name();
+        if let Ok(Some(value)) = self.memory().peek(key) {
+            return Ok(value.come_from(name));
+        }
+        let envelope = found.hit.open().ok_or_else(damaged)?;
+        Ok(self.memory().detached(envelope.body, self.ttl_of(found, &envelope))?.come_from(name))
     }
 
     /// Looks for what a batch has not found in memory: in one round trip or transaction a tier.
@@ -119,100 +140,143 @@ impl Cache {
     pub(super) fn descend_many(&self, lower: &Lower, gets: &mut [Get<'_>]) {
         let is_missing = |get: &Get<'_>| matches!(get.outcome, Ok(None)) && Memory::check_key(get.key).is_ok();
         let missing: Vec<usize> = (0..gets.len()).filter(|number| is_missing(&gets[*number])).collect();
-        let mut led: Vec<(usize, Descent<'_>)> = Vec::new();
+        let mut led: Vec<Led<'_>> = Vec::with_capacity(missing.len());
         let mut others = Vec::new();
         let tickets = lower.descents.lead_many(missing.iter().map(|number| gets[*number].key));
-        for (number, ticket) in missing.into_iter().zip(tickets) {
+        for (get, ticket) in missing.into_iter().zip(tickets) {
             match ticket {
-                Some(ticket) => led.push((number, Descent { lower, ticket: Some(ticket) })),
+                Some(ticket) => {
+                    led.push(Led { get, descent: Descent { lower, ticket: Some(ticket) }, found: None, absent: 0 })
+                }
                 // Twice in this batch, or another caller is at it.
-                None => others.push(number),
+                None => others.push(get),
             }
         }
-        let mut found: Vec<Option<Found>> = led.iter().map(|_| None).collect();
-        let mut absent: Vec<Vec<usize>> = led.iter().map(|_| Vec::new()).collect();
         for (number, level) in lower.levels().iter().enumerate() {
-            let missing: Vec<usize> = (0..led.len()).filter(|at| found[*at].is_none()).collect();
-            let keys: Vec<&[u8]> = missing.iter().map(|at| gets[led[*at].0].key).collect();
+            let missing: Vec<usize> = (0..led.len()).filter(|at| led[*at].found.is_none()).collect();
+            let keys: Vec<&[u8]> = missing.iter().map(|at| gets[led[*at].get].key).collect();
             if keys.is_empty() {
                 break;
             }
             for (at, look) in missing.into_iter().zip(level.look_many(&keys, true)) {
                 match look {
-                    Look::Found(bytes) => found[at] = Some(Found { level: number, bytes }),
-                    Look::Absent => absent[at].push(number),
+                    Look::Found(hit) => led[at].found = Some(Found { level: number, hit }),
+                    Look::Absent => led[at].absent |= 1 << number,
                     Look::Away => {}
                 }
             }
         }
         for level in 0..lower.levels().len() {
-            lower.filling(|| {
-                let (mut turns, mut fills) = (Vec::new(), Vec::new());
-                for (at, (number, descent)) in led.iter().enumerate() {
-                    let (Some(found), Some(ticket)) = (&found[at], &descent.ticket) else { continue };
-                    let key = gets[*number].key;
-                    let (true, Some(envelope)) = (absent[at].contains(&level), found.bytes.open(key)) else { continue };
-                    if let Some(turn) = lower.turns.try_take(key).filter(|_| lower.descents.is_current(ticket)) {
-                        turns.push(turn);
-                        fills.push((key, envelope));
-                    }
-                }
-                fill(lower, level, fills);
-            });
+            if led.iter().any(|led| led.is_to_fill(level)) {
+                fill_many(lower, level, &led, gets);
+            }
         }
-        for ((number, descent), found) in led.into_iter().zip(found) {
-            let get = &mut gets[number];
-            let value = match (&found, &descent.ticket) {
-                (Some(found), Some(ticket)) => match found.bytes.open(get.key) {
-                    Some(envelope) => self.keep(lower, ticket, get.key, &envelope, found.level).map(Some),
-                    None => Ok(None),
-                },
-                _ => Ok(None),
+        for Led { get, descent, found, .. } in led {
+            let get = &mut gets[get];
+            let got = match found {
+                Some(found) => self.take_up(descent, get.key, found).map(Some),
+                None => got(descent.land(Answer::NotFound)),
             };
-            get.outcome = match value {
-                Ok(value) => self::found(descent.land(value.map_or(Answer::NotFound, Answer::Value)))
-                    .map(|value| self.copy_out(lower, value, get.buffer)),
-                Err(error) => Err(error),
-            };
+            get.outcome = got.and_then(|got| self.copy_out(lower, got, get.buffer));
         }
         self.memory().tell();
         for number in others {
             let get = &mut gets[number];
-            get.outcome = self.descend(lower, get.key).map(|value| self.copy_out(lower, value, get.buffer));
+            get.outcome = self.descend(lower, get.key).and_then(|got| self.copy_out(lower, got, get.buffer));
         }
     }
 
     /// Copies what was found into a caller's buffer, and counts the request as answered.
-    pub(super) fn copy_out(&self, lower: &Lower, value: Option<Value>, buffer: &mut [u8]) -> Option<Read> {
-        let value = value?;
-        Some(match buffer.get_mut(..value.len()) {
-            Some(buffer) => {
-                buffer.copy_from_slice(&value);
-                lower.answered.fetch_add(1, Relaxed);
-                Read::Copied(value.len())
+    pub(super) fn copy_out(&self, lower: &Lower, got: Option<Got>, buffer: &mut [u8]) -> Result<Option<Read>> {
+        let (len, fits) = match &got {
+            None => return Ok(None),
+            Some(Got::Value(value)) => (value.len(), copy(Body::Plain(value), buffer)),
+            Some(Got::Found(found)) => {
+                let body = found.hit.open().ok_or_else(damaged)?.body;
+                (body.len(), copy(body, buffer))
             }
+        };
+        Ok(Some(match fits {
+            Some(true) => {
+                lower.answered.fetch_add(1, Relaxed);
+                Read::Copied(len)
+            }
+            Some(false) => return Err(damaged()),
             None => {
                 lower.deferred.fetch_add(1, Relaxed);
-                Read::Truncated(value.len())
+                Read::Truncated(len)
             }
-        })
+        }))
     }
 }
 
-fn found(answer: Answer) -> Result<Option<Value>> {
+/// A look-up of a batch whose descent this caller leads.
+struct Led<'a> {
+    /// Which one it is.
+    get: usize,
+    descent: Descent<'a>,
+    found: Option<Found>,
+    absent: Absent,
+}
+
+impl Led<'_> {
+    fn is_to_fill(&self, level: usize) -> bool {
+        self.found.is_some() && self.absent >> level & 1 != 0
+    }
+}
+
+/// `None`: it does not fit. False: it cannot be unpacked.
+fn copy(body: Body<'_>, buffer: &mut [u8]) -> Option<bool> {
+    buffer.get_mut(..body.len()).map(|buffer| body.unpack(buffer))
+}
+
+/// Fills the tiers above the one that had it.
+fn fill_above(descent: &Descent<'_>, key: &[u8], found: &Found, absent: Absent) {
+    let (Some(ticket), Some(envelope)) = (&descent.ticket, found.hit.open()) else { return };
+    let lower = descent.lower;
+    for level in (0..lower.levels().len()).filter(|level| absent >> level & 1 != 0) {
+        lower.filling(|| {
+            if let Some(_turn) = lower.turns.try_take(key).filter(|_| lower.descents.is_current(ticket)) {
+                fill(lower, level, vec![(key, envelope, found.hit.left)]);
+            }
+        });
+    }
+}
+
+fn fill_many(lower: &Lower, level: usize, led: &[Led<'_>], gets: &[Get<'_>]) {
+    lower.filling(|| {
+        let (mut turns, mut fills) = (Vec::new(), Vec::new());
+        for led in led.iter().filter(|led| led.is_to_fill(level)) {
+            let (Some(found), Some(ticket)) = (&led.found, &led.descent.ticket) else { continue };
+            let (key, Some(envelope)) = (gets[led.get].key, found.hit.open()) else { continue };
+            if let Some(turn) = lower.turns.try_take(key).filter(|_| lower.descents.is_current(ticket)) {
+                turns.push(turn);
+                fills.push((key, envelope, found.hit.left));
+            }
+        }
+        fill(lower, level, fills);
+    });
+}
+
+fn got(answer: Answer) -> Result<Option<Got>> {
     match answer {
-        Answer::Value(value) => Ok(Some(value)),
+        Answer::Value(value) => Ok(Some(Got::Value(value))),
         Answer::NotFound => Ok(None),
         Answer::Failed(error) => Err(error),
     }
 }
 
+#[cold]
+fn damaged() -> Error {
+    Error::new(Status::Internal, "a value was damaged in memory")
+}
+
 /// Fills a tier with what was found below it. The caller has the keys' turns.
-fn fill<'a>(lower: &Lower, level: usize, found: Vec<(&'a [u8], Envelope<'a>)>) {
+fn fill<'a>(lower: &Lower, level: usize, found: Vec<(&'a [u8], Envelope<'a>, Option<u64>)>) {
     let level = &lower.levels()[level];
-    let send = |(key, envelope): (&'a [u8], Envelope<'a>)| {
+    let send = |(key, envelope, left): (&'a [u8], Envelope<'a>, Option<u64>)| {
         let Envelope { body, tags, created, has_default_ttl: is_default, .. } = envelope;
-        let ends = Ends::In { left: lower.left(&envelope), is_default };
+        let ends = Ends::In { left, is_default };
         let sealed = lower.seal(level, key, body, tags, created, ends);
         Sending { key, sealed, tags: tags.iter().collect() }
     };

@@ -125,7 +125,7 @@ impl Cache {
     fn add(&self, lower: &Lower, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
         let present = match self.memory().peek(key)? {
             Some(value) => Some(value),
-            None => self.descend(lower, key)?,
+            None => self.descend_for_value(lower, key)?,
         };
         let sum = match &present {
             Some(value) => Memory::sum(value, delta)?,
@@ -134,10 +134,11 @@ impl Cache {
         let text = sum.to_string();
         // Who has the turn is the only one who writes, so what is below is still what it was.
         let below = lower.find(key, false).0;
-        let envelope = below.as_ref().and_then(|found| found.bytes.open(key));
+        let left = below.as_ref().and_then(|found| found.hit.left);
+        let envelope = below.as_ref().and_then(|found| found.hit.open());
         let tags = envelope.map_or(Tags::default(), |envelope| envelope.tags);
         let ends = match (&envelope, &present) {
-            (Some(envelope), _) => Ends::In { left: lower.left(envelope), is_default: envelope.has_default_ttl },
+            (Some(envelope), _) => Ends::In { left, is_default: envelope.has_default_ttl },
             (None, Some(value)) => {
                 Ends::In { left: value.remaining().map(|left| left.as_micros() as u64), is_default: false }
             }
@@ -160,8 +161,8 @@ impl Cache {
         let turn = lower.turns.take(key)?;
         let mut touched = false;
         for level in lower.levels() {
-            let Look::Found(bytes) = level.look(key, false) else { continue };
-            let Some(envelope) = bytes.open(key) else { continue };
+            let Look::Found(hit) = level.look(key, false) else { continue };
+            let Some(envelope) = hit.open() else { continue };
             touched = true;
             let Envelope { body, tags, created, .. } = envelope;
             let sealed = lower.seal(level, key, body, tags, created, Ends::After(ttl));

@@ -75,7 +75,17 @@ struct Flight {
     /// Threads that sleep until something changes.
     waiting: usize,
     end: Option<End>,
-    changed: Arc<Condvar>,
+    /// Made by the first who waits.
+    changed: Option<Arc<Condvar>>,
+}
+
+impl Flight {
+    /// Wakes all who wait.
+    fn tell(&self) {
+        if let Some(changed) = &self.changed {
+            changed.notify_all();
+        }
+    }
 }
 
 enum End {
@@ -247,7 +257,7 @@ impl Flights {
                 Instant::now().checked_add(timeout)
             });
             flight.waiting += 1;
-            let changed = Arc::clone(&flight.changed);
+            let changed = Arc::clone(flight.changed.get_or_insert_default());
             loop {
                 let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
                 let Some(flight) = guard.flights.get_mut(&id) else { return Err(bug()) };
@@ -305,6 +315,22 @@ impl Flights {
         }
     }
 
+    /// As [`Flights::store`]; a flight for which nobody waits ends with it. True: somebody does, and the answer is to come.
+    pub(super) fn store_and_end(&self, ticket: &Ticket, store: impl FnOnce()) -> bool {
+        let stripe = &mut *self.stripe(&ticket.key);
+        if stripe.found.get(&ticket.key) == Some(&ticket.id) {
+            if ticket.may_store {
+                store();
+            }
+            self.close(stripe, &ticket.key);
+        }
+        let waits = stripe.flights.get(&ticket.id).is_some_and(|flight| flight.waiting > 0);
+        if !waits {
+            stripe.flights.remove(&ticket.id);
+        }
+        waits
+    }
+
     /// Ends a flight with an answer, of which everybody who waits for it gets one, and the caller too.
     pub(super) fn land(&self, ticket: &Ticket, answer: Answer) -> Answer {
         if let Answer::Failed(_) = answer {
@@ -327,7 +353,7 @@ impl Flights {
             Err(error) => (answer, Answer::Failed(error)),
         };
         flight.end = Some(End::Answer(theirs));
-        flight.changed.notify_all();
+        flight.tell();
         mine
     }
 
@@ -347,11 +373,13 @@ impl Flights {
             }
         } else if flight.is_found {
             flight.leader = None;
-            flight.changed.notify_one();
+            if let Some(changed) = &flight.changed {
+                changed.notify_one();
+            }
         } else {
             // What one of them loaded now would be new, but nobody who comes later would find the flight.
             flight.end = Some(End::Nothing);
-            flight.changed.notify_all();
+            flight.tell();
         }
     }
 
@@ -386,7 +414,7 @@ impl Flights {
             stripe.flights.retain(|_, flight| flight.leader == Some(me) && flight.end.is_none());
             for flight in stripe.flights.values_mut() {
                 flight.waiting = 0;
-                flight.changed = Arc::default();
+                flight.changed = None;
             }
             let flights = &stripe.flights;
             stripe.found.retain(|_, id| flights.contains_key(id));
@@ -412,7 +440,7 @@ impl Stripe {
         self.found.try_reserve(1).map_err(|_| Error::out_of_memory())?;
         self.flights.try_reserve(1).map_err(|_| Error::out_of_memory())?;
         self.found.insert(key, ticket.id);
-        let flight = Flight { leader: Some(leader), is_found: true, waiting: 0, end: None, changed: Arc::default() };
+        let flight = Flight { leader: Some(leader), is_found: true, waiting: 0, end: None, changed: None };
         self.flights.insert(ticket.id, flight);
         Ok(())
     }
@@ -423,7 +451,7 @@ impl Stripe {
         flight.is_found = false;
         if flight.leader.is_none() {
             flight.end = Some(End::Nothing);
-            flight.changed.notify_all();
+            flight.tell();
         }
     }
 

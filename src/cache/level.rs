@@ -106,24 +106,30 @@ pub(super) struct State {
 
 /// What a look-up finds.
 pub(super) enum Look {
-    /// An envelope of the key that is to be believed, and its bytes.
-    Found(Bytes),
+    /// An envelope of the key that is to be believed.
+    Found(Hit),
     Absent,
     /// The tier cannot be asked.
     Away,
+}
+
+/// What a tier has of a key, and is to be believed.
+pub(super) struct Hit {
+    bytes: Bytes,
+    /// Microseconds that were left when it was found; `None`: no end.
+    pub(super) left: Option<u64>,
+}
+
+impl Hit {
+    pub(super) fn open(&self) -> Option<Envelope<'_>> {
+        Envelope::known(&self.bytes)
+    }
 }
 
 /// Of an envelope: from the tier, or of a write that still waits.
 pub(super) enum Bytes {
     Own(Vec<u8>),
     Shared(Arc<Vec<u8>>),
-}
-
-impl Bytes {
-    /// The envelope, which was found right before.
-    pub(super) fn open(&self, key: &[u8]) -> Option<Envelope<'_>> {
-        Envelope::decode(key, self).ok()
-    }
 }
 
 impl std::ops::Deref for Bytes {
@@ -256,13 +262,27 @@ impl Level {
 
     /// Looks a key up. `counts`: whether this is a look-up of a caller's.
     pub(super) fn look(&self, key: &[u8], counts: bool) -> Look {
-        let mut looks = self.look_many(&[key], counts);
-        looks.pop().unwrap_or(Look::Away)
+        let tended = &*self.tended;
+        let look = match tended.look_in_queue(key) {
+            Some(look) => look,
+            None => tended.read(&[key]).pop().unwrap_or(Look::Away),
+        };
+        if counts {
+            tended.count_look(&look);
+        }
+        look
     }
 
     /// Looks keys up, in one round trip or transaction.
     pub(super) fn look_many(&self, keys: &[&[u8]], counts: bool) -> Vec<Look> {
         let tended = &*self.tended;
+        if tended.waiting.load(Acquire) == 0 {
+            let looks = tended.read(keys);
+            if counts {
+                looks.iter().for_each(|look| tended.count_look(look));
+            }
+            return looks;
+        }
         let mut looks: Vec<Option<Look>> = keys.iter().map(|key| tended.look_in_queue(key)).collect();
         let missing: Vec<&[u8]> =
             keys.iter().zip(&looks).filter(|(_, look)| look.is_none()).map(|(key, _)| *key).collect();
@@ -274,13 +294,7 @@ impl Level {
         }
         let looks: Vec<Look> = looks.into_iter().map(|look| look.unwrap_or(Look::Away)).collect();
         if counts {
-            for look in &looks {
-                match look {
-                    Look::Found(_) => tended.count(Count::Hits, 1),
-                    Look::Absent => tended.count(Count::Misses, 1),
-                    Look::Away => {}
-                }
-            }
+            looks.iter().for_each(|look| tended.count_look(look));
         }
         looks
     }
@@ -491,6 +505,14 @@ impl Tended {
         self.counts[what as usize].fetch_add(by, Relaxed);
     }
 
+    fn count_look(&self, look: &Look) {
+        match look {
+            Look::Found(_) => self.count(Count::Hits, 1),
+            Look::Absent => self.count(Count::Misses, 1),
+            Look::Away => {}
+        }
+    }
+
     fn is_queued(&self) -> bool {
         self.lock().queued.is_some()
     }
@@ -528,7 +550,7 @@ impl Tended {
             Seen::Removed => Some(Look::Absent),
             Seen::Put(bytes) => {
                 let bytes = Bytes::Shared(bytes);
-                Some(self.judge(key, bytes, false))
+                Some(self.judge(key, bytes, self.clock.wall(), false))
             }
         }
     }
@@ -543,8 +565,9 @@ impl Tended {
         self.reads.add(begun.elapsed().as_nanos() as u64);
         match read {
             Ok(found) => {
+                let now = self.clock.wall();
                 let judge = |(key, bytes): (&&[u8], Option<Vec<u8>>)| match bytes {
-                    Some(bytes) => self.judge(key, Bytes::Own(bytes), true),
+                    Some(bytes) => self.judge(key, Bytes::Own(bytes), now, true),
                     None => Look::Absent,
                 };
                 keys.iter().zip(found).map(judge).collect()
@@ -557,7 +580,7 @@ impl Tended {
     }
 
     /// Whether what was found is to be believed.
-    fn judge(&self, key: &[u8], bytes: Bytes, is_of_tier: bool) -> Look {
+    fn judge(&self, key: &[u8], bytes: Bytes, now: u64, is_of_tier: bool) -> Look {
         let envelope = match Envelope::decode(key, &bytes) {
             Ok(envelope) => envelope,
             Err(Unreadable::Foreign | Unreadable::Version | Unreadable::Damaged) => {
@@ -565,7 +588,8 @@ impl Tended {
                 return Look::Absent;
             }
         };
-        if envelope.remaining(self.clock.wall()) == Some(0) {
+        let left = envelope.remaining(now);
+        if left == Some(0) {
             return Look::Absent;
         }
         // What waits was written under the number that holds when it is written.
@@ -587,7 +611,7 @@ impl Tended {
                 }
             }
         }
-        Look::Found(bytes)
+        Look::Found(Hit { bytes, left })
     }
 
     /// Writes to the tier, or remembers that it was not done. False: nothing was written. Where one was refused, what was there of

@@ -121,7 +121,7 @@ impl Cache {
             });
         }
         if let Some(lower) = self.lower() {
-            if let Some(value) = self.descend(lower, key)? {
+            if let Some(value) = self.descend_for_value(lower, key)? {
                 lower.answered.fetch_add(1, Relaxed);
                 return Ok(match lease.land(self.flights(), Answer::Value(value)) {
                     Some(Answer::Value(value)) => Leased::Found(value),

@@ -2,7 +2,7 @@
 //! `everywhere` bring the two together.
 
 use super::flight::Flights;
-use super::level::{Bytes, Level, Look, Queued, Sealed};
+use super::level::{Hit, Level, Look, Queued, Sealed};
 use super::turns::Turns;
 use crate::clock::{Clock, Tick, Ttl};
 use crate::codec::envelope::{Body, Envelope, Tags};
@@ -48,11 +48,14 @@ pub(super) enum Ends {
     In { left: Option<u64>, is_default: bool },
 }
 
+/// Which of the tiers are known not to have a key, a bit each.
+pub(super) type Absent = u8;
+
 /// A value that some tier has.
 pub(super) struct Found {
     /// Which tier it is.
     pub(super) level: usize,
-    pub(super) bytes: Bytes,
+    pub(super) hit: Hit,
 }
 
 impl Lower {
@@ -151,12 +154,12 @@ impl Lower {
     }
 
     /// The first tier that has a key, and which of those above it are known not to.
-    pub(super) fn find(&self, key: &[u8], counts: bool) -> (Option<Found>, Vec<usize>) {
-        let mut absent = Vec::new();
+    pub(super) fn find(&self, key: &[u8], counts: bool) -> (Option<Found>, Absent) {
+        let mut absent = 0;
         for (number, level) in self.levels.iter().enumerate() {
             match level.look(key, counts) {
-                Look::Found(bytes) => return (Some(Found { level: number, bytes }), absent),
-                Look::Absent => absent.push(number),
+                Look::Found(hit) => return (Some(Found { level: number, hit }), absent),
+                Look::Absent => absent |= 1 << number,
                 Look::Away => {}
             }
         }
@@ -169,6 +172,7 @@ impl Lower {
     }
 
     /// How many microseconds an envelope's value has left; `None`: no end.
+    #[cfg(test)]
     pub(super) fn left(&self, envelope: &Envelope<'_>) -> Option<u64> {
         envelope.remaining(self.clock.wall())
     }

@@ -183,8 +183,8 @@ impl Cache {
     #[cold]
     #[inline(never)]
     fn read_below(&self, lower: &Lower, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        let value = self.descend(lower, key)?;
-        Ok(self.copy_out(lower, value, buffer))
+        let got = self.descend(lower, key)?;
+        self.copy_out(lower, got, buffer)
     }
 
     /// A value that stays readable until it is dropped. `None` is a miss.
@@ -195,7 +195,7 @@ impl Cache {
     pub fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
         match (self.memory.acquire(key)?, &self.lower) {
             (None, Some(lower)) => {
-                let value = self.descend(lower, key)?;
+                let value = self.descend_for_value(lower, key)?;
                 lower.answered.fetch_add(u64::from(value.is_some()), Relaxed);
                 Ok(value)
             }
@@ -215,7 +215,7 @@ impl Cache {
     #[cold]
     #[inline(never)]
     fn lend_below(&self, lower: &Lower, key: &[u8]) -> Result<Option<Lent>> {
-        let Some(value) = self.descend(lower, key)? else { return Ok(None) };
+        let Some(value) = self.descend_for_value(lower, key)? else { return Ok(None) };
         lower.answered.fetch_add(1, Relaxed);
         self.memory.lend_detached(key, &value).map(Some)
     }

@@ -186,6 +186,16 @@ impl<'a> Envelope<'a> {
         if word(header, 8) != checksum(key, bytes) {
             return Err(Unreadable::Damaged);
         }
+        Self::parts(header, rest)
+    }
+
+    /// What is in bytes that [`Envelope::decode`] has found right before.
+    pub(crate) fn known(bytes: &'a [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+        Self::parts(header, rest).ok()
+    }
+
+    fn parts(header: &[u8; HEADER], rest: &'a [u8]) -> Result<Self, Unreadable> {
         let flags = header[3];
         if flags & !KNOWN_FLAGS != 0 {
             return Err(Unreadable::Version);
