@@ -191,7 +191,9 @@ fn a_read_that_began_before_a_write_never_puts_the_older_value_back() {
         });
         let first = stack.value(b"key");
         assert!(fired.load(SeqCst));
-        assert_eq!(first.as_deref(), Some(&b"old"[..]), "its call began before");
+        // Its call began before; what has come into memory meanwhile it may have as well.
+        let first = first.unwrap();
+        assert!(first == b"old" || write == "put" && first == b"new", "{first:?}");
         stack.disk.no_hooks();
         stack.redis.no_hooks();
         let expected = (write == "put").then_some(&b"new"[..]);
