@@ -47,7 +47,7 @@ const TABLES: &str = "
         slice INTEGER NOT NULL, last_purge INTEGER NOT NULL, purge_floor INTEGER NOT NULL, tags INTEGER NOT NULL,
         probes INTEGER NOT NULL
     );
-    INSERT INTO books VALUES (1, 1, 0, 0, -9223372036854775808, 0, 0, 0, 0);
+    INSERT INTO books VALUES (1, 1, 0, 0, -9223372036854775808, -1, -1, 0, 0);
 ";
 
 /// 2020-01-01: seconds since then fit into four bytes until 2088.

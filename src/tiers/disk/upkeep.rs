@@ -19,6 +19,9 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Between two steps of that, at least.
 const SWEEP_STEP: Duration = Duration::from_millis(10);
 
+/// How long a write waits for the checkpoint of another process, or for a read that keeps the WAL from beginning anew.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Pages that the file becomes smaller by in one step: 1 to 3 ms.
 const VACUUMED_AT_ONCE: u64 = 128;
 
@@ -128,13 +131,24 @@ impl Writer {
         self.with(shared, |connection, limits| {
             let bytes = |frames: u64| frames * (limits.page_bytes + FRAME_HEADER);
             let mut now = wal(connection, "NOOP")?;
-            if bytes(now.frames - now.moved) >= limits.wal_bytes / 4 * 3 {
-                now = wal(connection, "PASSIVE")?;
-            }
-            // All of it may be in the file, and yet it goes on growing, when some read has always been using it.
-            let is_long = shared.tally.wal_bytes.load(Relaxed) > limits.wal_bytes;
-            if bytes(now.frames) > limits.wal_bytes || is_long {
-                now = wal(connection, "TRUNCATE")?;
+            let began = Instant::now();
+            loop {
+                // Also when all of it is in the file already: it goes on growing while some read is always using it.
+                if bytes(now.frames) <= limits.wal_bytes / 2 {
+                    break;
+                }
+                // Others may read meanwhile and not write, else they would make it longer. It keeps its room on disk, for the
+                // next pages, unless it has taken too much.
+                let length = note_wal(shared);
+                now = wal(connection, if length > limits.wal_bytes { "TRUNCATE" } else { "RESTART" })?;
+                if now.moved == now.frames
+                    || bytes(now.frames) <= limits.wal_bytes
+                    || began.elapsed() > CHECKPOINT_PATIENCE
+                {
+                    break;
+                }
+                // Another process is doing it, and we would only make it longer.
+                std::thread::sleep(Duration::from_millis(1));
             }
             note_wal(shared);
             if bytes(now.frames) > limits.wal_bytes * 4 {
@@ -205,7 +219,7 @@ const FRAME_HEADER: u64 = 24;
 fn wal(connection: &Connection, mode: &str) -> Outcome<Wal> {
     let sql = match mode {
         "NOOP" => "PRAGMA wal_checkpoint(NOOP)",
-        "PASSIVE" => "PRAGMA wal_checkpoint(PASSIVE)",
+        "RESTART" => "PRAGMA wal_checkpoint(RESTART)",
         _ => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let mut checkpoint = connection.prepare_cached(sql).or_fault()?;
@@ -214,7 +228,8 @@ fn wal(connection: &Connection, mode: &str) -> Outcome<Wal> {
     Ok(Wal { frames: frames.max(0) as u64, moved: moved.clamp(0, frames.max(0)) as u64 })
 }
 
-fn note_wal(shared: &Shared) {
+fn note_wal(shared: &Shared) -> u64 {
     let length = std::fs::metadata(shared.file.folder().wal()).map_or(0, |found| found.len());
     shared.tally.wal_bytes.store(length, Relaxed);
+    length
 }
