@@ -20,6 +20,8 @@ const MOST_CHANCES: usize = 384;
 
 /// Second chances, in bytes, for each byte that is wanted: a cache that is read a lot must not spend all its time copying.
 const CHANCES: u64 = 3;
+/// And for this many where fewer are wanted, as what is read together was often stored together.
+const CHANCES_LEAST: u64 = 128 << 10;
 
 /// Rows of an index looked at for their end in one go: half a millisecond.
 pub(super) const SWEPT_AT_ONCE: i64 = 4096;
@@ -57,7 +59,7 @@ impl Transaction<'_> {
                 range = Some((range.map_or(row.id, |(first, _)| first), row.id));
                 let is_over = row.expires.is_some_and(|expires| expires <= self.now);
                 ended += u64::from(is_over);
-                let has_chance = moved < CHANCES * bytes && chances.len() < MOST_CHANCES;
+                let has_chance = moved < CHANCES * bytes.max(CHANCES_LEAST) && chances.len() < MOST_CHANCES;
                 if !is_over && has_chance && self.marks.is_marked(row.id) {
                     moved += row.bytes;
                     chances.push(row);

@@ -88,7 +88,7 @@ fn version_of(key: u64, value: &[u8]) -> u64 {
     word & 0xFFFF_FFFF
 }
 
-const SHARED_BOUND: u64 = 16 * MIB;
+const SHARED_BOUND: u64 = 24 * MIB;
 
 #[test]
 fn four_processes_of_two_threads_share_a_file_and_nobody_is_told_that_it_is_busy() {
@@ -122,7 +122,7 @@ fn child_that_shares() {
             version += 1;
             let items: Vec<(u64, Vec<u8>)> = (0..1 + next(100))
                 .map(|_| {
-                    let key = next(20_000);
+                    let key = next(40_000);
                     (key, value_of(key, version, next(3000) as usize))
                 })
                 .collect();
@@ -141,7 +141,7 @@ fn child_that_shares() {
             disk.write(&mut writes).unwrap();
             assert!(writes.iter().all(|write| matches!(write.outcome, Outcome::Done | Outcome::Nothing)));
             for _ in 0..100 {
-                let key = next(20_000);
+                let key = next(40_000);
                 if let Some(value) = get(&disk, &key.to_le_bytes()) {
                     version_of(key, &value);
                 }
@@ -154,7 +154,7 @@ fn child_that_shares() {
         scope.spawn(|| work(1));
     });
     let bytes = disk.figures().bytes;
-    assert!(bytes <= SHARED_BOUND / 20 * 21, "{bytes}");
+    assert!(bytes <= SHARED_BOUND / 20 * 21, "{bytes}, of the WAL {:?}", disk.shared.tally.wal_bytes);
 }
 
 #[test]
