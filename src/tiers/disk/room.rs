@@ -95,8 +95,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Removes these rows if their time is over, and the entries of an index that have no row. Each is a hash and an id.
-    pub(super) fn expire(&mut self, statements: &mut Statements<'_>, due: &[(i64, i64)]) -> Outcome<()> {
+    /// Removes these rows if their time is over, and the entries of an index that have no row.
+    pub(super) fn expire(&mut self, statements: &mut Statements<'_>, due: &[Place]) -> Outcome<()> {
         let ended = "SELECT expires IS NOT NULL AND expires <= ?2 FROM entries WHERE id = ?1";
         let mut ended = self.prepared(ended)?;
         for &(hash, id) in due {
@@ -114,6 +114,9 @@ fn old(row: &rusqlite::Row<'_>) -> rusqlite::Result<Old> {
     Ok(Old { id: row.get(0)?, hash: row.get(1)?, expires: row.get(2)?, bytes: bytes as u64 + ROW_OVERHEAD })
 }
 
+/// An entry of an index: a hash and an id.
+type Place = (i64, i64);
+
 /// One of the two indexes, for a walk through it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Index {
@@ -127,7 +130,7 @@ pub(super) fn due_from(
     index: Index,
     from: i64,
     now_millis: i64,
-) -> Outcome<(Vec<(i64, i64)>, Option<i64>)> {
+) -> Outcome<(Vec<Place>, Option<i64>)> {
     let (end, due) = match index {
         Index::Recent => (
             "SELECT hash FROM recent WHERE hash >= ?1 ORDER BY hash LIMIT 1 OFFSET ?2",
