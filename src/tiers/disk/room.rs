@@ -20,6 +20,8 @@ const MOST_CHANCES: usize = 384;
 
 /// Second chances, in bytes, for each byte that is wanted: a cache that is read a lot must not spend all its time copying.
 const CHANCES: u64 = 3;
+/// And for this many where fewer are wanted, as what is read together was often stored together.
+const CHANCES_LEAST: u64 = 128 << 10;
 
 /// Rows of an index looked at for their end in one go: half a millisecond.
 pub(super) const SWEPT_AT_ONCE: i64 = 4096;
@@ -57,7 +59,7 @@ impl Transaction<'_> {
                 range = Some((range.map_or(row.id, |(first, _)| first), row.id));
                 let is_over = row.expires.is_some_and(|expires| expires <= self.now);
                 ended += u64::from(is_over);
-                let has_chance = moved < CHANCES * bytes && chances.len() < MOST_CHANCES;
+                let has_chance = moved < CHANCES * bytes.max(CHANCES_LEAST) && chances.len() < MOST_CHANCES;
                 if !is_over && has_chance && self.marks.is_marked(row.id) {
                     moved += row.bytes;
                     chances.push(row);
@@ -93,8 +95,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Removes these rows if their time is over, and the entries of an index that have no row. Each is a hash and an id.
-    pub(super) fn expire(&mut self, statements: &mut Statements<'_>, due: &[(i64, i64)]) -> Outcome<()> {
+    /// Removes these rows if their time is over, and the entries of an index that have no row.
+    pub(super) fn expire(&mut self, statements: &mut Statements<'_>, due: &[Place]) -> Outcome<()> {
         let ended = "SELECT expires IS NOT NULL AND expires <= ?2 FROM entries WHERE id = ?1";
         let mut ended = self.prepared(ended)?;
         for &(hash, id) in due {
@@ -112,6 +114,9 @@ fn old(row: &rusqlite::Row<'_>) -> rusqlite::Result<Old> {
     Ok(Old { id: row.get(0)?, hash: row.get(1)?, expires: row.get(2)?, bytes: bytes as u64 + ROW_OVERHEAD })
 }
 
+/// An entry of an index: a hash and an id.
+type Place = (i64, i64);
+
 /// One of the two indexes, for a walk through it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Index {
@@ -125,7 +130,7 @@ pub(super) fn due_from(
     index: Index,
     from: i64,
     now_millis: i64,
-) -> Outcome<(Vec<(i64, i64)>, Option<i64>)> {
+) -> Outcome<(Vec<Place>, Option<i64>)> {
     let (end, due) = match index {
         Index::Recent => (
             "SELECT hash FROM recent WHERE hash >= ?1 ORDER BY hash LIMIT 1 OFFSET ?2",

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 /// How long a read may wait for a connection, for whoever is replacing the file, or for the recovery of a WAL: as long as Redis gets.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Reads at the same time. They take microseconds each, so more would only be more open files: arbitrary.
-const MOST: usize = 32;
+/// Reads at the same time. They take microseconds each, so more would only be more open files, and
+/// up to 4 MiB each: arbitrary.
+const MOST: usize = 16;
 
 /// By a rowid that is guessed.
 const BY_ID: &str = "SELECT key, envelope FROM entries WHERE id = ?1";

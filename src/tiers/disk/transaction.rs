@@ -75,11 +75,8 @@ impl Transaction<'_> {
         id
     }
 
-    /// The row that was stored longest ago; the one to come when there is none.
     pub(super) fn oldest(&self) -> Outcome<i64> {
-        let mut oldest = self.connection.prepare_cached("SELECT min(id) FROM entries").or_fault()?;
-        let oldest: Option<i64> = oldest.query_row([], |row| row.get(0)).or_fault()?;
-        Ok(oldest.unwrap_or(self.books.next_id))
+        oldest(self.connection, &self.books)
     }
 
     /// Pages that hold something.
@@ -87,6 +84,13 @@ impl Transaction<'_> {
         let (all, free) = pages(self.connection)?;
         Ok(all - free)
     }
+}
+
+/// The row that was stored longest ago; the one to come when there is none.
+pub(super) fn oldest(connection: &Connection, books: &Books) -> Outcome<i64> {
+    let mut oldest = connection.prepare_cached("SELECT min(id) FROM entries").or_fault()?;
+    let oldest: Option<i64> = oldest.query_row([], |row| row.get(0)).or_fault()?;
+    Ok(oldest.unwrap_or(books.next_id))
 }
 
 pub(super) fn read_books(connection: &Connection) -> Outcome<Books> {

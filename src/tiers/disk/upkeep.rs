@@ -3,7 +3,7 @@
 
 use super::faults::{OrFault, Outcome};
 use super::room::{due_from, Index};
-use super::transaction::{pages, read_books, Books, Limits};
+use super::transaction::{oldest, pages, read_books, Books, Limits};
 use super::writer::{Shared, Writer};
 use crate::clock::unix_micros;
 use crate::tiers::{Fault, FaultKind};
@@ -19,14 +19,20 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Between two steps of that, at least.
 const SWEEP_STEP: Duration = Duration::from_millis(10);
 
+/// How long a write waits for the checkpoint of another process, or for a read that keeps the WAL from beginning anew.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Pages that the file becomes smaller by in one step: 1 to 3 ms.
 const VACUUMED_AT_ONCE: u64 = 128;
 
 /// Pages that are freed in one step when the bound was lowered.
 const FREED_AT_ONCE: u64 = 64;
 
-/// Rows stored anew in one step since they were read. With more than so many bytes it is fewer.
+/// Rows stored anew in one step since they were read.
 const REFRESHED_AT_ONCE: usize = 128;
+/// And for each row that was stored by anybody. Storing anew makes others the oldest, so without puts it would go round and
+/// round; and what one process stores anew the others count, so sixteen of them could together.
+const REFRESHED_PER_STORED: f64 = 1.0 / 16.0;
 
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -37,14 +43,23 @@ pub(super) struct Upkeep {
     /// The next row's id when something was stored last, and when that was seen.
     next_id: i64,
     stored: Instant,
-    /// Up to which id marks were looked at.
-    refreshed: i64,
+    /// The next row's id when rows to be stored anew were last counted, and how many may be.
+    counted: i64,
+    credit: f64,
 }
 
 impl Default for Upkeep {
     fn default() -> Self {
         let now = Instant::now();
-        Self { index: Index::Recent, from: i64::MIN, next_sweep: now, next_id: 0, stored: now, refreshed: 0 }
+        Self {
+            index: Index::Recent,
+            from: i64::MIN,
+            next_sweep: now,
+            next_id: 0,
+            stored: now,
+            counted: i64::MAX,
+            credit: 0.0,
+        }
     }
 }
 
@@ -128,13 +143,24 @@ impl Writer {
         self.with(shared, |connection, limits| {
             let bytes = |frames: u64| frames * (limits.page_bytes + FRAME_HEADER);
             let mut now = wal(connection, "NOOP")?;
-            if bytes(now.frames - now.moved) >= limits.wal_bytes / 4 * 3 {
-                now = wal(connection, "PASSIVE")?;
-            }
-            // All of it may be in the file, and yet it goes on growing, when some read has always been using it.
-            let is_long = shared.tally.wal_bytes.load(Relaxed) > limits.wal_bytes;
-            if bytes(now.frames) > limits.wal_bytes || is_long {
-                now = wal(connection, "TRUNCATE")?;
+            let began = Instant::now();
+            loop {
+                // Also when all of it is in the file already: it goes on growing while some read is always using it.
+                if bytes(now.frames) <= limits.wal_bytes / 2 {
+                    break;
+                }
+                // Others may read meanwhile and not write, else they would make it longer. It keeps its room on disk, for the
+                // next pages, unless it has taken too much.
+                let length = note_wal(shared);
+                now = wal(connection, if length > limits.wal_bytes { "TRUNCATE" } else { "RESTART" })?;
+                if now.moved == now.frames
+                    || bytes(now.frames) <= limits.wal_bytes
+                    || began.elapsed() > CHECKPOINT_PATIENCE
+                {
+                    break;
+                }
+                // Another process is doing it, and we would only make it longer.
+                std::thread::sleep(Duration::from_millis(1));
             }
             note_wal(shared);
             if bytes(now.frames) > limits.wal_bytes * 4 {
@@ -170,31 +196,26 @@ impl Writer {
     /// Stores anew what this process has read and what another one, which does not know, might remove soon: rows of the
     /// oldest quarter, once the file is nearly full. Whether there were any.
     fn refresh(&mut self, shared: &Shared, books: &Books, used: u64, limits: &Limits) -> Outcome<bool> {
-        if used < limits.pages / 10 * 9 {
+        let stored = (books.next_id - self.upkeep.counted).max(0);
+        self.upkeep.counted = books.next_id;
+        self.upkeep.credit = (self.upkeep.credit + stored as f64 * REFRESHED_PER_STORED).min(REFRESHED_AT_ONCE as f64);
+        if used < limits.pages / 10 * 9 || self.upkeep.credit < 1.0 {
             return Ok(false);
         }
-        let marks = &shared.marks;
-        let refreshed = self.upkeep.refreshed;
-        let last = self.transact(shared, |transaction| {
-            let oldest = transaction.oldest()?;
-            let quarter = oldest + (books.next_id - oldest) / 4;
-            let mut ids = Vec::new();
-            let mut at = refreshed.max(oldest);
-            while at < quarter && ids.len() < REFRESHED_AT_ONCE {
-                if marks.is_marked(at) {
-                    ids.push(at);
-                }
-                at += 1;
-            }
-            if !ids.is_empty() {
-                let mut statements = transaction.statements()?;
-                transaction.refresh(&mut statements, &ids)?;
-                transaction.make_room(&mut statements, 0)?;
-            }
-            Ok((at, ids.is_empty()))
+        let oldest = self.with(shared, |connection, _| oldest(connection, books))?;
+        let quarter = oldest + (books.next_id - oldest) / 4;
+        let read = (oldest..quarter).filter(|id| shared.marks.is_marked(*id));
+        let ids: Vec<i64> = read.take(self.upkeep.credit as usize).collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        self.upkeep.credit -= ids.len() as f64;
+        self.transact(shared, |transaction| {
+            let mut statements = transaction.statements()?;
+            transaction.refresh(&mut statements, &ids)?;
+            transaction.make_room(&mut statements, 0)
         })?;
-        self.upkeep.refreshed = last.0;
-        Ok(!last.1)
+        Ok(true)
     }
 }
 
@@ -205,7 +226,7 @@ const FRAME_HEADER: u64 = 24;
 fn wal(connection: &Connection, mode: &str) -> Outcome<Wal> {
     let sql = match mode {
         "NOOP" => "PRAGMA wal_checkpoint(NOOP)",
-        "PASSIVE" => "PRAGMA wal_checkpoint(PASSIVE)",
+        "RESTART" => "PRAGMA wal_checkpoint(RESTART)",
         _ => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let mut checkpoint = connection.prepare_cached(sql).or_fault()?;
@@ -214,7 +235,8 @@ fn wal(connection: &Connection, mode: &str) -> Outcome<Wal> {
     Ok(Wal { frames: frames.max(0) as u64, moved: moved.clamp(0, frames.max(0)) as u64 })
 }
 
-fn note_wal(shared: &Shared) {
+fn note_wal(shared: &Shared) -> u64 {
     let length = std::fs::metadata(shared.file.folder().wal()).map_or(0, |found| found.len());
     shared.tally.wal_bytes.store(length, Relaxed);
+    length
 }

@@ -141,7 +141,7 @@ impl Writer {
         while !rest.is_empty() {
             self.keep_wal_small(shared)?;
             let limits = self.with(shared, |_, limits| Ok(*limits))?;
-            let count = fitting(rest, limits.wal_bytes / 2);
+            let count = fitting(rest, &limits);
             let (now, later) = rest.split_at_mut(count);
             let outcomes = self.transact(shared, |transaction| write(transaction, now))?;
             for (write, outcome) in now.iter_mut().zip(outcomes) {
@@ -210,12 +210,13 @@ fn transact<T>(
     Ok(result)
 }
 
-/// How many of these fit into so many bytes; one at least.
-fn fitting(writes: &[Write<'_>], most: u64) -> usize {
+/// How many of these one transaction may do, so that the WAL stays what it may be: it begins with half of that, and other processes
+/// may be about to write as much. Each takes its own bytes and, of pages that it shares with others, about one. One at least.
+fn fitting(writes: &[Write<'_>], limits: &Limits) -> usize {
     let mut bytes = 0;
     let too_many = writes.iter().position(|write| {
-        bytes += bytes_of(write);
-        bytes > most
+        bytes += bytes_of(write) + limits.page_bytes;
+        bytes > limits.wal_bytes / 4
     });
     too_many.unwrap_or(writes.len()).max(1)
 }

@@ -1,6 +1,6 @@
 //! Values come back: as they were put, from another connection, from another process's point of view, after reopening.
 
-use super::{get, open, open_with_hash, outcome, put, put_of, remove, TemporaryFolder, MIB};
+use super::{get, open, open_with_hash, outcome, put, put_of, random, remove, TemporaryFolder, MIB};
 use crate::tiers::{FaultKind, Outcome, Tier as _, What, Write};
 
 #[test]
@@ -135,11 +135,7 @@ fn a_model_of_a_map_is_followed_through_merges_and_reopenings() {
     let folder = TemporaryFolder::new("model");
     let mut disk = open(&folder, 64 * MIB);
     let mut model = std::collections::BTreeMap::<Vec<u8>, Vec<u8>>::new();
-    let mut random = 1_u64;
-    let mut next = |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % below
-    };
+    let mut next = random(1);
     for round in 0..60 {
         let items: Vec<(Vec<u8>, Option<Vec<u8>>)> = (0..300)
             .map(|_| {

@@ -1,6 +1,12 @@
 //! The disk tier on real files, a subject a file; here is what they share.
 
 mod basics;
+mod bench;
+mod bound;
+mod places;
+mod processes;
+mod purges;
+mod trouble;
 
 #[path = "../../../../tests/support/folder.rs"]
 mod folder;
@@ -48,4 +54,23 @@ fn outcome(disk: &Disk, write: Write<'_>) -> Outcome {
 
 fn get(disk: &Disk, key: &[u8]) -> Option<Vec<u8>> {
     disk.read(&[key]).unwrap().pop().unwrap()
+}
+
+/// Numbers that look random and are the same in each run: each below what is asked for.
+fn random(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+/// Does what the cache's own thread does, until it has led to something.
+fn upkeep_until(disk: &Disk, what: &str, is_so: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed().as_secs() < 60, "waited in vain for {what}: {:?}", disk.figures());
+        let pause = disk.maintain().unwrap();
+        std::thread::sleep(pause.unwrap_or_default().min(std::time::Duration::from_millis(100)));
+    }
 }

@@ -1,0 +1,67 @@
+//! Tags, prefixes and clearing.
+
+use super::{get, open, put, put_of, TemporaryFolder, MIB};
+use crate::tiers::Tier as _;
+
+#[test]
+fn a_tag_is_purged_for_what_was_made_up_to_then_in_every_process() {
+    let folder = TemporaryFolder::new("tags");
+    let (one, other) = (open(&folder, 64 * MIB), open(&folder, 64 * MIB));
+    let is_purged = |tags: &[&[u8]], since| {
+        let purged = one.is_purged(tags, since).unwrap();
+        assert_eq!(other.is_purged(tags, since).unwrap(), purged);
+        purged
+    };
+    assert!(!is_purged(&[b"a"], 0));
+    one.purge_tag(b"a", 1000).unwrap();
+    other.purge_tag(b"b", 500).unwrap();
+    assert!(is_purged(&[b"a"], 1000) && !is_purged(&[b"a"], 1001));
+    assert!(is_purged(&[b"b"], 500) && !is_purged(&[b"b"], 501));
+    assert!(is_purged(&[b"x", b"b"], 400) && !is_purged(&[b"x"], 400) && !is_purged(&[], 0));
+    other.purge_tag(b"a", 900).unwrap();
+    assert!(is_purged(&[b"a"], 1000), "an older purge takes a newer one back");
+    one.clear().unwrap();
+    assert!(is_purged(&[b"a"], 1000), "another process may be about to write something older");
+    drop((one, other));
+    assert!(open(&folder, 64 * MIB).is_purged(&[b"a"], 1000).unwrap());
+}
+
+#[test]
+fn purges_of_more_tags_than_are_kept_make_old_things_purged_and_new_ones_not() {
+    let folder = TemporaryFolder::new("many-tags");
+    let disk = open(&folder, 64 * MIB);
+    let tag = |number: u32| format!("tag {number}").into_bytes();
+    disk.writing(|writer, shared| {
+        writer.transact(shared, |transaction| {
+            (0..100_001).try_for_each(|number| transaction.purge_tag(&tag(number), 10 + i64::from(number)))
+        })
+    })
+    .unwrap();
+    assert!(disk.is_purged(&[b"never purged"], 10).unwrap());
+    assert!(disk.is_purged(&[&tag(0)], 10).unwrap());
+    assert!(!disk.is_purged(&[b"never purged"], 10_011).unwrap());
+    assert!(disk.is_purged(&[&tag(50_000)], 50_010).unwrap());
+    assert!(!disk.is_purged(&[&tag(50_000)], 50_011).unwrap());
+}
+
+#[test]
+fn a_prefix_of_any_bytes_purges_what_begins_with_it_and_nothing_else() {
+    let folder = TemporaryFolder::new("prefix");
+    let disk = open(&folder, 64 * MIB);
+    let prefixes: [&[u8]; 6] = [b"user:", b"use%_", b"\xff\xff", b"\0", b"", b"user:1"];
+    for (number, prefix) in prefixes.iter().enumerate() {
+        let keys: Vec<Vec<u8>> = (0..1500).map(|n| [*prefix, format!("{number}-{n}").as_bytes()].concat()).collect();
+        let mut writes: Vec<_> = keys.iter().map(|key| put_of(key, b"value")).collect();
+        disk.write(&mut writes).unwrap();
+    }
+    assert_eq!(disk.purge_prefix(b"use%_").unwrap(), 1500);
+    assert_eq!(disk.purge_prefix(b"\xff").unwrap(), 1500);
+    assert_eq!(disk.purge_prefix(b"user:1").unwrap(), 1500);
+    assert!(get(&disk, b"user:0-7").is_some() && get(&disk, b"user:15-7").is_none());
+    assert_eq!(disk.purge_prefix(b"\0").unwrap(), 1500);
+    assert_eq!(disk.figures().entries, 3000);
+    assert_eq!(disk.purge_prefix(b"").unwrap(), 3000);
+    assert_eq!((disk.figures().entries, disk.purge_prefix(b"").unwrap()), (0, 0));
+    put(&disk, b"k", b"v");
+    assert!(get(&disk, b"k").is_some());
+}
