@@ -17,7 +17,7 @@ build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
 	ln -sf libcatzilla_cache.so $(LIBRARY).$(ABI)
 
-demo: build ## The smallest program, then a real trace through the C interface
+demo: build ## The smallest program, then a real trace through the C interface: over memory, and over memory and disk with a restart
 	@mkdir -p build
 	$(CC) $(WARNINGS) -O2 -Iinclude examples/c/quickstart.c -o build/quickstart \
 	    -Ltarget/release -lcatzilla_cache -Wl,-rpath,$(CURDIR)/target/release
@@ -25,6 +25,8 @@ demo: build ## The smallest program, then a real trace through the C interface
 	$(CARGO) build --release --locked --manifest-path tools/replay/Cargo.toml --target-dir target
 	@echo
 	target/release/replay $(TRACE)
+	@echo
+	target/release/replay $(TRACE) --restart --capacity 2% --value-size 1024
 
 check: ## The quick subset: format, lints, Rust tests
 	$(CARGO) fmt --check
