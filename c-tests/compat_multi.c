@@ -150,6 +150,20 @@ static void what_was_set_is_on_disk_after_a_restart(void **state)
     multi_cache_destroy(cache);
 }
 
+static void a_value_that_is_too_large_for_memory_is_kept_below(void **state)
+{
+    struct ground *ground = *state;
+    cache_config_t config = {0};
+    config.capacity = 3;
+    config.max_value_size = 4;
+    multi_cache_t *cache = multi_cache_create(&config, NULL, ground->disk);
+    assert_non_null(cache);
+    set(cache, "k", "1234", 0);
+    set(cache, "k", "12345", 0);
+    assert_has(cache, "k", "12345");
+    multi_cache_destroy(cache);
+}
+
 /* More of them than memory holds: what a look-up returns lives as long as that of a memory cache. */
 static void results_from_below_live_as_long_as_others(void **state)
 {
@@ -224,6 +238,7 @@ int main(void)
         cmocka_unit_test(empty_texts_are_no_tiers),
         ON_ITS_GROUND(what_can_never_work_is_refused_with_a_message),
         ON_ITS_GROUND(what_was_set_is_on_disk_after_a_restart),
+        ON_ITS_GROUND(a_value_that_is_too_large_for_memory_is_kept_below),
         ON_ITS_GROUND(results_from_below_live_as_long_as_others),
         ON_ITS_GROUND(redis_gets_what_is_set_for_a_day_or_as_long_as_is_said),
         ON_ITS_GROUND(three_tiers_go_on_when_redis_is_gone),
