@@ -17,7 +17,7 @@ build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
 	ln -sf libcatzilla_cache.so $(LIBRARY).$(ABI)
 
-demo: build ## The smallest program, then a real trace through the C interface
+demo: build ## The smallest program, then a real trace through the C interface: over memory, and over memory and disk with a restart
 	@mkdir -p build
 	$(CC) $(WARNINGS) -O2 -Iinclude examples/c/quickstart.c -o build/quickstart \
 	    -Ltarget/release -lcatzilla_cache -Wl,-rpath,$(CURDIR)/target/release
@@ -25,6 +25,8 @@ demo: build ## The smallest program, then a real trace through the C interface
 	$(CARGO) build --release --locked --manifest-path tools/replay/Cargo.toml --target-dir target
 	@echo
 	target/release/replay $(TRACE)
+	@echo
+	target/release/replay $(TRACE) --restart --capacity 2% --value-size 1024
 
 check: ## The quick subset: format, lints, Rust tests
 	$(CARGO) fmt --check
@@ -103,7 +105,7 @@ fuzz: ## Looks for calls that break the cache, and for bytes that break who read
 BENCH_ARGS ?= $(BENCH_ARGUMENTS)
 BENCHES := target/benches/release
 bench: bench-programs ## The engine beside the original one and its peers; prints where we lose. BENCH_ARGS=--quick: the short form
-	for question in throughput batch latency memory fragmentation instructions policies ffi_cost; do \
+	for question in throughput batch latency memory fragmentation instructions policies ffi_cost tiers; do \
 	    $(BENCHES)/$$question $(BENCH_ARGS) || exit 1; echo; \
 	done
 	$(MAKE) --no-print-directory hit-ratio
@@ -117,7 +119,10 @@ bench-large: bench-programs ## Ten million entries, and ten gigabytes of documen
 	$(BENCHES)/memory --entries 10000000 $(BENCH_ARGS)
 	$(BENCHES)/json $(BENCH_ARGS)
 
+# diskcache is a peer of `tiers`, whose row says so when it is not there.
 bench-programs: test-tools build
+	[ -e build/bench-packages/diskcache ] || $(PYTHON) -m pip install --quiet --disable-pip-version-check \
+	    --root-user-action=ignore --target build/bench-packages diskcache==5.6.3 || true
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml --target-dir target/benches
 
 header: ## Takes over the header that the sources make

@@ -1,6 +1,6 @@
 /*
  * The frozen layouts and numbers on x86-64, as the C (and through abi_layout.cpp the C++) compiler sees them. Every mismatch
- * is listed. New members go to the end of catzilla_statistics_t and nowhere else.
+ * is listed. New members go to the end of catzilla_statistics_t, catzilla_tier_statistics_t and catzilla_health_t and nowhere else.
  */
 #include "catzilla_cache.h"
 
@@ -106,6 +106,58 @@ static void modern_structs(void)
     OFFSET(catzilla_statistics_t, disk_errors, 336);
     SIZE(struct catzilla_statistics, 344);
 
+    OFFSET(catzilla_health_t, struct_size, 0);
+    OFFSET(catzilla_health_t, is_up, 8);
+    OFFSET(catzilla_health_t, reserved, 12);
+    OFFSET(catzilla_health_t, last_error_at, 16);
+    OFFSET(catzilla_health_t, last_error, 24);
+    SIZE(struct catzilla_health, 280);
+    SIZE(catzilla_health_t, 280);
+
+    OFFSET(catzilla_tier_statistics_t, struct_size, 0);
+    OFFSET(catzilla_tier_statistics_t, hits, 8);
+    OFFSET(catzilla_tier_statistics_t, misses, 16);
+    OFFSET(catzilla_tier_statistics_t, puts, 24);
+    OFFSET(catzilla_tier_statistics_t, removals, 32);
+    OFFSET(catzilla_tier_statistics_t, errors, 40);
+    OFFSET(catzilla_tier_statistics_t, timeouts, 48);
+    OFFSET(catzilla_tier_statistics_t, connection_errors, 56);
+    OFFSET(catzilla_tier_statistics_t, refusals, 64);
+    OFFSET(catzilla_tier_statistics_t, full_errors, 72);
+    OFFSET(catzilla_tier_statistics_t, damage_errors, 80);
+    OFFSET(catzilla_tier_statistics_t, too_large, 88);
+    OFFSET(catzilla_tier_statistics_t, unreadable, 96);
+    OFFSET(catzilla_tier_statistics_t, outdated, 104);
+    OFFSET(catzilla_tier_statistics_t, is_open, 112);
+    OFFSET(catzilla_tier_statistics_t, openings, 120);
+    OFFSET(catzilla_tier_statistics_t, entries, 128);
+    OFFSET(catzilla_tier_statistics_t, bytes, 136);
+    OFFSET(catzilla_tier_statistics_t, max_bytes, 144);
+    OFFSET(catzilla_tier_statistics_t, evictions, 152);
+    OFFSET(catzilla_tier_statistics_t, expirations, 160);
+    OFFSET(catzilla_tier_statistics_t, queued, 168);
+    OFFSET(catzilla_tier_statistics_t, queued_bytes, 176);
+    OFFSET(catzilla_tier_statistics_t, dropped_writes, 184);
+    OFFSET(catzilla_tier_statistics_t, owed, 192);
+    OFFSET(catzilla_tier_statistics_t, owed_ever, 200);
+    OFFSET(catzilla_tier_statistics_t, owed_overflows, 208);
+    OFFSET(catzilla_tier_statistics_t, demotions, 216);
+    OFFSET(catzilla_tier_statistics_t, set_aside, 224);
+    OFFSET(catzilla_tier_statistics_t, connections, 232);
+    OFFSET(catzilla_tier_statistics_t, connects, 240);
+    OFFSET(catzilla_tier_statistics_t, read_samples, 248);
+    OFFSET(catzilla_tier_statistics_t, read_p50_ns, 256);
+    OFFSET(catzilla_tier_statistics_t, read_p99_ns, 264);
+    OFFSET(catzilla_tier_statistics_t, read_p999_ns, 272);
+    OFFSET(catzilla_tier_statistics_t, read_max_ns, 280);
+    OFFSET(catzilla_tier_statistics_t, write_samples, 288);
+    OFFSET(catzilla_tier_statistics_t, write_p50_ns, 296);
+    OFFSET(catzilla_tier_statistics_t, write_p99_ns, 304);
+    OFFSET(catzilla_tier_statistics_t, write_p999_ns, 312);
+    OFFSET(catzilla_tier_statistics_t, write_max_ns, 320);
+    SIZE(struct catzilla_tier_statistics, 328);
+    SIZE(catzilla_tier_statistics_t, 328);
+
     SIZE(struct catzilla_get, 48);
     SIZE(catzilla_get_t, 48);
     OFFSET(catzilla_get_t, key, 0);
@@ -155,6 +207,7 @@ static void modern_structs(void)
     SIZE(catzilla_status_t, 4);
     SIZE(catzilla_purge_t, 4);
     SIZE(catzilla_cause_t, 4);
+    SIZE(catzilla_tier_t, 4);
     SIZE(catzilla_log_level_t, 4);
     expect("signed catzilla_status_t", (catzilla_status_t)-1 < (catzilla_status_t)0, 1);
 }
@@ -164,6 +217,11 @@ static void numbers(void)
     NUMBER(CACHE_TIER_MEMORY, 0);
     NUMBER(CACHE_TIER_REDIS, 1);
     NUMBER(CACHE_TIER_DISK, 2);
+    NUMBER(CATZILLA_TIER_NONE, -1);
+    NUMBER(CATZILLA_TIER_MEMORY, CACHE_TIER_MEMORY);
+    NUMBER(CATZILLA_TIER_REDIS, CACHE_TIER_REDIS);
+    NUMBER(CATZILLA_TIER_DISK, CACHE_TIER_DISK);
+    NUMBER(CATZILLA_HEALTH_TEXT, 256);
     NUMBER(CATZILLA_OK, 0);
     NUMBER(CATZILLA_NOT_FOUND, 1);
     NUMBER(CATZILLA_TRUNCATED, 2);
@@ -179,6 +237,7 @@ static void numbers(void)
     NUMBER(CATZILLA_UNKNOWN_OPTION, -110);
     NUMBER(CATZILLA_INVALID_OPTION, -111);
     NUMBER(CATZILLA_OPTION_OUT_OF_RANGE, -112);
+    NUMBER(CATZILLA_OPTION_NOT_LIVE, -113);
     NUMBER(CATZILLA_KEY_TOO_LARGE, -200);
     NUMBER(CATZILLA_VALUE_TOO_LARGE, -201);
     NUMBER(CATZILLA_OUT_OF_MEMORY, -300);

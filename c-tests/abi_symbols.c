@@ -27,6 +27,7 @@ static const char *const promised[] = {
     "catzilla_value_size", "catzilla_value_ttl_ms", "catzilla_value_release", "catzilla_cache_remove",
     "catzilla_cache_contains", "catzilla_cache_purge", "catzilla_cache_set_option", "catzilla_cache_statistics", "catzilla_set_logger",
     "catzilla_release_results", "catzilla_cache_get_many", "catzilla_cache_put_many", "catzilla_cache_remove_many",
+    "catzilla_cache_flush", "catzilla_cache_health", "catzilla_cache_tier_statistics",
     "catzilla_cache_sweep", "catzilla_cache_put_with", "catzilla_value_version", "catzilla_value_tier", "catzilla_cache_touch",
     "catzilla_cache_increment", "catzilla_iterator_open", "catzilla_iterator_next", "catzilla_iterator_close",
     "catzilla_cache_set_listener", "catzilla_departed_key", "catzilla_departed_key_size", "catzilla_departed_value",

@@ -2,6 +2,8 @@
 #include "catzilla_cache.hpp"
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <set>
@@ -321,6 +323,61 @@ void a_listener_is_told_of_what_leaves_and_may_throw_and_take_itself_off() {
     CHECK(calls == 1);
 }
 
+// A folder that goes with what is in it.
+struct temporary_folder {
+    std::filesystem::path path;
+
+    temporary_folder() {
+        std::string name = (std::filesystem::temp_directory_path() / "catzilla-wrapper-XXXXXX").string();
+        CHECK(mkdtemp(name.data()) != nullptr);
+        path = name;
+    }
+    ~temporary_folder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path, ignored);
+    }
+};
+
+void a_cache_with_a_disk_tells_of_it_and_has_its_values_after_a_restart() {
+    using catzilla::tier;
+    const temporary_folder folder;
+    catzilla::options settings;
+    settings.set("disk.path", (folder.path / "disk").string());
+    {
+        catzilla::cache cache{settings};
+        cache.put("k", "v", 1min);
+        cache.flush(20s);
+        CHECK(cache.acquire("k")->tier() == tier::memory);
+        CHECK(cache.tier_statistics(tier::disk)->puts == 1 && cache.tier_statistics(tier::disk)->queued == 0);
+        cache.put("queued", "v");
+    }
+    catzilla::cache cache{settings};
+    CHECK(cache.get("queued") == "v");
+    const auto found = cache.acquire("k");
+    CHECK(found && found->view() == "v" && found->tier() == tier::disk && found->remaining_ttl() <= 1min + 20ms);
+    CHECK(cache.tier_statistics(tier::disk)->hits == 2);
+    const auto health = cache.health(tier::disk);
+    CHECK(health && health->is_up && health->last_error.empty() && !health->at);
+    CHECK(cache.health(tier::memory)->is_up && !cache.health(tier::redis));
+    CHECK(!cache.tier_statistics(tier::redis) && !cache.tier_statistics(tier::memory));
+    CHECK(thrown_by([&] { cache.health(static_cast<tier>(7)); }) == CATZILLA_INVALID_ARGUMENT);
+    CHECK(thrown_by([&] { cache.flush(-1ms); }) == CATZILLA_INVALID_ARGUMENT);
+    CHECK(thrown_by([&] { catzilla::options{}.set("disk.path", "x").set("redis.timeout", "soon"); }) == CATZILLA_INVALID_OPTION);
+}
+
+void a_tier_that_is_down_is_told_and_a_flush_throws() {
+    // Nobody listens on port 1 of a machine that is not somebody's museum.
+    catzilla::cache cache{catzilla::options{}.set("redis.url", "redis://127.0.0.1:1")};
+    const auto before = std::chrono::system_clock::now() - 1s;
+    cache.put("k", "v");
+    CHECK(cache.get("k") == "v");
+    const auto health = cache.health(catzilla::tier::redis);
+    CHECK(health && !health->is_up && !health->last_error.empty());
+    CHECK(health->at && *health->at >= before && *health->at <= std::chrono::system_clock::now() + 1s);
+    CHECK(cache.tier_statistics(catzilla::tier::redis)->errors > 0);
+    CHECK(thrown_by([&] { cache.flush(10ms); }) == CATZILLA_TIER_UNAVAILABLE);
+}
+
 void two_units_of_one_program_may_include_it() {
     catzilla::cache cache;
     CHECK(stored_by_another_unit(cache, "k") == "from the other unit");
@@ -346,6 +403,8 @@ const std::pair<const char*, std::function<void()>> tests[] = {
     TEST(what_a_loader_throws_reaches_its_caller_and_the_others_are_told_that_it_failed),
     TEST(a_loader_may_not_ask_for_its_own_key),
     TEST(a_listener_is_told_of_what_leaves_and_may_throw_and_take_itself_off),
+    TEST(a_cache_with_a_disk_tells_of_it_and_has_its_values_after_a_restart),
+    TEST(a_tier_that_is_down_is_told_and_a_flush_throws),
     TEST(two_units_of_one_program_may_include_it),
 #undef TEST
 };

@@ -121,6 +121,22 @@ private:
     std::unique_ptr<catzilla_options_t, detail::deleter<catzilla_options_destroy>> handle_;
 };
 
+/// The tiers that a cache can have.
+enum class tier : std::int32_t {
+    memory = CATZILLA_TIER_MEMORY,
+    redis = CATZILLA_TIER_REDIS,
+    disk = CATZILLA_TIER_DISK,
+};
+
+/// How a tier is doing.
+struct tier_health {
+    /// False: it is left alone because it has failed, and tried again by itself.
+    bool is_up;
+    /// What it failed with last, and when; empty: with nothing yet.
+    std::string last_error;
+    std::optional<std::chrono::system_clock::time_point> at;
+};
+
 /// A pinned value: no copy, and it stays as it is whatever happens to the entry or the cache. Move-only.
 class value {
 public:
@@ -141,6 +157,9 @@ public:
 
     /// Which version of its key it is, for `put_options::expected_version`; 0 when it is not in the cache any more.
     std::uint64_t version() const noexcept { return catzilla_value_version(handle_.get()); }
+
+    /// The tier that it was found in.
+    catzilla::tier tier() const noexcept { return static_cast<catzilla::tier>(catzilla_value_tier(handle_.get())); }
 
 private:
     std::unique_ptr<catzilla_value_t, detail::deleter<catzilla_value_release>> handle_;
@@ -452,6 +471,36 @@ public:
         catzilla_statistics_t numbers{};
         numbers.struct_size = sizeof numbers;
         detail::succeeded(catzilla_cache_statistics(handle_.get(), &numbers));
+        return numbers;
+    }
+
+    /// Waits until everything that was put or removed before is in the tiers below memory, for at most `timeout` a tier; throws
+    /// CATZILLA_TIER_UNAVAILABLE when one could not take it all. What waits still does then.
+    void flush(std::chrono::milliseconds timeout = forever) {
+        detail::succeeded(catzilla_cache_flush(handle_.get(), detail::milliseconds(timeout)));
+    }
+
+    /// How a tier is doing; empty when the cache has none of that name.
+    std::optional<tier_health> health(tier which) const {
+        catzilla_health_t told{};
+        told.struct_size = sizeof told;
+        if (!detail::succeeded(catzilla_cache_health(handle_.get(), static_cast<catzilla_tier_t>(which), &told))) {
+            return std::nullopt;
+        }
+        tier_health health{told.is_up != 0, told.last_error, std::nullopt};
+        if (told.last_error_at != 0) {
+            const std::chrono::microseconds since_epoch{told.last_error_at};
+            health.at.emplace(std::chrono::duration_cast<std::chrono::system_clock::duration>(since_epoch));
+        }
+        return health;
+    }
+
+    /// The figures of a tier below memory; empty when the cache has none of that name.
+    std::optional<catzilla_tier_statistics_t> tier_statistics(tier which) const {
+        catzilla_tier_statistics_t numbers{};
+        numbers.struct_size = sizeof numbers;
+        const auto number = static_cast<catzilla_tier_t>(which);
+        if (!detail::succeeded(catzilla_cache_tier_statistics(handle_.get(), number, &numbers))) return std::nullopt;
         return numbers;
     }
 

@@ -5,6 +5,7 @@
 //! reader never finds there what this process has overwritten.
 
 use super::breaker::Breaker;
+use super::inherited::Inherited;
 use super::owed::Owed;
 use super::queue::{Number, Op, Queue, Seen};
 use super::thread::OwnThread;
@@ -13,6 +14,7 @@ use crate::codec::envelope::{Envelope, Unreadable};
 use crate::fork::Hold;
 use crate::latency::Histogram;
 use crate::log;
+use crate::options::UNBOUNDED;
 use crate::stats::{Health, TierStatistics};
 use crate::tiers::{Fault, FaultKind, Outcome, Tier, TierName, What, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -76,6 +78,8 @@ pub(super) struct Tended {
     is_ready: AtomicBool,
     /// Writes that wait: 0 lets readers pass without the lock.
     waiting: AtomicUsize,
+    /// Whether [`State::inherited`] is to be asked.
+    has_inherited: AtomicBool,
     pub(super) state: Mutex<State>,
     /// There is something to do for the thread.
     pub(super) work: Condvar,
@@ -89,6 +93,8 @@ pub(super) struct Tended {
 
 pub(super) struct State {
     pub(super) queue: Queue,
+    /// What waited in the process that this one was forked from.
+    inherited: Inherited,
     /// `None`: writes do not wait, callers do.
     pub(super) queued: Option<Queued>,
     pub(super) thread: Option<OwnThread<Tended>>,
@@ -187,6 +193,7 @@ impl Level {
     pub(super) fn new(name: TierName, tier: Box<dyn Tier>, clock: Clock, queued: Option<Queued>) -> Self {
         let state = State {
             queue: Queue::default(),
+            inherited: Inherited::default(),
             queued,
             thread: None,
             threadless: false,
@@ -207,6 +214,7 @@ impl Level {
                 owed: Owed::default(),
                 is_ready: AtomicBool::new(false),
                 waiting: AtomicUsize::new(0),
+                has_inherited: AtomicBool::new(false),
                 state: Mutex::new(state),
                 work: Condvar::new(),
                 done: Condvar::new(),
@@ -455,7 +463,7 @@ impl Level {
             openings: tended.breaker.openings(),
             entries: figures.entries,
             bytes: figures.bytes,
-            max_bytes: figures.max_bytes,
+            max_bytes: if figures.max_bytes == UNBOUNDED { 0 } else { figures.max_bytes },
             evictions: figures.evictions,
             expirations: figures.expirations,
             queued,
@@ -592,6 +600,9 @@ impl Tended {
         if left == Some(0) {
             return Look::Absent;
         }
+        if is_of_tier && self.is_of_before_the_fork(key, envelope.created) {
+            return Look::Absent;
+        }
         // What waits was written under the number that holds when it is written.
         if is_of_tier && envelope.namespace != self.tier.namespace() {
             self.count(Count::Outdated, 1);
@@ -612,6 +623,16 @@ impl Tended {
             }
         }
         Look::Found(Hit { bytes, left })
+    }
+
+    fn is_of_before_the_fork(&self, key: &[u8], created: u64) -> bool {
+        if !self.has_inherited.load(Acquire) {
+            return false;
+        }
+        let mut state = self.lock();
+        let is_of_before = state.inherited.outdates(key, created);
+        self.has_inherited.store(!state.inherited.is_empty(), Release);
+        is_of_before
     }
 
     /// Writes to the tier, or remembers that it was not done. False: nothing was written. Where one was refused, what was there of
@@ -844,13 +865,22 @@ impl Tended {
         }
         state.threadless = false;
         state.hurry = 0;
+        state.since = None;
         state.upkeep_at = None;
-        state.queue.remove_instead();
-        self.queue_changed_in_child(state);
-    }
-
-    fn queue_changed_in_child(&self, mut state: MutexGuard<'_, State>) {
-        self.waiting.store(state.queue.len() + usize::from(!state.queue.is_empty()), Release);
-        state.since = (state.queue.in_order() > 0).then(Instant::now);
+        let now = self.clock.wall();
+        let State { queue, inherited, .. } = &mut *state;
+        let (clears, waited) = queue.hand_over();
+        if clears {
+            inherited.add_everything(now);
+        }
+        for (key, op) in waited {
+            let created = match &op {
+                Op::Put { envelope, .. } => Envelope::decode(&key, envelope).map_or(now, |envelope| envelope.created),
+                Op::Remove => now,
+            };
+            inherited.add(key, created);
+        }
+        self.has_inherited.store(!inherited.is_empty(), Release);
+        self.waiting.store(0, Release);
     }
 }

@@ -7,6 +7,7 @@ mod everywhere;
 #[cfg(test)]
 mod fake;
 mod flight;
+mod inherited;
 mod level;
 mod load;
 mod lower;

@@ -174,15 +174,13 @@ impl Queue {
         self.order.retain(|key| !chosen(key));
     }
 
-    /// Has every key that waits be removed, and not written.
-    pub(super) fn remove_instead(&mut self) {
-        self.order.clear();
-        (self.bytes, self.removals) = (0, self.waiting.len());
-        for (key, waiting) in &mut self.waiting {
-            (waiting.op, waiting.is_in_order) = (Op::Remove, true);
-            self.bytes += key.len() + OVERHEAD;
-            self.order.push_back(key.clone());
-        }
+    /// Gives up everything without a trace. Says whether the tier was to be cleared, and what waited for which key, but for what may
+    /// stay undone.
+    pub(super) fn hand_over(&mut self) -> (bool, impl Iterator<Item = (Arc<[u8]>, Op)>) {
+        let Queue { waiting, clears, last, .. } = std::mem::take(self);
+        self.last = last;
+        let matters = |op: &Op| !matches!(op, Op::Put { if_absent: true, .. });
+        (clears, waiting.into_iter().map(|(key, waiting)| (key, waiting.op)).filter(move |(_, op)| matters(op)))
     }
 
     /// Whether everything in the tier is to go first.
@@ -352,6 +350,27 @@ mod tests {
         queue.done(&batch);
         assert!(queue.is_empty());
         assert_eq!(queue.look(b"a"), Seen::Nothing);
+    }
+
+    #[test]
+    fn what_is_handed_over_waits_no_more() {
+        let mut queue = Queue::default();
+        queue.push(b"a", put("1"));
+        queue.push(b"b", Op::Remove);
+        queue.push(b"filled", Op::Put { envelope: Arc::default(), expires: None, if_absent: true });
+        let number = queue.push(b"c", put("2")).unwrap();
+        queue.clear();
+        queue.push(b"d", put("3"));
+        queue.push(b"e", Op::Remove);
+        let (clears, waited) = queue.hand_over();
+        let mut waited: Vec<_> = waited.collect();
+        waited.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assert!(clears);
+        assert_eq!(waited, [((*b"d").into(), put("3")), ((*b"e").into(), Op::Remove)]);
+        assert!(queue.is_empty() && queue.bytes() == 0 && queue.in_order() == 0);
+        assert!(queue.push(b"a", put("1")) > Some(number), "numbers go on");
+        queue.push(b"filled", Op::Put { envelope: Arc::default(), expires: None, if_absent: true });
+        assert_eq!(queue.hand_over().1.count(), 1);
     }
 
     #[test]

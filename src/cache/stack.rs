@@ -236,6 +236,11 @@ impl Cache {
         self.memory.contains(key) || self.lower.as_ref().is_some_and(|lower| lower.contains(key))
     }
 
+    /// Whether a call may have to ask more than memory.
+    pub(crate) fn has_tiers_below(&self) -> bool {
+        self.lower.is_some()
+    }
+
     /// Looks many keys up, each as [`Cache::read`] does; every item says how it went.
     pub fn get_many(&self, gets: &mut [Get<'_>]) {
         self.memory.read_many(gets);

@@ -91,7 +91,7 @@ pub unsafe extern "C" fn catzilla_cache_get_many(
     boundary(|| {
         let items = self::items(items, count)?;
         let cache = cache_for(cache, items)?;
-        in_chunks(items, |chunk, failures| get_chunk(cache, chunk, failures))
+        in_chunks(cache, items, |chunk, failures| get_chunk(cache, chunk, failures))
     })
 }
 
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn catzilla_cache_put_many(
     boundary(|| {
         let items = self::items(items, count)?;
         let cache = cache_for(cache, items)?;
-        in_chunks(items, |chunk, failures| put_chunk(cache, chunk, failures))
+        in_chunks(cache, items, |chunk, failures| put_chunk(cache, chunk, failures))
     })
 }
 
@@ -129,12 +129,16 @@ pub unsafe extern "C" fn catzilla_cache_remove_many(
     boundary(|| {
         let items = self::items(items, count)?;
         let cache = cache_for(cache, items)?;
-        in_chunks(items, |chunk, failures| remove_chunk(cache, chunk, failures))
+        in_chunks(cache, items, |chunk, failures| remove_chunk(cache, chunk, failures))
     })
 }
 
 /// Items that are translated at a time. Arbitrary: enough for the engine to work on several at once, and 5 KiB of stack.
 const CHUNK: usize = 64;
+
+/// The same for a cache with tiers below memory, where each chunk is a round trip and a transaction of its own. As many as the thread
+/// of a tier writes at once; a batch of any length would have to arrive within one deadline.
+const CHUNK_WITH_TIERS: usize = 1024;
 
 /// An item as the caller laid it out.
 trait Item {
@@ -199,9 +203,10 @@ impl Failures {
 }
 
 /// Runs `work` on one chunk after the other.
-fn in_chunks<I>(items: &mut [I], mut work: impl FnMut(&mut [I], &mut Failures)) -> Result<Status> {
+fn in_chunks<I>(cache: &Cache, items: &mut [I], mut work: impl FnMut(&mut [I], &mut Failures)) -> Result<Status> {
     let mut first = None;
-    for chunk in items.chunks_mut(CHUNK) {
+    let most = if cache.has_tiers_below() { CHUNK_WITH_TIERS } else { CHUNK };
+    for chunk in items.chunks_mut(most) {
         let mut failures = Failures::default();
         work(chunk, &mut failures);
         first = first.or(failures.first);
@@ -209,35 +214,57 @@ fn in_chunks<I>(items: &mut [I], mut work: impl FnMut(&mut [I], &mut Failures)) 
     first.map_or(Ok(Status::Ok), |(_, error)| Err(error))
 }
 
-/// The items of a chunk that could be translated, and where in the chunk each of them is.
+/// The items of a chunk that could be translated, and where in the chunk each of them is: on the stack, or beyond `CHUNK` on the heap.
 struct Translated<T> {
-    items: [T; CHUNK],
-    index: [usize; CHUNK],
+    few: [T; CHUNK],
+    few_at: [usize; CHUNK],
     len: usize,
+    many: Vec<T>,
+    many_at: Vec<usize>,
+    is_many: bool,
 }
 
 impl<T> Translated<T> {
-    fn new(empty: impl Fn() -> T) -> Self {
-        Self { items: std::array::from_fn(|_| empty()), index: [0; CHUNK], len: 0 }
+    fn of<I>(chunk: &[I], empty: impl Fn() -> T) -> Self {
+        let is_many = chunk.len() > CHUNK;
+        let most = if is_many { chunk.len() } else { 0 };
+        Self {
+            few: std::array::from_fn(|_| empty()),
+            few_at: [0; CHUNK],
+            len: 0,
+            many: Vec::with_capacity(most),
+            many_at: Vec::with_capacity(most),
+            is_many,
+        }
     }
 
     fn push(&mut self, item: T, index: usize) {
-        self.items[self.len] = item;
-        self.index[self.len] = index;
-        self.len += 1;
+        if self.is_many {
+            self.many.push(item);
+            self.many_at.push(index);
+        } else {
+            self.few[self.len] = item;
+            self.few_at[self.len] = index;
+            self.len += 1;
+        }
     }
 
     fn all(&mut self) -> &mut [T] {
-        &mut self.items[..self.len]
+        if self.is_many {
+            &mut self.many
+        } else {
+            &mut self.few[..self.len]
+        }
     }
 
     fn into_iter(self) -> impl Iterator<Item = (T, usize)> {
-        self.items.into_iter().zip(self.index).take(self.len)
+        let few = self.few.into_iter().zip(self.few_at).take(self.len);
+        few.chain(self.many.into_iter().zip(self.many_at))
     }
 }
 
 fn get_chunk(cache: &Cache, chunk: &mut [catzilla_get_t], failures: &mut Failures) {
-    let mut gets = Translated::new(|| Get::new(&[], &mut []));
+    let mut gets = Translated::of(chunk, || Get::new(&[], &mut []));
     for (index, item) in chunk.iter_mut().enumerate() {
         match key_of(item.key, item.key_len).and_then(|key| Ok(Get::new(key, buffer(item.buffer, item.capacity)?))) {
             Ok(get) => gets.push(get, index),
@@ -257,7 +284,7 @@ fn get_chunk(cache: &Cache, chunk: &mut [catzilla_get_t], failures: &mut Failure
 }
 
 fn put_chunk(cache: &Cache, chunk: &mut [catzilla_put_t], failures: &mut Failures) {
-    let mut puts = Translated::new(|| Put::new(&[], &[], Ttl::Default));
+    let mut puts = Translated::of(chunk, || Put::new(&[], &[], Ttl::Default));
     for (index, item) in chunk.iter_mut().enumerate() {
         let ttl = Ttl::from_millis(item.ttl_ms);
         let key = key_of(item.key, item.key_len);
@@ -276,7 +303,7 @@ fn put_chunk(cache: &Cache, chunk: &mut [catzilla_put_t], failures: &mut Failure
 }
 
 fn remove_chunk(cache: &Cache, chunk: &mut [catzilla_remove_t], failures: &mut Failures) {
-    let mut removes = Translated::new(|| Remove::new(&[]));
+    let mut removes = Translated::of(chunk, || Remove::new(&[]));
     for (index, item) in chunk.iter_mut().enumerate() {
         match key_of(item.key, item.key_len) {
             Ok(key) => removes.push(Remove::new(key), index),

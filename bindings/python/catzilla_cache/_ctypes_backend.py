@@ -13,7 +13,7 @@ import atexit
 import ctypes
 import threading
 import weakref
-from ctypes import POINTER, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Callable, Optional, Union
 
 from catzilla_cache import _library, _status
@@ -77,6 +77,66 @@ class CStatistics(ctypes.Structure):
         ("disk_hits", c_uint64),
         ("disk_misses", c_uint64),
         ("disk_errors", c_uint64),
+    ]
+
+
+class CHealth(ctypes.Structure):
+    """``catzilla_health_t``."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("is_up", c_int32),
+        ("reserved", c_int32),
+        ("last_error_at", c_uint64),
+        ("last_error", c_char * _status.HEALTH_TEXT),
+    ]
+
+
+class CTierStatistics(ctypes.Structure):
+    """``catzilla_tier_statistics_t``."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("hits", c_uint64),
+        ("misses", c_uint64),
+        ("puts", c_uint64),
+        ("removals", c_uint64),
+        ("errors", c_uint64),
+        ("timeouts", c_uint64),
+        ("connection_errors", c_uint64),
+        ("refusals", c_uint64),
+        ("full_errors", c_uint64),
+        ("damage_errors", c_uint64),
+        ("too_large", c_uint64),
+        ("unreadable", c_uint64),
+        ("outdated", c_uint64),
+        ("is_open", c_uint64),
+        ("openings", c_uint64),
+        ("entries", c_uint64),
+        ("bytes", c_uint64),
+        ("max_bytes", c_uint64),
+        ("evictions", c_uint64),
+        ("expirations", c_uint64),
+        ("queued", c_uint64),
+        ("queued_bytes", c_uint64),
+        ("dropped_writes", c_uint64),
+        ("owed", c_uint64),
+        ("owed_ever", c_uint64),
+        ("owed_overflows", c_uint64),
+        ("demotions", c_uint64),
+        ("set_aside", c_uint64),
+        ("connections", c_uint64),
+        ("connects", c_uint64),
+        ("read_samples", c_uint64),
+        ("read_p50_ns", c_uint64),
+        ("read_p99_ns", c_uint64),
+        ("read_p999_ns", c_uint64),
+        ("read_max_ns", c_uint64),
+        ("write_samples", c_uint64),
+        ("write_p50_ns", c_uint64),
+        ("write_p99_ns", c_uint64),
+        ("write_p999_ns", c_uint64),
+        ("write_max_ns", c_uint64),
     ]
 
 
@@ -174,6 +234,9 @@ _value_size = _bind("catzilla_value_size", c_size_t, c_void_p)
 _value_release = _bind("catzilla_value_release", None, c_void_p)
 _sweep = _bind("catzilla_cache_sweep", c_int32, c_void_p, POINTER(c_size_t))
 _statistics = _bind("catzilla_cache_statistics", c_int32, c_void_p, POINTER(CStatistics))
+_flush = _bind("catzilla_cache_flush", c_int32, c_void_p, c_uint64)
+_health = _bind("catzilla_cache_health", c_int32, c_void_p, c_int32, POINTER(CHealth))
+_tier_statistics = _bind("catzilla_cache_tier_statistics", c_int32, c_void_p, c_int32, POINTER(CTierStatistics))
 
 _Told = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
 _set_listener = _bind("catzilla_cache_set_listener", c_int32, c_void_p, _Told, c_void_p)
@@ -405,6 +468,26 @@ def statistics(handle: Handle) -> tuple[int, dict[str, Union[int, float]]]:
     counted = CStatistics(struct_size=ctypes.sizeof(CStatistics))
     status: int = _statistics(handle, byref(counted))
     return status, {field[0]: getattr(counted, field[0]) for field in CStatistics._fields_[1:]}
+
+
+def flush(handle: Handle, timeout_ms: int) -> int:
+    """OK when everything that was put before is in the tiers below memory."""
+    status: int = _flush(handle, timeout_ms)
+    return status
+
+
+def health(handle: Handle, tier: int) -> tuple[int, bool, str, int]:
+    """Status, whether the tier is up, its last error in words, and when that was, in microseconds since the Unix epoch."""
+    told = CHealth(struct_size=ctypes.sizeof(CHealth))
+    status: int = _health(handle, tier, byref(told))
+    return status, bool(told.is_up), _text(told.last_error), told.last_error_at
+
+
+def tier_statistics(handle: Handle, tier: int) -> tuple[int, dict[str, int]]:
+    """Status, and the counters of the tier by their C names. What an older library does not fill stays 0."""
+    counted = CTierStatistics(struct_size=ctypes.sizeof(CTierStatistics))
+    status: int = _tier_statistics(handle, tier, byref(counted))
+    return status, {field[0]: getattr(counted, field[0]) for field in CTierStatistics._fields_[1:]}
 
 
 def set_listener(handle: Handle, listener: Optional[Callable[[bytes, bytes, int], object]]) -> int:

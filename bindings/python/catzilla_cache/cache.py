@@ -6,14 +6,15 @@ a fork on both sides of it.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from types import TracebackType
-from typing import Callable, Iterable, Mapping, NoReturn, Optional, TypeVar, Union, overload
+from typing import Callable, Iterable, Literal, Mapping, NoReturn, Optional, TypeVar, Union, overload
 
 from catzilla_cache import _ctypes_backend as _backend
 from catzilla_cache import _status
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError, from_status
 from catzilla_cache.options import encode, whole_milliseconds
-from catzilla_cache.stats import Statistics
+from catzilla_cache.stats import Health, Statistics, TierStatistics
 
 Key = Union[str, bytes]
 BytesLike = Union[bytes, bytearray, memoryview]
@@ -21,6 +22,11 @@ Default = TypeVar("Default")
 
 #: Called with key, value and cause.
 Listener = Callable[[bytes, bytes, str], object]
+
+#: The tiers that a cache can have.
+Tier = Literal["memory", "redis", "disk"]
+
+_TIERS: dict[str, int] = {"memory": _status.TIER_MEMORY, "redis": _status.TIER_REDIS, "disk": _status.TIER_DISK}
 
 _CAUSES = {
     _status.CAUSE_EVICTED: "evicted",
@@ -40,7 +46,7 @@ def library_version() -> str:
 
 
 class Cache:
-    """A cache of bytes in this process's memory.
+    """A cache of bytes: in this process's memory, and below it in Redis and on disk where the options name them.
 
     >>> with Cache({"memory.capacity": 1000, "memory.ttl": "5m"}) as cache:
     ...     cache.set("greeting", b"hello", ttl=1.5)
@@ -202,8 +208,37 @@ class Cache:
                 fields[bound] = None
         return Statistics(**fields)  # type: ignore[arg-type]
 
+    def flush(self, timeout: Optional[float] = None) -> None:
+        """Waits until everything that was set or deleted before is in the tiers below memory, for ``timeout`` seconds a tier.
+
+        None: as long as it takes. Raises ``CacheNotAvailableError`` when a tier could not take everything; what waits still
+        does then. Closing the cache does the same, for some seconds.
+        """
+        status = _backend.flush(self._live(), _timeout_ms(timeout))
+        if status != _status.OK:
+            _fail(status)
+
+    def health(self, tier: Tier) -> Optional[Health]:
+        """How "memory", "redis" or "disk" is doing; None when the cache has no such tier. Asks nobody."""
+        status, is_up, last_error, at = _backend.health(self._live(), _tier(tier))
+        if not _found(status):
+            return None
+        # Exact, unlike a float of seconds.
+        when = datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=at) if at else None
+        return Health(is_up, last_error or None, when)
+
+    def tier_statistics(self, tier: Tier) -> Optional[TierStatistics]:
+        """The figures of "redis" or "disk"; None when the cache has no such tier. Those of memory are in ``statistics``."""
+        status, counted = _backend.tier_statistics(self._live(), _tier(tier))
+        if not _found(status):
+            return None
+        fields: dict[str, object] = dict(counted)
+        fields["is_open"] = bool(counted["is_open"])
+        fields["max_bytes"] = counted["max_bytes"] or None
+        return TierStatistics(**fields)  # type: ignore[arg-type]
+
     def close(self) -> None:
-        """Ends the cache; closing twice is fine. Its memory goes when the calls of other threads in it have returned."""
+        """Ends the cache; closing twice is fine. What waits for a tier below memory is written. Its memory goes when the calls of other threads in it have returned."""
         self._handle = None
 
     @property
@@ -300,6 +335,13 @@ def _timeout_ms(timeout: Optional[float]) -> int:
     if timeout >= _LONGEST_TTL_SECONDS:
         return _status.WAIT_FOREVER
     return whole_milliseconds(timeout)
+
+
+def _tier(name: str) -> int:
+    number = _TIERS.get(name)
+    if number is None:
+        raise CacheValueError(f"a tier is one of {', '.join(_TIERS)}, not {name!r}")
+    return number
 
 
 def _found(status: int) -> bool:

@@ -31,7 +31,7 @@ class CacheValueError(CacheError, ValueError):
 
 
 class CacheNotAvailableError(CacheError):
-    """Something that this build of the library, or this machine, has not got."""
+    """Something that this build of the library, or this machine, has not got, or a tier that cannot be used now."""
 
 
 _BY_STATUS: dict[int, type[CacheError]] = {
@@ -42,6 +42,7 @@ _BY_STATUS: dict[int, type[CacheError]] = {
     _status.KEY_TOO_LARGE: CacheKeyError,
     _status.VALUE_TOO_LARGE: CacheValueError,
     _status.UNSUPPORTED: CacheNotAvailableError,
+    _status.TIER_UNAVAILABLE: CacheNotAvailableError,
 }
 
 

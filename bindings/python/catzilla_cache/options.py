@@ -6,6 +6,7 @@ Called by ``Cache``. Which options exist, and which values they take, is the lib
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Mapping, Optional
@@ -34,7 +35,7 @@ def available_options() -> list[OptionInfo]:
 def encode(options: Optional[Mapping[str, object]]) -> list[tuple[bytes, bytes]]:
     """Options as the C interface takes them. ``None`` as a value leaves the option at its default.
 
-    A ``str`` goes through as it is, a ``bool`` becomes on or off, an ``int`` is a count or a number of bytes; for an
+    A ``str`` goes through as it is, a path is its text, a ``bool`` becomes on or off, an ``int`` is a count or a number of bytes; for an
     option that is a duration, a number is seconds and a ``timedelta`` is itself.
     """
     if not options:
@@ -52,6 +53,8 @@ def _text(name: str, value: object, is_duration: bool) -> str:
         return value
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
     if isinstance(value, timedelta):
         return _milliseconds(name, value.total_seconds())
     if isinstance(value, (int, float)) and is_duration:

@@ -1,8 +1,9 @@
-"""What a cache has counted, as one immutable snapshot. Filled by ``Cache.statistics``."""
+"""What a cache and its tiers tell of themselves, as immutable snapshots. Filled by ``Cache``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Optional
 
 
@@ -57,3 +58,64 @@ class Statistics:
     disk_hits: int
     disk_misses: int
     disk_errors: int
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a tier is doing."""
+
+    #: False while it is left alone because it has failed; it is tried again by itself.
+    is_up: bool
+    #: What it failed with last, in words, and when; None: with nothing yet.
+    last_error: Optional[str]
+    last_error_at: Optional[datetime]
+
+
+@dataclass(frozen=True)
+class TierStatistics:
+    """The figures of a tier below memory: counters since the cache was opened, sizes at the moment of the call.
+
+    Names and meaning are those of ``catzilla_tier_statistics_t``, where the C header explains each.
+    """
+
+    hits: int
+    misses: int
+    puts: int
+    removals: int
+    errors: int
+    timeouts: int
+    connection_errors: int
+    refusals: int
+    full_errors: int
+    damage_errors: int
+    too_large: int
+    unreadable: int
+    outdated: int
+    is_open: bool
+    openings: int
+    entries: int
+    bytes: int
+    #: None without a bound.
+    max_bytes: Optional[int]
+    evictions: int
+    expirations: int
+    queued: int
+    queued_bytes: int
+    dropped_writes: int
+    owed: int
+    owed_ever: int
+    owed_overflows: int
+    demotions: int
+    set_aside: int
+    connections: int
+    connects: int
+    read_samples: int
+    read_p50_ns: int
+    read_p99_ns: int
+    read_p999_ns: int
+    read_max_ns: int
+    write_samples: int
+    write_p50_ns: int
+    write_p99_ns: int
+    write_p999_ns: int
+    write_max_ns: int

@@ -11,12 +11,14 @@ import pytest
 
 from catzilla_cache import _ctypes_backend as backend
 from catzilla_cache import _status
-from catzilla_cache.stats import Statistics
+from catzilla_cache.stats import Statistics, TierStatistics
 from frozen_structs import LAYOUTS
 
 #: C name -> class, for the structs whose layout the header alone decides.
 MODERN = {
     "struct catzilla_statistics": backend.CStatistics,
+    "struct catzilla_tier_statistics": backend.CTierStatistics,
+    "struct catzilla_health": backend.CHealth,
     "struct catzilla_option_info": backend.COptionInfo,
     "struct catzilla_get": backend.CGet,
     "struct catzilla_put": backend.CPut,
@@ -89,6 +91,8 @@ def test_the_numbers_of_the_package_are_those_of_the_header(repository: Path, c_
     assert evaluate_in_c(repository, c_compiler, tmp_path, expressions) == expected
 
 
-def test_the_snapshot_has_exactly_the_counters_of_the_c_struct() -> None:
+def test_the_snapshots_have_exactly_the_counters_of_the_c_structs() -> None:
     counters = [field[0] for field in backend.CStatistics._fields_]
     assert counters == ["struct_size", *Statistics.__dataclass_fields__]
+    counters = [field[0] for field in backend.CTierStatistics._fields_]
+    assert counters == ["struct_size", *TierStatistics.__dataclass_fields__]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,61 @@ print("both went on")
 )
 def test_parent_and_child_go_on_after_a_fork_while_four_threads_write(options: str) -> None:
     assert output_of(FORKING, "40", options) == "both went on\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_parent_and_child_share_the_disk_after_a_fork_while_a_thread_writes(tmp_path: Path) -> None:
+    printed = output_of(
+        """
+        import os, signal, sys, threading, warnings
+        from catzilla_cache import Cache
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # So little memory that nearly everything is read from the disk.
+        cache = Cache({"disk.path": sys.argv[1], "memory.capacity": 5, "disk.commit_interval": "2ms"})
+        stop = threading.Event()
+        wrong = []
+
+        def write():
+            step = 0
+            while not stop.is_set():
+                step += 1
+                cache[f"thread {step % 50}"] = b"%d" % (step % 50) * 100
+                found = cache.get(f"thread {step * 7 % 50}")
+                if found not in (None, b"%d" % (step * 7 % 50) * 100):
+                    wrong.append(found)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        for number in range(5):
+            cache[f"parent {number}"] = b"parent"
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(120)  # a deadlock ends as SIGALRM
+                for child in range(20):
+                    cache[f"child {number}/{child}"] = b"child"
+                cache.flush(60)
+                good = all(cache.get(f"child {number}/{child}") == b"child" for child in range(20))
+                os._exit(0 if good and cache.health("disk").is_up else 1)
+            status = os.waitpid(pid, 0)[1]
+            if status != 0:
+                print(f"child {number} ended with wait status {status}", file=sys.stderr, flush=True)
+                os._exit(1)
+        stop.set()
+        thread.join()
+        cache.flush(60)
+        assert not wrong, wrong[:3]
+        cache.close()
+        cache = Cache({"disk.path": sys.argv[1]})
+        for number in range(5):
+            assert cache[f"parent {number}"] == b"parent"
+            for child in range(20):
+                assert cache[f"child {number}/{child}"] == b"child"
+        print("both are there")
+        """,
+        str(tmp_path / "cache"),
+    )
+    assert printed == "both are there\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

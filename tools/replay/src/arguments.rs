@@ -32,6 +32,9 @@ Options:
                        that file is there, else 128]
   --key-length N       bytes of every key, 16 to 1024 [default: 32]
   --threads N          threads that share the trace's requests in turn [default: 1]
+  --restart            over memory and a disk tier in a temporary folder: one run on nothing, then
+                       the cache is destroyed and opened anew, and another run; what each tier
+                       answered, and how fast. --repeat has no effect
   --repeat N           runs the operations per second are the median of [default: 3]
   --library PATH       the shared library [default: $CATZILLA_CACHE_LIBRARY, else the one
                        beside this program]
@@ -51,6 +54,9 @@ const MAX_REPEAT: usize = 1_000_000;
 /// The option that `--capacity` fills in.
 pub const CAPACITY_OPTION: &str = "memory.capacity";
 
+/// The option that `--restart` fills in.
+pub const FOLDER_OPTION: &str = "disk.path";
+
 #[derive(Debug)]
 pub enum Command {
     Help,
@@ -68,6 +74,7 @@ pub struct Arguments {
     pub value_size: Option<u32>,
     pub key_length: usize,
     pub threads: usize,
+    pub restart: bool,
     pub repeat: usize,
     pub library: Option<PathBuf>,
 }
@@ -82,6 +89,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let mut repeat = DEFAULT_REPEAT;
     let mut library = None;
     let mut list_options = false;
+    let mut restart = false;
 
     while let Some(argument) = parser.next()? {
         match argument {
@@ -89,6 +97,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
             Long("capacity") => capacities.extend(Capacity::parse_list(&parser.value()?.string()?)?),
             Long("option") => options.push(assignment(parser.value()?)?),
             Long("list-options") => list_options = true,
+            Long("restart") => restart = true,
             Long("value-size") => {
                 let size = number("--value-size", parser.value()?, 0, MAX_VALUE_SIZE as usize)?;
                 value_size = Some(size as u32);
@@ -117,6 +126,11 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
             "--capacity and --option {CAPACITY_OPTION} exclude each other: give one of them"
         )));
     }
+    if restart && options.iter().any(|(name, _)| name == FOLDER_OPTION) {
+        return Err(Failure::request(format!(
+            "--restart and --option {FOLDER_OPTION} exclude each other: the folder of --restart is a temporary one"
+        )));
+    }
     let capacities = if fixed_capacity {
         vec![None]
     } else if capacities.is_empty() {
@@ -124,7 +138,17 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     } else {
         capacities.into_iter().map(Some).collect()
     };
-    Ok(Command::Replay(Arguments { traces, capacities, options, value_size, key_length, threads, repeat, library }))
+    Ok(Command::Replay(Arguments {
+        traces,
+        capacities,
+        options,
+        value_size,
+        key_length,
+        threads,
+        restart,
+        repeat,
+        library,
+    }))
 }
 
 /// Splits `name=value`; what the name and the value may be is for the library to say.
@@ -211,6 +235,7 @@ mod tests {
             &["a.u32", "--key-length", "1025"],
             &["a.u32", "--value-size", "-1"],
             &["a.u32", "--value-size", "4294967296"],
+            &["a.u32", "--restart", "--option", "disk.path=here"],
         ] {
             let answer = parsed(arguments);
             assert!(matches!(answer, Err(Failure::Request(_))), "{arguments:?} gave {answer:?}");

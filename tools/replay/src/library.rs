@@ -43,8 +43,7 @@ struct RawOptionInfo {
     live: bool,
 }
 
-/// The beginning of `catzilla_statistics_t`: the library fills as many bytes as `struct_size` offers, so what the report
-/// does not show need not be declared.
+/// `catzilla_statistics_t`, whose fields stand in this order: the library fills as many bytes as `struct_size` offers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statistics {
@@ -55,7 +54,7 @@ pub struct Statistics {
     hit_ratio: f64,
     puts: u64,
     removals: u64,
-    memory_hits: u64,
+    pub memory_hits: u64,
     memory_misses: u64,
     pub memory_entries: u64,
     memory_capacity: u64,
@@ -65,7 +64,83 @@ pub struct Statistics {
     memory_lent_bytes: u64,
     memory_active_bytes: u64,
     pub memory_evictions: u64,
+    memory_expirations: u64,
+    memory_compressed_puts: u64,
+    memory_compression_input_bytes: u64,
+    memory_compression_output_bytes: u64,
+    memory_compression_ratio: f64,
+    memory_pressure_shrinks: u64,
+    loads: u64,
+    load_failures: u64,
+    load_waits: u64,
+    memory_untold_departures: u64,
+    memory_read_samples: u64,
+    pub memory_read_p50_ns: u64,
+    pub memory_read_p99_ns: u64,
+    memory_read_p999_ns: u64,
+    memory_read_max_ns: u64,
+    memory_write_samples: u64,
+    memory_write_p50_ns: u64,
+    memory_write_p99_ns: u64,
+    memory_write_p999_ns: u64,
+    memory_write_max_ns: u64,
+    redis_hits: u64,
+    redis_misses: u64,
+    redis_errors: u64,
+    disk_hits: u64,
+    disk_misses: u64,
+    disk_errors: u64,
 }
+
+/// `catzilla_tier_statistics_t`, in the same way.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TierStatistics {
+    struct_size: usize,
+    pub hits: u64,
+    pub misses: u64,
+    puts: u64,
+    removals: u64,
+    pub errors: u64,
+    timeouts: u64,
+    connection_errors: u64,
+    refusals: u64,
+    full_errors: u64,
+    damage_errors: u64,
+    too_large: u64,
+    unreadable: u64,
+    outdated: u64,
+    is_open: u64,
+    openings: u64,
+    pub entries: u64,
+    pub bytes: u64,
+    max_bytes: u64,
+    evictions: u64,
+    expirations: u64,
+    queued: u64,
+    queued_bytes: u64,
+    pub dropped_writes: u64,
+    owed: u64,
+    owed_ever: u64,
+    owed_overflows: u64,
+    demotions: u64,
+    set_aside: u64,
+    connections: u64,
+    connects: u64,
+    pub read_samples: u64,
+    pub read_p50_ns: u64,
+    pub read_p99_ns: u64,
+    read_p999_ns: u64,
+    read_max_ns: u64,
+    write_samples: u64,
+    write_p50_ns: u64,
+    write_p99_ns: u64,
+    write_p999_ns: u64,
+    write_max_ns: u64,
+}
+
+/// `CATZILLA_TIER_DISK`.
+const TIER_DISK: i32 = 2;
 
 macro_rules! functions {
     ($($name:ident: $type:ty,)*) => {
@@ -102,6 +177,7 @@ functions! {
     cache_put: unsafe extern "C" fn(*mut RawCache, *const c_void, usize, *const c_void, usize, u64) -> Status,
     cache_read: unsafe extern "C" fn(*mut RawCache, *const c_void, usize, *mut c_void, usize, *mut usize) -> Status,
     cache_statistics: unsafe extern "C" fn(*mut RawCache, *mut Statistics) -> Status,
+    cache_tier_statistics: unsafe extern "C" fn(*mut RawCache, i32, *mut TierStatistics) -> Status,
     cache_destroy: unsafe extern "C" fn(*mut RawCache),
 }
 
@@ -317,6 +393,17 @@ impl<'library> Cache<'library> {
             OK => Ok(Put::Stored),
             VALUE_TOO_LARGE => Ok(Put::TooLarge),
             status => Err(self.library.failed("catzilla_cache_put", status)),
+        }
+    }
+
+    /// The figures of the disk tier, which the cache has to have.
+    pub fn disk_statistics(&self) -> Result<TierStatistics, Failure> {
+        let mut statistics = TierStatistics { struct_size: size_of::<TierStatistics>(), ..TierStatistics::default() };
+        // SAFETY: the cache lives until drop; the library fills at most the `struct_size` bytes it is offered.
+        match unsafe { (self.library.functions.cache_tier_statistics)(self.raw, TIER_DISK, &mut statistics) } {
+            OK => Ok(statistics),
+            NOT_FOUND => Err(Failure::cache("the cache has no disk tier, though disk.path was set")),
+            status => Err(Failure::cache(self.library.failed("catzilla_cache_tier_statistics", status).to_string())),
         }
     }
 

@@ -4,7 +4,7 @@
 //! what it shows is what a C program gets. For each capacity it opens a new cache, reads every key of the trace in order
 //! and, on a miss, puts a value. Every value that comes back is checked byte for byte.
 //!
-//! `arguments` reads the command line, `run` does the work, `progress` and `report` talk to the user. What other programs
+//! `arguments` reads the command line, `run` does the work, `restart` does it over a disk that stays, `progress` and `report` talk to the user. What other programs
 //! can use as well is in the library of this package: traces, keys and values, and the C interface.
 
 #![deny(unsafe_code)]
@@ -12,6 +12,7 @@
 mod arguments;
 mod progress;
 mod report;
+mod restart;
 mod run;
 
 use std::process::ExitCode;
@@ -65,12 +66,20 @@ fn replay(arguments: &Arguments) -> Result<(), Failure> {
             threads: arguments.threads,
             repeat: arguments.repeat,
         };
+        if arguments.restart {
+            report::heading(&library, arguments, &trace)?;
+            restart::report(&replay, &arguments.capacities)?;
+            continue;
+        }
         let mut report = Report::begin(&library, arguments, &trace)?;
         for &capacity in &arguments.capacities {
             let measured = replay.at(capacity)?;
             report.row(capacity, &measured)?;
         }
         report.end()?;
+    }
+    if arguments.restart {
+        return restart::legend();
     }
     report::legend(arguments.repeat, run::clock_cost())
 }

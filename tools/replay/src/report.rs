@@ -31,44 +31,16 @@ pub struct Report {
 impl Report {
     /// Prints the heading of one trace.
     pub fn begin(library: &Library, arguments: &Arguments, trace: &Trace) -> Result<Self, Failure> {
+        heading(library, arguments, trace)?;
         let mut out = io::stdout().lock();
-        writeln!(
-            out,
-            "{}: {} requests for {} unique objects",
-            trace.name(),
-            grouped(trace.requests().len() as u64),
-            grouped(trace.ids().len() as u64)
-        )?;
-        let (least, largest) = (trace.sizes().least() as u64, trace.sizes().largest() as u64);
-        let values =
-            if least == largest { grouped(least) } else { format!("{} to {}", grouped(least), grouped(largest)) };
-        writeln!(
-            out,
-            "catzilla-cache {}, {}: get, on a miss put; keys of {} bytes, values of {values} bytes",
-            library.version(),
-            plural(arguments.threads, "thread"),
-            arguments.key_length
-        )?;
-        if !arguments.options.is_empty() {
-            let options: Vec<_> = arguments.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            writeln!(out, "options: {}", options.join(" "))?;
-        }
-        writeln!(out)?;
-        writeln!(out, "{}", line(COLUMNS.map(|(heading, _)| heading.to_owned())))?;
+        writeln!(out, "{}", headings(&COLUMNS))?;
         out.flush()?;
         Ok(Self { notes: Vec::new() })
     }
 
     /// Prints the line of one capacity.
     pub fn row(&mut self, capacity: Option<Capacity>, measured: &Measured) -> Result<(), Failure> {
-        let capacity = match (capacity, measured.capacity) {
-            (Some(Capacity::Percent(percent)), Some(entries)) => {
-                format!("{percent} % = {}", grouped(entries))
-            }
-            (_, Some(entries)) => grouped(entries),
-            (Some(_), None) => "unlimited".to_owned(),
-            (None, None) => "as given".to_owned(),
-        };
+        let capacity = shown(capacity, measured.capacity);
         if measured.refused > 0 {
             self.notes.push(format!(
                 "at {capacity}: {} puts were refused, their values being longer than memory.max_value_size",
@@ -87,7 +59,7 @@ impl Report {
             grouped(measured.evictions),
         ];
         let mut out = io::stdout().lock();
-        writeln!(out, "{}", line(cells))?;
+        writeln!(out, "{}", line(&COLUMNS, cells))?;
         out.flush()?;
         Ok(())
     }
@@ -100,6 +72,34 @@ impl Report {
         writeln!(out)?;
         Ok(())
     }
+}
+
+/// Says which trace it is and how it is replayed.
+pub fn heading(library: &Library, arguments: &Arguments, trace: &Trace) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{}: {} requests for {} unique objects",
+        trace.name(),
+        grouped(trace.requests().len() as u64),
+        grouped(trace.ids().len() as u64)
+    )?;
+    let (least, largest) = (trace.sizes().least() as u64, trace.sizes().largest() as u64);
+    let values = if least == largest { grouped(least) } else { format!("{} to {}", grouped(least), grouped(largest)) };
+    writeln!(
+        out,
+        "catzilla-cache {}, {}: get, on a miss put; keys of {} bytes, values of {values} bytes",
+        library.version(),
+        plural(arguments.threads, "thread"),
+        arguments.key_length
+    )?;
+    if !arguments.options.is_empty() {
+        let options: Vec<_> = arguments.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        writeln!(out, "options: {}", options.join(" "))?;
+    }
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
 }
 
 /// Says what the columns mean and how they were measured.
@@ -139,16 +139,21 @@ pub fn text(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn line(cells: [String; COLUMNS.len()]) -> String {
+/// Cells under the headings of these columns.
+pub fn line<const N: usize>(columns: &[(&str, usize); N], cells: [String; N]) -> String {
     let mut line = String::new();
-    for (cell, (_, width)) in cells.iter().zip(COLUMNS) {
+    for (cell, (_, width)) in cells.iter().zip(columns) {
         line.push_str(&format!("{cell:>width$}"));
     }
     line
 }
 
+pub fn headings<const N: usize>(columns: &[(&str, usize); N]) -> String {
+    line(columns, columns.map(|(heading, _)| heading.to_owned()))
+}
+
 /// `1,234,567`
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -160,14 +165,24 @@ fn grouped(number: u64) -> String {
     grouped
 }
 
-fn plural(number: usize, noun: &str) -> String {
+/// A capacity as it was asked for, and how many entries that is.
+pub fn shown(capacity: Option<Capacity>, entries: Option<u64>) -> String {
+    match (capacity, entries) {
+        (Some(Capacity::Percent(percent)), Some(entries)) => format!("{percent} % = {}", grouped(entries)),
+        (_, Some(entries)) => grouped(entries),
+        (Some(_), None) => "unlimited".to_owned(),
+        (None, None) => "as given".to_owned(),
+    }
+}
+
+pub fn plural(number: usize, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
         _ => format!("{number} {noun}s"),
     }
 }
 
-fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate >= 1e6 => format!("{:.2} M", rate / 1e6),
         rate if rate >= 1e3 => format!("{:.2} k", rate / 1e3),
@@ -175,7 +190,7 @@ fn rate(per_second: f64) -> String {
     }
 }
 
-fn duration(nanoseconds: u64) -> String {
+pub fn duration(nanoseconds: u64) -> String {
     match nanoseconds as f64 {
         time if time < 1e4 => format!("{} ns", grouped(nanoseconds)),
         time if time < 1e6 => format!("{:.1} us", time / 1e3),
@@ -184,7 +199,7 @@ fn duration(nanoseconds: u64) -> String {
     }
 }
 
-fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     const KIB: f64 = 1024.0;
     match count as f64 {
         size if size < KIB => format!("{count} B"),
@@ -211,8 +226,8 @@ mod tests {
 
     #[test]
     fn headings_and_cells_end_at_the_same_columns() {
-        let heading = line(COLUMNS.map(|(heading, _)| heading.to_owned()));
-        let cells = line(COLUMNS.map(|_| "1,234 ns".to_owned()));
+        let heading = headings(&COLUMNS);
+        let cells = line(&COLUMNS, COLUMNS.map(|_| "1,234 ns".to_owned()));
         assert_eq!(heading.chars().count(), cells.chars().count());
         assert!(COLUMNS.iter().all(|(heading, width)| heading.len() < *width));
     }

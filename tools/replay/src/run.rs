@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 
 use catzilla_replay::capacity::Capacity;
 use catzilla_replay::failure::Failure;
-use catzilla_replay::library::{Cache, Library, Put, Read, Statistics};
+use catzilla_replay::library::{Cache, Library, Options, Put, Read, Statistics};
 use catzilla_replay::payload::{is_value_of, write_value, Keys};
 use catzilla_replay::trace::{Trace, ValueSizes};
 
@@ -76,9 +76,9 @@ struct Buffers {
 
 /// What one thread, or all threads of a run together, did.
 #[derive(Default)]
-struct Tally {
-    hits: u64,
-    misses: u64,
+pub struct Tally {
+    pub hits: u64,
+    pub misses: u64,
     puts: u64,
     refused: u64,
     get_latency: Option<Histogram<u64>>,
@@ -88,13 +88,7 @@ struct Tally {
 impl Replay<'_> {
     /// Replays the trace at `capacity`; `None` leaves the capacity to the options.
     pub fn at(&self, capacity: Option<Capacity>) -> Result<Measured, Failure> {
-        let entries = capacity.and_then(|capacity| capacity.entries(self.trace.ids().len()));
-        let mut options = self.library.options(self.options)?;
-        if capacity.is_some() {
-            let text = entries.map_or_else(|| "unlimited".to_owned(), |entries| entries.to_string());
-            options.set(CAPACITY_OPTION, &text)?;
-        }
-
+        let (options, entries) = self.options_at(capacity)?;
         let progress = Progress::begin(self.trace.name(), (self.trace.requests().len() * (self.repeat + 1)) as u64);
         let mut rates = Vec::with_capacity(self.repeat);
         let mut last = None;
@@ -133,7 +127,18 @@ impl Replay<'_> {
         })
     }
 
-    fn run<const CLOCKED: bool>(&self, cache: &Cache<'_>, progress: &Progress) -> Result<Tally, Failure> {
+    /// The options of a cache of this capacity, and how many entries that is.
+    pub fn options_at(&self, capacity: Option<Capacity>) -> Result<(Options<'_>, Option<u64>), Failure> {
+        let entries = capacity.and_then(|capacity| capacity.entries(self.trace.ids().len()));
+        let mut options = self.library.options(self.options)?;
+        if capacity.is_some() {
+            let text = entries.map_or_else(|| "unlimited".to_owned(), |entries| entries.to_string());
+            options.set(CAPACITY_OPTION, &text)?;
+        }
+        Ok((options, entries))
+    }
+
+    pub fn run<const CLOCKED: bool>(&self, cache: &Cache<'_>, progress: &Progress) -> Result<Tally, Failure> {
         let shared = Shared { cache, progress, start: Barrier::new(self.threads), position: AtomicUsize::new(0) };
         let tallies = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(|| self.work::<CLOCKED>(&shared))).collect();
@@ -291,7 +296,7 @@ impl Tally {
         }
     }
 
-    fn operations_per_second(&self) -> f64 {
+    pub fn operations_per_second(&self) -> f64 {
         let operations = self.hits + self.misses + self.puts + self.refused;
         let seconds = self.time.map_or(0.0, |(began, ended)| (ended - began).as_secs_f64());
         operations as f64 / seconds.max(1e-9)
@@ -299,7 +304,7 @@ impl Tally {
 }
 
 /// The library's counters, after comparing them with what the replay saw.
-fn checked_statistics(cache: &Cache<'_>, seen: &Tally, capacity: Option<u64>) -> Result<Statistics, Failure> {
+pub fn checked_statistics(cache: &Cache<'_>, seen: &Tally, capacity: Option<u64>) -> Result<Statistics, Failure> {
     let statistics = cache.statistics()?;
     if (statistics.hits, statistics.misses) != (seen.hits, seen.misses) {
         return Err(Failure::cache(format!(

@@ -48,7 +48,7 @@ void catzilla_options_destroy(catzilla_options_t *options) { free(options); }
 
 catzilla_status_t catzilla_options_set(catzilla_options_t *options, const char *name, const char *value) {
     (void)options, (void)value;
-    if (strcmp(name, "memory.capacity") == 0) return CATZILLA_OK;
+    if (strcmp(name, "memory.capacity") == 0 || strcmp(name, "disk.path") == 0) return CATZILLA_OK;
     last_error = "the fake has no such option";
     return CATZILLA_UNKNOWN_OPTION;
 }
@@ -98,6 +98,23 @@ catzilla_status_t catzilla_cache_read(catzilla_cache_t *cache, const void *key, 
     return CATZILLA_OK;
 }
 
+catzilla_status_t catzilla_cache_tier_statistics(catzilla_cache_t *cache, catzilla_tier_t tier,
+                                                 catzilla_tier_statistics_t *statistics) {
+    (void)cache;
+    if (tier != CATZILLA_TIER_DISK || fault("no-disk")) return CATZILLA_NOT_FOUND;
+    size_t size = statistics->struct_size;
+    memset(statistics, 0xA5, size);
+    statistics->struct_size = size;
+    statistics->hits = fault("forgetful-disk") ? 0 : 3;
+    statistics->dropped_writes = fault("dropping-disk") ? 17 : 0;
+    statistics->errors = 0;
+    statistics->entries = 654321;
+    statistics->bytes = 7 << 20;
+    statistics->read_p50_ns = 1234;
+    statistics->read_p99_ns = 5678;
+    return CATZILLA_OK;
+}
+
 catzilla_status_t catzilla_cache_statistics(catzilla_cache_t *cache, catzilla_statistics_t *statistics) {
     catzilla_statistics_t full;
     size_t asked = statistics->struct_size, filled = asked < sizeof full ? asked : sizeof full;
@@ -110,6 +127,9 @@ catzilla_status_t catzilla_cache_statistics(catzilla_cache_t *cache, catzilla_st
     full.memory_entries = fault("overfull") ? 1000000 : 1;
     full.memory_bytes = 4321;
     full.memory_evictions = 765432;
+    full.memory_hits = 1;
+    full.memory_read_p50_ns = 321;
+    full.memory_read_p99_ns = 987;
     memcpy(statistics, &full, filled);
     return CATZILLA_OK;
 }

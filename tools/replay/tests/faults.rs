@@ -114,6 +114,33 @@ fn a_failure_in_one_of_several_threads_stops_all() {
 }
 
 #[test]
+fn over_a_restart_the_figures_of_both_tiers_are_shown() {
+    let output = replay_with("none", &["--restart"]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // 4 hits of 8, of which memory says that one is its own.
+    for cell in ["50.00 %", "12.50 %", "37.50 %", "321 ns", "987 ns", "1,234 ns", "5,678 ns", "654,321 7.0 MiB"] {
+        assert_eq!(shown.matches(cell).count(), 2, "{cell} in:\n{shown}");
+    }
+    assert!(shown.contains("first") && shown.contains("restarted"), "{shown}");
+}
+
+#[test]
+fn a_disk_that_forgets_drops_or_is_not_there_stops_a_restart() {
+    for (fault, word) in [
+        ("forgetful-disk", "nothing was found on disk"),
+        ("dropping-disk", "spared 17 writes"),
+        ("no-disk", "has no disk tier"),
+        ("flipped-byte", "wrong value"),
+    ] {
+        let output = replay_with(fault, &["--restart"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{fault}: {said}");
+        assert!(said.contains(word), "{fault}: {said}");
+    }
+}
+
+#[test]
 fn a_refused_option_is_told_in_the_words_of_the_library() {
     let output = replay_with("none", &["--option", "fake.three=3"]);
     let said = String::from_utf8_lossy(&output.stderr);

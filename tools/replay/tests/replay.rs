@@ -205,6 +205,45 @@ fn every_option_that_is_listed_can_be_set_to_its_default() {
 }
 
 #[test]
+fn over_a_restart_the_second_run_finds_everything_on_disk_or_in_memory() {
+    let Some(library) = library() else { return };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("restart");
+    fs::create_dir_all(&folder).expect("a folder");
+    let trace = trace();
+    let output = Command::new(env!("CARGO_BIN_EXE_replay"))
+        .arg("--library")
+        .arg(&library)
+        .arg(trace)
+        .args(["--restart", "--capacity", "1%,5000", "--value-size", "1000"])
+        .env("TMPDIR", &folder)
+        .output()
+        .expect("the tool runs");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // hit ratio, by memory, by disk
+    let shares = |run: &str| -> Vec<[f64; 3]> {
+        let rows = shown.lines().filter(|line| line.split_whitespace().any(|word| word == run) && line.contains(" %"));
+        rows.map(|row| {
+            let (_, cells) = row.split_once(run).expect("the run");
+            let mut cells = cells.split(" %").map(|cell| cell.trim().parse().unwrap_or(f64::NAN));
+            std::array::from_fn(|_| cells.next().expect("three shares"))
+        })
+        .collect()
+    };
+    let (first, restarted) = (shares("first"), shares("restarted"));
+    assert_eq!((first.len(), restarted.len()), (2, 2), "{shown}");
+    for (first, restarted) in first.iter().zip(&restarted) {
+        // 1 - 13,756 / 95,607: with the disk each object is missed once.
+        assert_eq!((first[0], restarted[0]), (85.61, 100.0), "{shown}");
+        assert!((first[1] + first[2] - first[0]).abs() < 0.02, "{shown}");
+        assert!(first[2] > 0.0 && restarted[2] > first[2], "{shown}");
+    }
+    assert!(first[0][1] < first[1][1], "more memory answers more:\n{shown}");
+    let left: Vec<_> = fs::read_dir(&folder).expect("a folder").collect();
+    assert!(left.is_empty(), "the temporary folder is removed: {left:?}");
+}
+
+#[test]
 fn a_trace_that_cannot_be_read_ends_with_exit_code_2() {
     let Some(library) = library() else { return };
     let output = replay(&library, &["no/such.key.u32.zst"]);
