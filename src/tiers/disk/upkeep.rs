@@ -20,7 +20,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 const SWEEP_STEP: Duration = Duration::from_millis(10);
 
 /// How long a write waits for the checkpoint of another process, or for a read that keeps the WAL from beginning anew.
-const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Pages that the file becomes smaller by in one step: 1 to 3 ms.
 const VACUUMED_AT_ONCE: u64 = 128;
@@ -140,6 +140,7 @@ impl Writer {
 
     /// Moves the WAL into the file when it is long, so that it begins anew. An error when it cannot be and is far too long.
     pub(super) fn keep_wal_small(&mut self, shared: &Shared) -> Outcome<()> {
+        let _short = self.patience.shorten(CHECKPOINT_PATIENCE);
         self.with(shared, |connection, limits| {
             let bytes = |frames: u64| frames * (limits.page_bytes + FRAME_HEADER);
             let mut now = wal(connection, "NOOP")?;

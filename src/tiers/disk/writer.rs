@@ -11,7 +11,8 @@ use super::{HashOf, Tally};
 use crate::clock::unix_micros;
 use crate::tiers::{Fault, FaultKind, Outcome as Done, What, Write};
 use rusqlite::Connection;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a transaction may wait for those of other processes: theirs take 20 ms, with a checkpoint 200. Nobody waits for
@@ -38,6 +39,32 @@ pub(super) struct Shared {
 pub(super) struct Writer {
     connected: Option<Connected>,
     pub(super) upkeep: Upkeep,
+    pub(super) patience: Patience,
+}
+
+/// How long the connection waits for others, in milliseconds. Shared with what SQLite asks when it has to wait.
+pub(super) struct Patience(Arc<AtomicU64>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(PATIENCE.as_millis() as u64)))
+    }
+}
+
+impl Patience {
+    /// Waits no longer than this until the result is dropped.
+    pub(super) fn shorten(&self, to: Duration) -> impl Drop {
+        self.0.store(to.as_millis() as u64, Relaxed);
+        Shortened(self.0.clone())
+    }
+}
+
+struct Shortened(Arc<AtomicU64>);
+
+impl Drop for Shortened {
+    fn drop(&mut self) {
+        self.0.store(PATIENCE.as_millis() as u64, Relaxed);
+    }
 }
 
 impl Writer {
@@ -50,7 +77,7 @@ impl Writer {
             None => {
                 let cache_kib = (file.max_bytes() >> 16).clamp(*CACHE_KIB.start(), *CACHE_KIB.end());
                 let mut connected = file.connect(Role::Writer { cache_kib }, PATIENCE)?;
-                wait_for_others(&mut connected.connection)?;
+                wait_for_others(&mut connected.connection, &self.patience)?;
                 self.upkeep = Upkeep::default();
                 shared.tally.connects.fetch_add(1, Relaxed);
                 connected
@@ -155,15 +182,16 @@ impl Writer {
     }
 }
 
-/// Has the connection wait for others as long as is good for a writer.
-fn wait_for_others(connection: &mut Connection) -> Outcome<()> {
+/// Has the connection wait for others, as long as `patience` says whenever it does.
+fn wait_for_others(connection: &mut Connection, patience: &Patience) -> Outcome<()> {
     let mut began = Instant::now();
+    let patience = patience.0.clone();
     let wait = move |attempts| {
         if attempts == 0 {
             began = Instant::now();
         }
         std::thread::sleep(RETRY);
-        began.elapsed() < PATIENCE
+        began.elapsed() < Duration::from_millis(patience.load(Relaxed))
     };
     connection.busy_handler(Some(wait)).or_fault()
 }

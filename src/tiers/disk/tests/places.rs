@@ -1,6 +1,6 @@
 //! Where the file is: folders and files that are made, closed to others, refused or set aside.
 
-use super::{get, open, options, put, TemporaryFolder, MIB};
+use super::{get, open, options, processes, put, TemporaryFolder, MIB};
 use crate::error::{Error, Status};
 use crate::tiers::disk::Disk;
 use crate::tiers::Tier as _;
@@ -54,6 +54,19 @@ fn folders_and_files_are_ours_alone() {
     let disk = Disk::open(&options).unwrap();
     assert_eq!(get(&disk, b"k").unwrap(), b"v");
     assert_eq!((mode(folder.join("a/b/values")), mode(folder.join("a/b/values/cache.db"))), (0o700, 0o600));
+}
+
+#[test]
+fn the_umask_does_not_matter() {
+    for umask in [0, 0o777] {
+        let folder = TemporaryFolder::new("umask");
+        // It is the whole process's.
+        processes::Child::numbered("processes::child_with_a_umask", &folder, umask).succeeds();
+        assert_eq!(mode(folder.join("values")), 0o700);
+        for file in ["cache.db", "cache.db-wal", "cache.db-shm", "cache.lock"] {
+            assert_eq!(mode(folder.join(&format!("values/{file}"))), 0o600, "{file} with {umask:o}");
+        }
+    }
 }
 
 #[test]
@@ -195,16 +208,16 @@ fn a_file_whose_pages_were_overwritten_is_set_aside_by_who_meets_that() {
     drop(disk);
     let path = folder.path().join("values/cache.db");
     let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    // In the middle, where opening does not look.
     let length = file.metadata().unwrap().len();
-    file.seek(SeekFrom::Start(64 << 10)).unwrap();
-    file.write_all(&vec![0xEE; length as usize - (64 << 10)]).unwrap();
+    file.seek(SeekFrom::Start(length / 3)).unwrap();
+    file.write_all(&vec![0xEE; length as usize / 3]).unwrap();
     drop(file);
     let disk = open(&folder, 64 * MIB);
+    assert_eq!(disk.figures().set_aside, 0);
     let met = (0..2000_u32).find_map(|number| disk.read(&[&number.to_le_bytes()]).err());
-    if disk.figures().set_aside == 0 {
-        assert_eq!(met.unwrap().kind, crate::tiers::FaultKind::Damaged);
-        disk.probe().unwrap();
-    }
+    assert_eq!(met.expect("nobody has met it").kind, crate::tiers::FaultKind::Damaged);
+    disk.probe().unwrap();
     assert_eq!((disk.figures().set_aside, set_aside_in(&folder)), (1, 1));
     put(&disk, b"k", b"v");
     assert_eq!(get(&disk, b"k").unwrap(), b"v");

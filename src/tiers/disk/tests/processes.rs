@@ -22,7 +22,7 @@ impl Child {
         Self::numbered(test, folder, 0)
     }
 
-    fn numbered(test: &str, folder: &TemporaryFolder, number: u64) -> Self {
+    pub(super) fn numbered(test: &str, folder: &TemporaryFolder, number: u64) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("tiers::disk::tests::{test}"), "--ignored", "--nocapture", "--test-threads=1"])
             .env(FOLDER, folder.join("values"))
@@ -281,4 +281,17 @@ fn nothing_is_open_during_a_fork() {
     drop(disk.hold());
     assert_eq!(disk.figures().connections, 0);
     assert_eq!(get(&disk, b"k").unwrap(), b"v");
+}
+
+#[test]
+#[ignore = "a process of a test in places.rs"]
+fn child_with_a_umask() {
+    let Ok(umask) = std::env::var(NUMBER) else { return };
+    // SAFETY: of this process, which has no other use.
+    unsafe { libc::umask(umask.parse().unwrap()) };
+    let Some((disk, _)) = disk_of_child(64 * MIB) else { return };
+    put(&disk, b"k", b"v");
+    assert!(get(&disk, b"k").is_some());
+    // Ends without closing anything, so that all files are seen.
+    std::process::exit(0);
 }

@@ -199,3 +199,20 @@ fn a_symlink_in_place_of_the_folder_is_not_followed() {
     assert_eq!(disk.write(&mut [put_of(b"k", b"v")]).unwrap_err().kind, FaultKind::Refused);
     assert_eq!(disk.read(&[b"k"]).unwrap_err().kind, FaultKind::Refused);
 }
+
+#[test]
+fn a_read_that_never_ends_stops_writes_before_they_fill_the_disk() {
+    let folder = TemporaryFolder::new("endless");
+    let disk = open(&folder, 4 * MIB);
+    put(&disk, b"k", b"v");
+    let reader = rusqlite::Connection::open(folder.join("values/cache.db")).unwrap();
+    // As of a process that was stopped in the middle of a read.
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entries;").unwrap();
+    assert_eq!(fill(&disk).kind, FaultKind::TimedOut);
+    let length = fs::metadata(folder.join("values/cache.db-wal")).unwrap().len();
+    assert!(length <= 5 * MIB, "{length}");
+    assert!(get(&disk, &0_u32.to_le_bytes()).is_some());
+    reader.execute_batch("COMMIT").unwrap();
+    put(&disk, b"k", b"new");
+    assert!(disk.figures().bytes <= 4 * MIB / 20 * 21, "{:?}", disk.figures());
+}
