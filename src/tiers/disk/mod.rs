@@ -19,7 +19,7 @@ mod room;
 mod rows;
 mod schema;
 mod store;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests;
 mod transaction;
 mod upkeep;

@@ -19,8 +19,11 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Between two steps of that, at least.
 const SWEEP_STEP: Duration = Duration::from_millis(10);
 
-/// How long a write waits for the checkpoint of another process, or for a read that keeps the WAL from beginning anew.
+/// How long a write waits for a read that keeps the WAL from beginning anew.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(250);
+/// And for another process that is moving the WAL into the file, which a busy disk makes long:
+/// 1.2 s was seen.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Pages that the file becomes smaller by in one step: 1 to 3 ms.
 const VACUUMED_AT_ONCE: u64 = 128;
@@ -68,6 +71,8 @@ struct Wal {
     frames: u64,
     /// Of these, how many are in the file, too.
     moved: u64,
+    /// Not told, as another process is moving it.
+    is_others: bool,
 }
 
 impl Writer {
@@ -142,29 +147,24 @@ impl Writer {
     pub(super) fn keep_wal_small(&mut self, shared: &Shared) -> Outcome<()> {
         let _short = self.patience.shorten(CHECKPOINT_PATIENCE);
         self.with(shared, |connection, limits| {
-            let bytes = |frames: u64| frames * (limits.page_bytes + FRAME_HEADER);
-            let mut now = wal(connection, "NOOP")?;
+            let bytes = |wal: &Wal| wal.frames * (limits.page_bytes + FRAME_HEADER);
             let began = Instant::now();
-            loop {
-                // Also when all of it is in the file already: it goes on growing while some read is always using it.
-                if bytes(now.frames) <= limits.wal_bytes / 2 {
-                    break;
-                }
+            let mut now = wal(connection, "NOOP")?;
+            // Also when all of it is in the file already: it goes on growing while some read is always using it.
+            while bytes(&now) > limits.wal_bytes / 2 {
                 // Others may read meanwhile and not write, else they would make it longer. It keeps its room on disk, for the
                 // next pages, unless it has taken too much.
-                let length = note_wal(shared);
-                now = wal(connection, if length > limits.wal_bytes { "TRUNCATE" } else { "RESTART" })?;
-                if now.moved == now.frames
-                    || bytes(now.frames) <= limits.wal_bytes
-                    || began.elapsed() > CHECKPOINT_PATIENCE
-                {
+                let mode = if note_wal(shared) > limits.wal_bytes { "TRUNCATE" } else { "RESTART" };
+                let moved = wal(connection, mode)?;
+                let patience = if moved.is_others { OTHERS_PATIENCE } else { CHECKPOINT_PATIENCE };
+                now = if moved.is_others { wal(connection, "NOOP")? } else { moved };
+                if bytes(&now) <= limits.wal_bytes || now.moved == now.frames || began.elapsed() > patience {
                     break;
                 }
-                // Another process is doing it, and we would only make it longer.
                 std::thread::sleep(Duration::from_millis(1));
             }
             note_wal(shared);
-            if bytes(now.frames) > limits.wal_bytes * 4 {
+            if bytes(&now) > limits.wal_bytes * 4 {
                 // Somebody was stopped in the middle of a read. Better no writes than a full disk.
                 return Err(Fault::new(
                     FaultKind::TimedOut,
@@ -233,7 +233,8 @@ fn wal(connection: &Connection, mode: &str) -> Outcome<Wal> {
     let mut checkpoint = connection.prepare_cached(sql).or_fault()?;
     // The first column says whether somebody was in the way, which is no failure: there will be another time.
     let (frames, moved): (i64, i64) = checkpoint.query_row([], |row| Ok((row.get(1)?, row.get(2)?))).or_fault()?;
-    Ok(Wal { frames: frames.max(0) as u64, moved: moved.clamp(0, frames.max(0)) as u64 })
+    let is_others = frames < 0;
+    Ok(Wal { frames: frames.max(0) as u64, moved: moved.clamp(0, frames.max(0)) as u64, is_others })
 }
 
 fn note_wal(shared: &Shared) -> u64 {
