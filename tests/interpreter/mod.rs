@@ -202,7 +202,9 @@ fn value(seed: usize) -> Vec<u8> {
         3 => 64 + seed % 2_000,
         _ => 1_000,
     };
-    (0..len).map(|i| if seed.is_multiple_of(2) { (seed / 2) as u8 } else { (i * 31 + seed * 7 + i * i) as u8 }).collect()
+    (0..len)
+        .map(|i| if seed.is_multiple_of(2) { (seed / 2) as u8 } else { (i * 31 + seed * 7 + i * i) as u8 })
+        .collect()
 }
 
 struct Run {
