@@ -84,6 +84,38 @@ static void a_value_that_is_too_large_for_memory_is_kept_below(void **state)
     catzilla_cache_destroy(cache);
 }
 
+/* More than the disk takes is not written; that must not cost what it has. */
+static void a_flood_of_new_keys_leaves_what_is_on_disk(void **state)
+{
+    struct ground *ground = *state;
+    catzilla_cache_t *cache = open_with(
+        WITH({"disk.path", ground->disk}, {"cache.queue_bytes", "64KiB"}, {"memory.capacity", "10"}));
+    char key[16];
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "kept %d", i);
+        put(cache, key, "v", 0);
+    }
+    put(cache, "overwritten", "old", 0);
+    flush(cache);
+    for (int i = 0; i < 150000; i++) {
+        snprintf(key, sizeof key, "new %d", i);
+        put(cache, key, "v", 0);
+        if (i % 1000 == 0)
+            put(cache, "overwritten", key, 0);
+    }
+    flush(cache);
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "kept %d", i);
+        assert_int_equal(tier_that_has(cache, key, "v"), CATZILLA_TIER_DISK);
+    }
+    char buffer[16];
+    size_t len;
+    catzilla_status_t status = catzilla_cache_read(cache, "overwritten", 11, buffer, sizeof buffer, &len);
+    assert_true(status == CATZILLA_NOT_FOUND || (len == strlen("new 149000") && memcmp(buffer, "new 149000", len) == 0));
+    assert_int_equal(figures_of(cache, CATZILLA_TIER_DISK).errors, 0);
+    catzilla_cache_destroy(cache);
+}
+
 static void a_batch_is_one_transaction(void **state)
 {
     enum { N = 100 };
@@ -274,6 +306,7 @@ int main(void)
         ON_ITS_GROUND(a_flush_or_a_commit_lets_another_cache_on_the_file_read_it),
         ON_ITS_GROUND(what_memory_has_no_room_for_is_read_from_disk),
         ON_ITS_GROUND(a_value_that_is_too_large_for_memory_is_kept_below),
+        ON_ITS_GROUND(a_flood_of_new_keys_leaves_what_is_on_disk),
         ON_ITS_GROUND(a_batch_is_one_transaction),
         ON_ITS_GROUND(tags_prefixes_and_everything_are_purged_over_a_restart),
         ON_ITS_GROUND(lifetimes_go_on_over_a_restart_and_are_never_longer_above_than_below),

@@ -726,8 +726,11 @@ impl Tended {
         let has_room = state.queue.bytes() == 0 || state.queue.bytes() + cost <= queued.max_bytes;
         let number = if has_room { state.queue.push(key, op) } else { None };
         let Some(number) = number else {
-            state.queue.push_removal(key);
-            self.queue_changed(state);
+            let waits = state.queue.has(key);
+            drop(state);
+            if waits || !self.is_surely_absent(key) {
+                self.enqueue_removal(key);
+            }
             self.count(Count::Dropped, 1);
             return Kept::No;
         };
@@ -738,6 +741,21 @@ impl Tended {
         state.hurry += 1;
         self.queue_changed(state);
         self.wait_for(key, number)
+    }
+
+    /// Whether there is nothing to be removed of a key: the disk is asked, which costs less than a removal does. Most of what is
+    /// put when too much waits is new, and as many removals as there are such puts would clear the tier. The caller has the turn.
+    fn is_surely_absent(&self, key: &[u8]) -> bool {
+        if self.name != TierName::Disk || !self.is_usable() {
+            return false;
+        }
+        match self.tier.read(&[key]) {
+            Ok(found) => found.iter().all(Option::is_none),
+            Err(fault) => {
+                self.fault(&fault);
+                false
+            }
+        }
     }
 
     /// Waits until a write was done.

@@ -183,6 +183,11 @@ impl Queue {
         (clears, waiting.into_iter().map(|(key, waiting)| (key, waiting.op)).filter(move |(_, op)| matters(op)))
     }
 
+    /// Whether any write of the key waits.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.waiting.contains_key(key)
+    }
+
     /// Whether everything in the tier is to go first.
     pub(super) fn clears(&self) -> bool {
         self.clears

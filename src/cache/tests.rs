@@ -692,6 +692,31 @@ fn what_is_queued_outlives_a_fault_and_too_much_of_it_loses_values_but_never_lie
 }
 
 #[test]
+fn new_keys_that_find_too_much_waiting_cost_the_disk_nothing_that_it_has() {
+    let stack = stack_with(&[("memory.capacity", "4")], None, Some(queued(Duration::ZERO, false)));
+    stack.cache.put(b"kept", b"value", Ttl::Default).unwrap();
+    stack.cache.put(b"overwritten", b"old", Ttl::Default).unwrap();
+    stack.cache.flush(Duration::from_secs(60)).unwrap();
+    let goes_on = Arc::new(AtomicBool::new(false));
+    let until = goes_on.clone();
+    stack.disk.before_write(move |_| {
+        while !until.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    // More than can wait to be removed.
+    for number in 0..110_000_u32 {
+        stack.cache.put(&number.to_le_bytes(), b"value", Ttl::Default).unwrap();
+    }
+    stack.cache.put(b"overwritten", b"new", Ttl::Default).unwrap();
+    assert!(stack.cache.statistics().disk.dropped_writes > 100_000);
+    goes_on.store(true, SeqCst);
+    stack.cache.flush(Duration::from_secs(60)).unwrap();
+    assert!(stack.disk.get(b"kept").is_some());
+    assert!(stack.disk.get(b"overwritten").is_none(), "what was not written is no longer believed");
+}
+
+#[test]
 fn clearing_gives_up_what_waits() {
     let stack = stack_with(&[], None, Some(queued(HOUR, false)));
     stack.cache.put(b"key", b"value", Ttl::Default).unwrap();
