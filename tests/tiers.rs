@@ -128,6 +128,34 @@ fn a_cache_opens_without_redis_and_the_tier_joins_when_it_comes_up() {
     Cache::open(&required).unwrap();
 }
 
+#[test]
+fn a_redis_that_has_never_answered_costs_its_deadline_once_and_not_each_call() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let url = server.url();
+    for write in ["through", "behind"] {
+        server.stop();
+        let cache = open(&[("redis.url", &url), ("cache.write", write)]);
+        let begun = Instant::now();
+        for number in 0..50_u32 {
+            let key = number.to_le_bytes();
+            cache.put_with(&key, b"value", &PutOptions { tags: &[b"tag"], ..PutOptions::default() }).unwrap();
+            assert!(cache.acquire(&key).unwrap().is_some());
+            assert!(cache.acquire(b"absent").unwrap().is_none());
+            cache.purge(Purge::Prefix(b"nothing"));
+        }
+        // Once and, after a first probe, perhaps a second time; not fifty times.
+        assert!(begun.elapsed() < DEAD, "{:?} with cache.write={write}", begun.elapsed());
+        server.cont();
+        until("the tier has joined", || {
+            cache.contains(b"anything");
+            is_up(&cache, TierName::Redis)
+        });
+    }
+}
+
 /// Runs a load over all tiers while something happens to Redis, and looks whether everybody was served all the while.
 fn survives(set: &[(&str, &str)], drive: impl FnOnce(&Cache)) -> (Arc<Cache>, Load, TemporaryFolder) {
     let folder = TemporaryFolder::new("survives");

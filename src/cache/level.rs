@@ -241,9 +241,13 @@ impl Level {
         }
     }
 
-    /// Goes into what is sealed for this tier.
+    /// Goes into what is sealed for this tier; any number will do while it cannot be used. To learn it may take a round trip.
     pub(super) fn namespace(&self) -> u64 {
-        self.tended.tier.namespace()
+        if self.tended.is_usable() {
+            self.tended.tier.namespace()
+        } else {
+            0
+        }
     }
 
     pub(super) fn name(&self) -> TierName {
@@ -609,6 +613,10 @@ impl Tended {
             return Look::Absent;
         }
         if !envelope.tags.is_empty() {
+            // One that waits may be looked at while nobody asks the tier.
+            if self.breaker.is_open() {
+                return Look::Away;
+            }
             let tags: Vec<&[u8]> = envelope.tags.iter().collect();
             match self.tier.is_purged(&tags, envelope.created) {
                 Ok(false) => {}
