@@ -30,6 +30,10 @@
 //!    order, so W's write comes later than L's store, and replaces it.
 //!
 //! Where `heavy` fails (see there), nothing orders the two, and what is loaded is not stored.
+//!
+//! Where each write takes longer than a lock anyway, since it goes to other tiers first, writers take it always
+//! ([`Flights::locking`]), and who loads is spared `heavy`, which on a virtual machine may take longer than asking Redis: W's lock of the
+//! stripe comes before L's, and then L loads what W has changed, or after it, and then W finds the flight.
 
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
@@ -49,6 +53,8 @@ const STRIPES: usize = if cfg!(shuttle) { 1 } else { 32 };
 type Id = u64;
 
 pub(super) struct Flights {
+    /// Whether writers look for flights without asking first whether there are any.
+    always_locks: bool,
     /// How many flights can be found. Read by every write to the cache.
     loading: CachePadded<AtomicUsize>,
     stripes: Box<[CachePadded<Mutex<Stripe>>]>,
@@ -131,11 +137,22 @@ pub(super) struct Ticket {
 }
 
 impl Flights {
+    /// For writers that are fast: they ask whether anything is loaded at all.
     pub(super) fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// For writers that take long anyway.
+    pub(super) fn locking() -> Self {
+        Self::with(true)
+    }
+
+    fn with(always_locks: bool) -> Self {
         let hasher = seed();
         let stripe =
             || Stripe { found: HashMap::with_hasher(hasher.clone()), flights: HashMap::with_hasher(hasher.clone()) };
         Self {
+            always_locks,
             loading: CachePadded::new(AtomicUsize::new(0)),
             stripes: (0..STRIPES).map(|_| CachePadded::new(Mutex::new(stripe()))).collect(),
             hasher,
@@ -183,6 +200,9 @@ impl Flights {
     /// Whether anything is being loaded that a write which comes now has to outdate.
     #[inline(always)]
     fn any(&self) -> bool {
+        if self.always_locks {
+            return true;
+        }
         // What the writer has changed elsewhere comes first: case 1 above.
         barrier::light();
         // Case 2 above.
@@ -207,9 +227,14 @@ impl Flights {
         let turn = self.turn(key, timeout)?;
         // The load begins here: case 1 above.
         Ok(match turn {
-            Turn::Leads(ticket) => Turn::Leads(Ticket { may_store: barrier::heavy(), ..ticket }),
+            Turn::Leads(ticket) => Turn::Leads(Ticket { may_store: self.begin(), ..ticket }),
             other => other,
         })
+    }
+
+    /// What is loaded from here on is ordered after the writes that have not found the flight. False: it is not.
+    fn begin(&self) -> bool {
+        self.always_locks || barrier::heavy()
     }
 
     /// Leads the flights of these keys, as far as nobody else does: what would have to wait is `None`.
@@ -220,7 +245,7 @@ impl Flights {
         };
         let tickets: Vec<_> = keys.map(lead).collect();
         // One for all of them.
-        let may_store = barrier::heavy();
+        let may_store = self.begin();
         tickets.into_iter().map(|ticket| ticket.map(|ticket| Ticket { may_store, ..ticket })).collect()
     }
 

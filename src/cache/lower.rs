@@ -80,7 +80,7 @@ impl Lower {
         let lower = Self {
             levels,
             turns: Turns::new(),
-            descents: Flights::new(),
+            descents: Flights::locking(),
             clock: clock.clone(),
             last_stamp: AtomicU64::new(0),
             written: (0..WRITTEN).map(|_| AtomicU64::new(0)).collect(),
