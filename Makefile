@@ -88,10 +88,15 @@ sanitize: ## AddressSanitizer, ThreadSanitizer and Miri, with proof that they ar
 	tools/sanitize
 
 SOAK_SECONDS ?= 120
-soak: test-tools build ## The long forms; SOAK_SECONDS says how long each of them
+SOAK_KILLS ?= 200
+soak: test-tools build ## The long forms; SOAK_SECONDS says how long each of them, SOAK_KILLS how often a process is killed
 	$(CARGO) build --release --locked --manifest-path tools/soak/Cargo.toml --target-dir target
 	target/release/soak --seconds $(SOAK_SECONDS)
 	CATZILLA_SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked --target-dir target/soak --test threads -- --test-threads=1
+	CATZILLA_SOAK_SECONDS=$(SOAK_SECONDS) CATZILLA_KILLS=$(SOAK_KILLS) $(CARGO) test --release --locked --target-dir target/soak \
+	    --test crash --test tiers -- --test-threads=1
+	CATZILLA_SOAK_SECONDS=$(SOAK_SECONDS) CATZILLA_KILLS=$(SOAK_KILLS) $(CARGO) test --release --locked --target-dir target/soak \
+	    --lib tiers::disk::tests::processes -- --test-threads=1
 	cmake -B build/cmake -S . && cmake --build build/cmake -j2
 	for stress in build/cmake/c-tests/stress_*; do \
 	    if [ -x $$stress ] && [ -f $$stress ]; then CATZILLA_STRESS_MS=$(SOAK_SECONDS)000 $$stress || exit 1; fi; \

@@ -113,7 +113,7 @@ fn four_processes_of_two_threads_share_a_file_and_nobody_is_told_that_it_is_busy
 #[ignore = "a process of the test above"]
 fn child_that_shares() {
     let Some((disk, number)) = disk_of_child(SHARED_BOUND) else { return };
-    let seconds = std::env::var("CATZILLA_SECONDS").map_or(4, |text| text.parse().unwrap());
+    let seconds = std::env::var("CATZILLA_SOAK_SECONDS").map_or(4, |text| text.parse().unwrap());
     let end = Instant::now() + Duration::from_secs(seconds);
     let work = |thread: u64| {
         let mut next = random(number * 2 + thread);
