@@ -106,8 +106,8 @@ pub(super) struct State {
     /// When the oldest write that waits came.
     pub(super) since: Option<Instant>,
     pub(super) upkeep_at: Option<Instant>,
-    /// Until then nobody waits for room.
-    impatient_until: Option<Instant>,
+    /// Until then, or until a batch was written, nobody waits for room.
+    pub(super) impatient_until: Option<Instant>,
 }
 
 /// What a look-up finds.

@@ -194,6 +194,8 @@ impl Tended {
                 }
                 state.queue.done(&batch);
                 state.since = None;
+                // It moves: a put is slowed down to what the tier takes, and not dropped.
+                state.impatient_until = None;
                 if self.tier.has_upkeep() && state.upkeep_at.is_none() {
                     state.upkeep_at = Some(Instant::now() + UPKEEP_AFTER_WRITES);
                 }

@@ -234,7 +234,9 @@ fn a_tier_that_is_being_filled_ends_with_what_is_written_meanwhile() {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        assert_eq!(stack.value(b"key").as_deref(), Some(&b"old"[..]));
+        // What has come into memory meanwhile it may have as well.
+        let first = stack.value(b"key").unwrap();
+        assert!(first == b"old" || write == "put" && first == b"new", "{first:?}");
         let writer = writer.lock().unwrap().take().unwrap();
         writer.join().unwrap();
         stack.redis.no_hooks();
