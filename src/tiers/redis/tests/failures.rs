@@ -59,7 +59,8 @@ fn a_host_that_swallows_everything_costs_the_time_of_a_connection() {
     let redis = impatient(&format!("redis://127.0.0.1:{port}"));
     let (fault, took) = timed(|| get(&redis, b"k").unwrap_err());
     assert_eq!(fault.kind, FaultKind::TimedOut, "{fault}");
-    assert!(took >= TIMEOUT);
+    // The kernel waits in whole milliseconds, and what was spent before is taken off.
+    assert!(took >= TIMEOUT - Duration::from_millis(20), "{took:?}");
 }
 
 #[test]
