@@ -75,7 +75,7 @@ pub(super) struct Tended {
     pub(super) breaker: Breaker,
     pub(super) owed: Owed,
     /// Whether it was ever reached: before that, it is tried first.
-    is_ready: AtomicBool,
+    pub(super) is_ready: AtomicBool,
     /// Writes that wait: 0 lets readers pass without the lock.
     waiting: AtomicUsize,
     /// Whether [`State::inherited`] is to be asked.
@@ -101,6 +101,9 @@ pub(super) struct State {
     /// No thread could be started: callers do its work.
     pub(super) threadless: bool,
     pub(super) stopping: bool,
+    /// Batches that were taken out to be written, and those of them that have ended.
+    pub(super) batches_begun: u64,
+    pub(super) batches_ended: u64,
     /// Callers that wait until something was written.
     pub(super) hurry: usize,
     /// When the oldest write that waits came.
@@ -176,6 +179,15 @@ impl Sending<'_> {
     }
 }
 
+/// What became of a put that goes through the queue.
+enum Enqueued {
+    /// It waits, and that is enough.
+    Done,
+    /// It waits, and its caller is to wait until it was written.
+    Waits(Number),
+    Dropped(Kept),
+}
+
 /// What became of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
@@ -198,6 +210,8 @@ impl Level {
             thread: None,
             threadless: false,
             stopping: false,
+            batches_begun: 0,
+            batches_ended: 0,
             hurry: 0,
             since: None,
             upkeep_at: None,
@@ -315,14 +329,24 @@ impl Level {
     pub(super) fn put_many(&self, sendings: Vec<Sending<'_>>) -> Vec<Kept> {
         let tended = &*self.tended;
         if tended.is_queued() {
-            let enqueue = |sending: Sending<'_>| match sending.sealed {
-                Some(sealed) => tended.enqueue(sending.key, sealed),
-                None => {
-                    tended.enqueue_removal(sending.key);
-                    Kept::TooLarge
-                }
+            // All of them first, so that they are committed together.
+            let mut enqueued = Vec::with_capacity(sendings.len());
+            for Sending { key, sealed, .. } in sendings {
+                let outcome = match sealed {
+                    Some(sealed) => tended.enqueue(key, sealed),
+                    None => {
+                        tended.enqueue_removal(key);
+                        Enqueued::Dropped(Kept::TooLarge)
+                    }
+                };
+                enqueued.push((key, outcome));
+            }
+            let kept = |(key, enqueued)| match enqueued {
+                Enqueued::Waits(number) => tended.wait_for(key, number),
+                Enqueued::Done => Kept::Yes,
+                Enqueued::Dropped(kept) => kept,
             };
-            return sendings.into_iter().map(enqueue).collect();
+            return enqueued.into_iter().map(kept).collect();
         }
         let mut writes: Vec<Write<'_>> = sendings.iter().map(|sending| sending.write(false)).collect();
         if !tended.write(&mut writes) {
@@ -725,10 +749,10 @@ impl Tended {
         }
     }
 
-    fn enqueue(&self, key: &[u8], sealed: Sealed) -> Kept {
+    fn enqueue(&self, key: &[u8], sealed: Sealed) -> Enqueued {
         let op = Op::Put { envelope: Arc::new(sealed.envelope), expires: sealed.expires, if_absent: false };
         let mut state = self.lock();
-        let Some(queued) = state.queued else { return Kept::No };
+        let Some(queued) = state.queued else { return Enqueued::Dropped(Kept::No) };
         let cost = Queue::cost(key, &op);
         state = self.wait_for_room(state, cost, queued.max_bytes);
         let has_room = state.queue.bytes() == 0 || state.queue.bytes() + cost <= queued.max_bytes;
@@ -740,15 +764,14 @@ impl Tended {
                 self.enqueue_removal(key);
             }
             self.count(Count::Dropped, 1);
-            return Kept::No;
+            return Enqueued::Dropped(Kept::No);
         };
-        if !queued.waits {
-            self.queue_changed(state);
-            return Kept::Yes;
-        }
-        state.hurry += 1;
         self.queue_changed(state);
-        self.wait_for(key, number)
+        if queued.waits {
+            Enqueued::Waits(number)
+        } else {
+            Enqueued::Done
+        }
     }
 
     /// Whether there is nothing to be removed of a key: the disk is asked, which costs less than a removal does. Most of what is
@@ -769,6 +792,9 @@ impl Tended {
     /// Waits until a write was done.
     fn wait_for(&self, key: &[u8], number: Number) -> Kept {
         let deadline = Instant::now() + COMMIT_PATIENCE;
+        let mut state = self.lock();
+        state.hurry += 1;
+        self.start_or_wake(state);
         let mut state = self.lock();
         let mut kept = Kept::Yes;
         while state.queue.is_waiting(key, number) {
@@ -832,17 +858,18 @@ impl Tended {
         self.queue_changed(state);
     }
 
-    /// Gives up writes that wait, and waits until those that are on their way have arrived.
+    /// Gives up writes that wait, and waits until those that are on their way have arrived: not those of a later batch, which there
+    /// may always be.
     fn forget_where(&self, chosen: impl Fn(&[u8]) -> bool) {
         let mut state = self.lock();
         if state.queued.is_none() {
             return;
         }
-        let deadline = Instant::now() + COMMIT_PATIENCE;
-        while !state.queue.is_whole() && Instant::now() < deadline {
+        state.queue.forget_where(chosen);
+        let (deadline, begun) = (Instant::now() + COMMIT_PATIENCE, state.batches_begun);
+        while state.batches_ended < begun && Instant::now() < deadline {
             state = self.done.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.queue.forget_where(chosen);
         self.queue_changed(state);
     }
 
@@ -891,6 +918,7 @@ impl Tended {
         }
         state.threadless = false;
         state.hurry = 0;
+        state.batches_ended = state.batches_begun;
         state.since = None;
         state.upkeep_at = None;
         let now = self.clock.wall();

@@ -94,11 +94,6 @@ impl Queue {
         self.bytes
     }
 
-    /// Whether nothing that waits is in a batch.
-    pub(super) fn is_whole(&self) -> bool {
-        self.order.len() == self.waiting.len()
-    }
-
     /// Writes that no batch has taken.
     pub(super) fn in_order(&self) -> usize {
         self.order.len()

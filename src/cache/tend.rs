@@ -11,6 +11,7 @@ use super::thread::{guarded, OwnThread};
 use crate::codec::envelope::Envelope;
 use crate::log;
 use crate::tiers::{Fault, FaultKind, What, Write};
+use std::sync::atomic::Ordering::Release;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,8 @@ impl Tended {
         if state.queue.in_order() == 0 && !state.queue.clears() {
             return None;
         }
-        let is_much = state.queue.in_order() >= MANY || state.queue.bytes() >= BATCH_BYTES;
+        // Where there is no thread, nobody comes later.
+        let is_much = state.threadless || state.queue.in_order() >= MANY || state.queue.bytes() >= BATCH_BYTES;
         let interval = state.queued.map_or(Duration::ZERO, |queued| queued.interval);
         match state.since {
             Some(since) if !is_much && state.hurry == 0 => Some((since + interval).saturating_duration_since(now)),
@@ -158,6 +160,7 @@ impl Tended {
             log::debug(|| format!("the {} tier still cannot be used: {fault}", self.name));
             return;
         }
+        self.is_ready.store(true, Release);
         log::info(|| format!("the {} tier is used again", self.name));
         self.done.notify_all();
         self.begin_upkeep();
@@ -183,10 +186,15 @@ impl Tended {
 
     /// Writes some of what waits.
     fn write_batch(&self) {
-        let batch = self.lock().queue.take(MANY, BATCH_BYTES);
+        let batch = {
+            let mut state = self.lock();
+            state.batches_begun += 1;
+            state.queue.take(MANY, BATCH_BYTES)
+        };
         let mut written = Err(Fault::new(FaultKind::Damaged, "a bug inside the library; please report it"));
         guarded(|| written = self.write_out(&batch));
         let mut state = self.lock();
+        state.batches_ended += 1;
         match written {
             Ok(()) => {
                 if batch.clears {

@@ -30,6 +30,10 @@ fn queued(interval: Duration, waits: bool) -> Queued {
 
 fn stack_with(set: &[(&str, &str)], redis_queue: Option<Queued>, disk_queue: Option<Queued>) -> Stack {
     let mut options = Options::new();
+    if let Some(queued) = disk_queue {
+        // What a running cache is told again.
+        options.disk.commit_interval = queued.interval;
+    }
     for (name, text) in set {
         options.set(name, text).unwrap();
     }
@@ -655,6 +659,59 @@ fn a_put_that_waits_for_its_commit_returns_when_it_has_it_and_says_when_it_has_n
     wait_for("the commit", || {
         stack.disk.get(b"key").is_some_and(|bytes| Envelope::decode(b"key", &bytes).unwrap().body.len() == 5)
     });
+}
+
+#[test]
+fn a_batch_that_waits_for_its_commit_is_one_write() {
+    let stack = stack_with(&[], None, Some(queued(HOUR, true)));
+    let keys: Vec<[u8; 2]> = (0..100_u16).map(u16::to_le_bytes).collect();
+    let mut puts: Vec<Put<'_>> = keys.iter().map(|key| Put::new(key, key, Ttl::Default)).collect();
+    stack.cache.put_many(&mut puts);
+    assert!(puts.iter().all(|put| put.outcome.is_ok()));
+    assert_eq!((stack.disk.len(), stack.disk.calls().1), (100, 1));
+}
+
+/// It waits for what is on its way, and for nothing that comes later.
+#[test]
+fn a_purge_ends_though_others_write_all_the_while() {
+    let stack = stack_with(&[], None, Some(queued(Duration::ZERO, false)));
+    stack.disk.before_write(|_| std::thread::sleep(Duration::from_millis(2)));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0_u32.. {
+                if stop.load(SeqCst) {
+                    break;
+                }
+                stack.cache.put(&(number % 50).to_le_bytes(), b"value", Ttl::Default).unwrap();
+            }
+        });
+        wait_for("writes", || stack.disk.calls().1 > 3);
+        let begun = Instant::now();
+        stack.cache.purge(Purge::Prefix(b"none begins so"));
+        stop.store(true, SeqCst);
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn where_no_thread_can_be_started_callers_write_and_try_the_tier_again() {
+    let stack = stack_with(&[], None, Some(queued(Duration::ZERO, false)));
+    stack.cache.lower().unwrap().level(TierName::Disk).unwrap().tended.lock().threadless = true;
+    stack.cache.put(b"a", b"value", Ttl::Default).unwrap();
+    assert!(stack.disk.get(b"a").is_some());
+    stack.disk.fail(Some(FaultKind::Full));
+    stack.cache.put(b"a", b"newer", Ttl::Default).unwrap();
+    assert!(!stack.cache.health(TierName::Disk).unwrap().is_up);
+    stack.disk.fail(None);
+    wait_for("the tier", || {
+        stack.cache.contains(b"none");
+        stack.cache.health(TierName::Disk).unwrap().is_up
+    });
+    stack.cache.flush(Duration::from_secs(60)).unwrap();
+    let bytes = stack.disk.get(b"a").unwrap();
+    assert_eq!(Envelope::decode(b"a", &bytes).unwrap().body.len(), 5);
+    assert!(stack.cache.lower().unwrap().level(TierName::Disk).unwrap().tended.lock().thread.is_none());
 }
 
 #[test]
