@@ -1,4 +1,4 @@
-//! When a tier is left alone because it has failed, and when it is tried again. Asked by `level` before each call on its tier.
+//! When a tier is left alone because it has failed, and when it is tried again. Asked by `tended` before each call on its tier.
 //!
 //! A circuit breaker (Nygard, "Release It!"): the first fault opens it, and nobody asks the tier any more. Probes, which a thread
 //! of the cache's own makes, come after a pause that doubles with each failure; the first that goes well closes it. What probes

@@ -1,6 +1,6 @@
 //! What a forked child may not believe of a tier: of each key whose write waited when the child was made, what is older than that
 //! write. The write itself is the parent's; a child that did it too, perhaps much later, would undo what the parent has written since. Kept
-//! by `level`, under its lock.
+//! by `tended`, under its lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,34 +1,21 @@
 //! A tier below memory as the cache sees it: asked while it is well, left alone while it is not, with what waits to be written to it in
-//! front of it. The one place where a fault of a tier gets its meaning. Its thread is in `tend`.
+//! front of it. This is the face; behind it `tended` says whether the tier is asked and what its faults mean, `backlog` how writes
+//! wait, `tend` what the tier's thread does.
 //!
 //! What was written or removed while the tier could not be reached is owed to it: until it is paid the tier is not read. So a
 //! reader never finds there what this process has overwritten.
 
-use super::breaker::Breaker;
-use super::inherited::Inherited;
-use super::owed::Owed;
-use super::queue::{Number, Op, Queue, Seen};
-use super::thread::OwnThread;
+use super::backlog::Enqueued;
+use super::tended::{Count, Tended};
 use crate::clock::Clock;
-use crate::codec::envelope::{Envelope, Unreadable};
+use crate::codec::envelope::Envelope;
 use crate::fork::Hold;
-use crate::latency::Histogram;
-use crate::log;
 use crate::options::UNBOUNDED;
 use crate::stats::{Health, TierStatistics};
 use crate::tiers::{Fault, FaultKind, Outcome, Tier, TierName, What, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a put waits for room in the queue. Short: a tier that is too slow for what is written to it would slow all down.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// After a wait that was in vain nobody waits for so long: so a thread loses at most a tenth of its time.
-const NO_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long a put with `disk.sync=commit` waits, if the tier is well: longer than any commit that was ever measured.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which writes wait in a queue, and how.
 #[derive(Clone, Copy)]
@@ -40,77 +27,8 @@ pub(super) struct Queued {
     pub(super) waits: bool,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Count {
-    Hits,
-    Misses,
-    Puts,
-    Removals,
-    Timeouts,
-    Unreachable,
-    Refused,
-    Full,
-    Damaged,
-    TooLarge,
-    Unreadable,
-    Outdated,
-    Dropped,
-    Demotions,
-    Last,
-}
-
 pub(super) struct Level {
     pub(super) tended: Arc<Tended>,
-}
-
-/// What the level's thread has of it.
-pub(super) struct Tended {
-    /// For its thread.
-    pub(super) me: Weak<Tended>,
-    pub(super) name: TierName,
-    /// Lifetime of what is stored without one, in microseconds.
-    ttl: AtomicU64,
-    pub(super) tier: Box<dyn Tier>,
-    pub(super) clock: Clock,
-    pub(super) breaker: Breaker,
-    pub(super) owed: Owed,
-    /// Whether it was ever reached: before that, it is tried first.
-    pub(super) is_ready: AtomicBool,
-    /// Writes that wait: 0 lets readers pass without the lock.
-    waiting: AtomicUsize,
-    /// Whether [`State::inherited`] is to be asked.
-    has_inherited: AtomicBool,
-    pub(super) state: Mutex<State>,
-    /// There is something to do for the thread.
-    pub(super) work: Condvar,
-    /// Writes have been done, or given up.
-    pub(super) done: Condvar,
-    counts: [AtomicU64; Count::Last as usize],
-    reads: Histogram,
-    pub(super) writes: Histogram,
-    last_fault: Mutex<Option<(String, u64)>>,
-}
-
-pub(super) struct State {
-    pub(super) queue: Queue,
-    /// What waited in the process that this one was forked from.
-    inherited: Inherited,
-    /// `None`: writes do not wait, callers do.
-    pub(super) queued: Option<Queued>,
-    pub(super) thread: Option<OwnThread<Tended>>,
-    /// No thread could be started: callers do its work.
-    pub(super) threadless: bool,
-    pub(super) stopping: bool,
-    /// Batches that were taken out to be written, and those of them that have ended.
-    pub(super) batches_begun: u64,
-    pub(super) batches_ended: u64,
-    /// Callers that wait until something was written.
-    pub(super) hurry: usize,
-    /// When the oldest write that waits came.
-    pub(super) since: Option<Instant>,
-    pub(super) upkeep_at: Option<Instant>,
-    /// Until then, or until a batch was written, nobody waits for room.
-    pub(super) impatient_until: Option<Instant>,
 }
 
 /// What a look-up finds.
@@ -124,7 +42,7 @@ pub(super) enum Look {
 
 /// What a tier has of a key, and is to be believed.
 pub(super) struct Hit {
-    bytes: Bytes,
+    pub(super) bytes: Bytes,
     /// Microseconds that were left when it was found; `None`: no end.
     pub(super) left: Option<u64>,
 }
@@ -179,15 +97,6 @@ impl Sending<'_> {
     }
 }
 
-/// What became of a put that goes through the queue.
-enum Enqueued {
-    /// It waits, and that is enough.
-    Done,
-    /// It waits, and its caller is to wait until it was written.
-    Waits(Number),
-    Dropped(Kept),
-}
-
 /// What became of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
@@ -203,41 +112,7 @@ pub(super) enum Kept {
 impl Level {
     /// A tier and what its writes do. Nothing is asked or started yet.
     pub(super) fn new(name: TierName, tier: Box<dyn Tier>, clock: Clock, queued: Option<Queued>) -> Self {
-        let state = State {
-            queue: Queue::default(),
-            inherited: Inherited::default(),
-            queued,
-            thread: None,
-            threadless: false,
-            stopping: false,
-            batches_begun: 0,
-            batches_ended: 0,
-            hurry: 0,
-            since: None,
-            upkeep_at: None,
-            impatient_until: None,
-        };
-        Self {
-            tended: Arc::new_cyclic(|me| Tended {
-                me: me.clone(),
-                name,
-                ttl: AtomicU64::new(0),
-                tier,
-                clock,
-                breaker: Breaker::new(),
-                owed: Owed::default(),
-                is_ready: AtomicBool::new(false),
-                waiting: AtomicUsize::new(0),
-                has_inherited: AtomicBool::new(false),
-                state: Mutex::new(state),
-                work: Condvar::new(),
-                done: Condvar::new(),
-                counts: std::array::from_fn(|_| AtomicU64::new(0)),
-                reads: Histogram::new(),
-                writes: Histogram::new(),
-                last_fault: Mutex::new(None),
-            }),
-        }
+        Self { tended: Tended::new(name, tier, clock, queued) }
     }
 
     /// Tries the tier now.
@@ -376,10 +251,7 @@ impl Level {
         if writes.is_empty() || !tended.is_usable() {
             return 0;
         }
-        let begun = Instant::now();
-        let written = tended.tier.write(&mut writes);
-        tended.writes.add(begun.elapsed().as_nanos() as u64);
-        if let Err(fault) = written {
+        if let Err(fault) = tended.timed_write(&mut writes) {
             // Some may have been done after all; but they would be no older than what is below.
             tended.fault(&fault);
             return 0;
@@ -524,417 +396,5 @@ impl Level {
         let tier = tended.tier.hold();
         let state = tended.lock();
         Box::new((tended.last_fault(), tended.breaker.hold(), tended.owed.hold(), state, tier))
-    }
-}
-
-impl Tended {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can leave it half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn last_fault(&self) -> MutexGuard<'_, Option<(String, u64)>> {
-        self.last_fault.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn count(&self, what: Count, by: u64) {
-        self.counts[what as usize].fetch_add(by, Relaxed);
-    }
-
-    fn count_look(&self, look: &Look) {
-        match look {
-            Look::Found(_) => self.count(Count::Hits, 1),
-            Look::Absent => self.count(Count::Misses, 1),
-            Look::Away => {}
-        }
-    }
-
-    fn is_queued(&self) -> bool {
-        self.lock().queued.is_some()
-    }
-
-    /// Whether the tier may be asked. The first time it is tried.
-    pub(super) fn is_usable(&self) -> bool {
-        if self.breaker.is_open() {
-            self.tend_without_thread();
-            return !self.breaker.is_open();
-        }
-        if self.is_ready.load(Acquire) {
-            return true;
-        }
-        match self.tier.probe() {
-            Ok(()) => {
-                self.is_ready.store(true, Release);
-                self.begin_upkeep();
-                true
-            }
-            Err(fault) => {
-                self.fault(&fault);
-                false
-            }
-        }
-    }
-
-    /// What a write that still waits says of a key; `None`: nothing.
-    fn look_in_queue(&self, key: &[u8]) -> Option<Look> {
-        if self.waiting.load(Acquire) == 0 {
-            return None;
-        }
-        let seen = self.lock().queue.look(key);
-        match seen {
-            Seen::Nothing => None,
-            Seen::Removed => Some(Look::Absent),
-            Seen::Put(bytes) => {
-                let bytes = Bytes::Shared(bytes);
-                Some(self.judge(key, bytes, self.clock.wall(), false))
-            }
-        }
-    }
-
-    fn read(&self, keys: &[&[u8]]) -> Vec<Look> {
-        let away = || keys.iter().map(|_| Look::Away).collect();
-        if !self.is_usable() {
-            return away();
-        }
-        let begun = Instant::now();
-        let read = self.tier.read(keys);
-        self.reads.add(begun.elapsed().as_nanos() as u64);
-        match read {
-            Ok(found) => {
-                let now = self.clock.wall();
-                let judge = |(key, bytes): (&&[u8], Option<Vec<u8>>)| match bytes {
-                    Some(bytes) => self.judge(key, Bytes::Own(bytes), now, true),
-                    None => Look::Absent,
-                };
-                keys.iter().zip(found).map(judge).collect()
-            }
-            Err(fault) => {
-                self.fault(&fault);
-                away()
-            }
-        }
-    }
-
-    /// Whether what was found is to be believed.
-    fn judge(&self, key: &[u8], bytes: Bytes, now: u64, is_of_tier: bool) -> Look {
-        let envelope = match Envelope::decode(key, &bytes) {
-            Ok(envelope) => envelope,
-            Err(Unreadable::Foreign | Unreadable::Version | Unreadable::Damaged) => {
-                self.count(Count::Unreadable, 1);
-                return Look::Absent;
-            }
-        };
-        let left = envelope.remaining(now);
-        if left == Some(0) {
-            return Look::Absent;
-        }
-        if is_of_tier && self.is_of_before_the_fork(key, envelope.created) {
-            return Look::Absent;
-        }
-        // What waits was written under the number that holds when it is written.
-        if is_of_tier && envelope.namespace != self.tier.namespace() {
-            self.count(Count::Outdated, 1);
-            return Look::Absent;
-        }
-        if !envelope.tags.is_empty() {
-            // One that waits may be looked at while nobody asks the tier.
-            if self.breaker.is_open() {
-                return Look::Away;
-            }
-            let tags: Vec<&[u8]> = envelope.tags.iter().collect();
-            match self.tier.is_purged(&tags, envelope.created) {
-                Ok(false) => {}
-                Ok(true) => {
-                    self.count(Count::Outdated, 1);
-                    return Look::Absent;
-                }
-                Err(fault) => {
-                    self.fault(&fault);
-                    return Look::Away;
-                }
-            }
-        }
-        Look::Found(Hit { bytes, left })
-    }
-
-    fn is_of_before_the_fork(&self, key: &[u8], created: u64) -> bool {
-        if !self.has_inherited.load(Acquire) {
-            return false;
-        }
-        let mut state = self.lock();
-        let is_of_before = state.inherited.outdates(key, created);
-        self.has_inherited.store(!state.inherited.is_empty(), Release);
-        is_of_before
-    }
-
-    /// Writes to the tier, or remembers that it was not done. False: nothing was written. Where one was refused, what was there of
-    /// its key is removed.
-    pub(super) fn write(&self, writes: &mut [Write<'_>]) -> bool {
-        loop {
-            if !self.is_usable() && self.breaker.is_open() {
-                if writes.iter().all(|write| self.owed.add_if_open(&self.breaker, write.key)) {
-                    return false;
-                }
-                // It has just been closed.
-                continue;
-            }
-            return match self.try_write(writes) {
-                Ok(()) => true,
-                Err(fault) => {
-                    // First owed and then open: whoever closes it looks at what is owed.
-                    writes.iter().for_each(|write| self.owed.add(write.key));
-                    self.fault(&fault);
-                    false
-                }
-            };
-        }
-    }
-
-    /// The same, of which nothing is remembered when it fails.
-    pub(super) fn try_write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault> {
-        let begun = Instant::now();
-        let written = self.tier.write(writes);
-        self.writes.add(begun.elapsed().as_nanos() as u64);
-        written?;
-        let mut refused: Vec<Write<'_>> = Vec::new();
-        for write in &*writes {
-            match (&write.outcome, &write.what) {
-                (Outcome::Done, What::Put { .. }) => self.count(Count::Puts, 1),
-                (Outcome::Done, What::Remove) => self.count(Count::Removals, 1),
-                (Outcome::Nothing, _) => {}
-                (Outcome::Undone, _) => return Err(Fault::new(FaultKind::Damaged, "a write was left out")),
-                (Outcome::Refused(fault), _) => {
-                    self.note(fault);
-                    refused.push(Write::new(write.key, What::Remove));
-                }
-            }
-        }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        self.tier.write(&mut refused)?;
-        for write in refused {
-            if let Outcome::Refused(fault) = write.outcome {
-                return Err(fault);
-            }
-        }
-        Ok(())
-    }
-
-    /// A fault of the tier: it is left alone for a while.
-    #[cold]
-    pub(super) fn fault(&self, fault: &Fault) {
-        self.note(fault);
-        if self.breaker.trip(fault.kind == FaultKind::TimedOut, Instant::now()) {
-            log::warn(|| format!("the {} tier is left alone for now: {fault}", self.name));
-        }
-        self.wake();
-    }
-
-    /// Counts a fault and keeps what it says.
-    fn note(&self, fault: &Fault) {
-        self.count(
-            match fault.kind {
-                FaultKind::TimedOut => Count::Timeouts,
-                FaultKind::Unreachable => Count::Unreachable,
-                FaultKind::Refused => Count::Refused,
-                FaultKind::Full => Count::Full,
-                FaultKind::Damaged => Count::Damaged,
-                FaultKind::TooLarge => Count::TooLarge,
-            },
-            1,
-        );
-        if fault.kind != FaultKind::TooLarge {
-            *self.last_fault() = Some((fault.message.clone(), self.clock.wall()));
-        }
-    }
-
-    fn enqueue(&self, key: &[u8], sealed: Sealed) -> Enqueued {
-        let op = Op::Put { envelope: Arc::new(sealed.envelope), expires: sealed.expires, if_absent: false };
-        let mut state = self.lock();
-        let Some(queued) = state.queued else { return Enqueued::Dropped(Kept::No) };
-        let cost = Queue::cost(key, &op);
-        state = self.wait_for_room(state, cost, queued.max_bytes);
-        let has_room = state.queue.bytes() == 0 || state.queue.bytes() + cost <= queued.max_bytes;
-        let number = if has_room { state.queue.push(key, op) } else { None };
-        let Some(number) = number else {
-            let waits = state.queue.has(key);
-            drop(state);
-            if waits || !self.is_surely_absent(key) {
-                self.enqueue_removal(key);
-            }
-            self.count(Count::Dropped, 1);
-            return Enqueued::Dropped(Kept::No);
-        };
-        self.queue_changed(state);
-        if queued.waits {
-            Enqueued::Waits(number)
-        } else {
-            Enqueued::Done
-        }
-    }
-
-    /// Whether there is nothing to be removed of a key: the disk is asked, which costs less than a removal does. Most of what is
-    /// put when too much waits is new, and as many removals as there are such puts would clear the tier. The caller has the turn.
-    fn is_surely_absent(&self, key: &[u8]) -> bool {
-        if self.name != TierName::Disk || !self.is_usable() {
-            return false;
-        }
-        match self.tier.read(&[key]) {
-            Ok(found) => found.iter().all(Option::is_none),
-            Err(fault) => {
-                self.fault(&fault);
-                false
-            }
-        }
-    }
-
-    /// Waits until a write was done.
-    fn wait_for(&self, key: &[u8], number: Number) -> Kept {
-        let deadline = Instant::now() + COMMIT_PATIENCE;
-        let mut state = self.lock();
-        state.hurry += 1;
-        self.start_or_wake(state);
-        let mut state = self.lock();
-        let mut kept = Kept::Yes;
-        while state.queue.is_waiting(key, number) {
-            let now = Instant::now();
-            if now >= deadline || self.breaker.is_open() {
-                kept = Kept::NotYet;
-                break;
-            }
-            state = self.done.wait_timeout(state, deadline - now).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.hurry -= 1;
-        kept
-    }
-
-    fn wait_for_room<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        cost: usize,
-        most: usize,
-    ) -> MutexGuard<'a, State> {
-        let is_full = |state: &State| state.queue.bytes() > 0 && state.queue.bytes() + cost > most;
-        if !is_full(&state) {
-            return state;
-        }
-        let now = Instant::now();
-        if self.breaker.is_open() || state.impatient_until.is_some_and(|until| now < until) {
-            return state;
-        }
-        let deadline = now + PATIENCE;
-        state.hurry += 1;
-        self.work.notify_all();
-        while is_full(&state) && !self.breaker.is_open() {
-            let now = Instant::now();
-            if now >= deadline {
-                state.impatient_until = Some(now + NO_PATIENCE);
-                break;
-            }
-            state = self.done.wait_timeout(state, deadline - now).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.hurry -= 1;
-        state
-    }
-
-    fn enqueue_if_absent(&self, key: &[u8], sealed: Sealed) -> bool {
-        let op = Op::Put { envelope: Arc::new(sealed.envelope), expires: sealed.expires, if_absent: true };
-        let mut state = self.lock();
-        let Some(queued) = state.queued else { return false };
-        // What waits already is newer, or says that there is to be nothing.
-        let is_free = state.queue.look(key) == Seen::Nothing;
-        let has_room = state.queue.bytes() + Queue::cost(key, &op) <= queued.max_bytes;
-        let is_queued = is_free && has_room && !self.breaker.is_open() && state.queue.push(key, op).is_some();
-        if is_queued {
-            self.queue_changed(state);
-        }
-        is_queued
-    }
-
-    fn enqueue_removal(&self, key: &[u8]) {
-        let mut state = self.lock();
-        state.queue.push_removal(key);
-        self.queue_changed(state);
-    }
-
-    /// Gives up writes that wait, and waits until those that are on their way have arrived: not those of a later batch, which there
-    /// may always be.
-    fn forget_where(&self, chosen: impl Fn(&[u8]) -> bool) {
-        let mut state = self.lock();
-        if state.queued.is_none() {
-            return;
-        }
-        state.queue.forget_where(chosen);
-        let (deadline, begun) = (Instant::now() + COMMIT_PATIENCE, state.batches_begun);
-        while state.batches_ended < begun && Instant::now() < deadline {
-            state = self.done.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        self.queue_changed(state);
-    }
-
-    /// Something was queued, or is queued no more.
-    pub(super) fn queue_changed(&self, mut state: MutexGuard<'_, State>) {
-        self.waiting.store(state.queue.len() + usize::from(!state.queue.is_empty()), Release);
-        if state.queue.in_order() == 0 {
-            state.since = None;
-        } else if state.since.is_none() {
-            state.since = Some(Instant::now());
-            self.start_or_wake(state);
-        } else if state.hurry > 0 || state.queue.in_order() == super::tend::MANY {
-            self.start_or_wake(state);
-        }
-    }
-
-    pub(super) fn flush(&self, timeout: Duration) -> bool {
-        let mut state = self.lock();
-        if state.queue.is_empty() {
-            return !self.breaker.is_open();
-        }
-        let deadline = Instant::now().checked_add(timeout);
-        state.hurry += 1;
-        self.start_or_wake(state);
-        state = self.lock();
-        while !state.queue.is_empty() && !state.threadless && !self.breaker.is_open() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                break;
-            }
-            let left = left.unwrap_or(COMMIT_PATIENCE);
-            state = self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.hurry -= 1;
-        state.queue.is_empty()
-    }
-
-    /// In a forked child. What waited is the parent's to write; until it has, what the tier says of these keys is of before.
-    pub(super) fn after_fork_in_child(&self) {
-        self.tier.after_fork_in_child();
-        self.is_ready.store(false, Release);
-        self.breaker.after_fork_in_child();
-        let mut state = self.lock();
-        if let Some(thread) = state.thread.take() {
-            thread.forget_in_child();
-        }
-        state.threadless = false;
-        state.hurry = 0;
-        state.batches_ended = state.batches_begun;
-        state.since = None;
-        state.upkeep_at = None;
-        let now = self.clock.wall();
-        let State { queue, inherited, .. } = &mut *state;
-        let (clears, waited) = queue.hand_over();
-        if clears {
-            inherited.add_everything(now);
-        }
-        for (key, op) in waited {
-            let created = match &op {
-                Op::Put { envelope, .. } => Envelope::decode(&key, envelope).map_or(now, |envelope| envelope.created),
-                Op::Remove => now,
-            };
-            inherited.add(key, created);
-        }
-        self.has_inherited.store(!inherited.is_empty(), Release);
-        self.waiting.store(0, Release);
     }
 }

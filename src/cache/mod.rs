@@ -1,5 +1,6 @@
 //! The cache: one handle over its tiers. Says which tier is asked, in what order.
 
+mod backlog;
 mod breaker;
 mod demotion;
 mod descent;
@@ -17,6 +18,7 @@ mod queue;
 mod stack;
 mod sweeper;
 mod tend;
+mod tended;
 #[cfg(test)]
 mod tests;
 mod thread;

@@ -1,5 +1,5 @@
 //! What a tier still has to be told before it may be read again: keys that were written or removed while it could not be reached.
-//! Kept by `level`; a key is owed only while its breaker is open.
+//! Kept by `tended`; a key is owed only while its breaker is open.
 //!
 //! Bounded: beyond [`MOST_KEYS`] nothing is remembered one by one any more, and everything in the tier has to go.
 

@@ -1,4 +1,4 @@
-//! Writes on their way to a tier: what waits, in which order, what readers of this process see of it. Owned by `level`, whose lock is
+//! Writes on their way to a tier: what waits, in which order, what readers of this process see of it. Owned by `tended`, whose lock is
 //! around it and whose thread takes batches out; decides nothing about when.
 //!
 //! A key waits once: what is written later takes the place of what was to be written (the order among different keys does not matter to a

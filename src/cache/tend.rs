@@ -1,12 +1,13 @@
 //! What the thread of a tier does: writes what waits, probes a tier that is left alone and pays what is owed to it, and has it
-//! keep itself in order. Part of `level`.
+//! keep itself in order. Part of `tended`.
 //!
 //! There is none before there is something to do, none in a forked child until that has something to do, and none once the cache is
 //! dropped. Where none can be started, callers do what is due.
 
-use super::level::{Count, Level, State, Tended};
+use super::level::Level;
 use super::owed::Due;
 use super::queue::{Batch, Op};
+use super::tended::{Count, State, Tended};
 use super::thread::{guarded, OwnThread};
 use crate::codec::envelope::Envelope;
 use crate::log;

@@ -1,4 +1,4 @@
-//! Threads of a cache's own: how they start, how a forked child does without them, how they end. Used by `sweeper` and `level`,
+//! Threads of a cache's own: how they start, how a forked child does without them, how they end. Used by `sweeper` and `tend`,
 //! which say what they do.
 //!
 //! No signal handler of the host runs on them. A thread holds a share of what it serves and never the cache, so that the

@@ -1,0 +1,382 @@
+//! What a tier and its thread share: whether the tier is asked, what is believed of what it says, and what its faults mean. Behind
+//! `level`, which is its face; `backlog` has what waits to be written, `tend` what the thread does.
+
+use super::breaker::Breaker;
+use super::inherited::Inherited;
+use super::level::{Bytes, Hit, Look, Queued};
+use super::owed::Owed;
+use super::queue::{Op, Queue, Seen};
+use super::thread::OwnThread;
+use crate::clock::Clock;
+use crate::codec::envelope::{Envelope, Unreadable};
+use crate::latency::Histogram;
+use crate::log;
+use crate::tiers::{Fault, FaultKind, Outcome, Tier, TierName, What, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+#[derive(Clone, Copy)]
+pub(super) enum Count {
+    Hits,
+    Misses,
+    Puts,
+    Removals,
+    Timeouts,
+    Unreachable,
+    Refused,
+    Full,
+    Damaged,
+    TooLarge,
+    Unreadable,
+    Outdated,
+    Dropped,
+    Demotions,
+    Last,
+}
+
+/// What the level's thread has of it.
+pub(super) struct Tended {
+    /// For its thread.
+    pub(super) me: Weak<Tended>,
+    pub(super) name: TierName,
+    /// Lifetime of what is stored without one, in microseconds.
+    pub(super) ttl: AtomicU64,
+    pub(super) tier: Box<dyn Tier>,
+    pub(super) clock: Clock,
+    pub(super) breaker: Breaker,
+    pub(super) owed: Owed,
+    /// Whether it was ever reached: before that, it is tried first.
+    pub(super) is_ready: AtomicBool,
+    /// Writes that wait: 0 lets readers pass without the lock.
+    pub(super) waiting: AtomicUsize,
+    /// Whether [`State::inherited`] is to be asked.
+    has_inherited: AtomicBool,
+    pub(super) state: Mutex<State>,
+    /// There is something to do for the thread.
+    pub(super) work: Condvar,
+    /// Writes have been done, or given up.
+    pub(super) done: Condvar,
+    pub(super) counts: [AtomicU64; Count::Last as usize],
+    pub(super) reads: Histogram,
+    pub(super) writes: Histogram,
+    last_fault: Mutex<Option<(String, u64)>>,
+}
+
+pub(super) struct State {
+    pub(super) queue: Queue,
+    /// What waited in the process that this one was forked from.
+    inherited: Inherited,
+    /// `None`: writes do not wait, callers do.
+    pub(super) queued: Option<Queued>,
+    pub(super) thread: Option<OwnThread<Tended>>,
+    /// No thread could be started: callers do its work.
+    pub(super) threadless: bool,
+    pub(super) stopping: bool,
+    /// Batches that were taken out to be written, and those of them that have ended.
+    pub(super) batches_begun: u64,
+    pub(super) batches_ended: u64,
+    /// Callers that wait until something was written.
+    pub(super) hurry: usize,
+    /// When the oldest write that waits came.
+    pub(super) since: Option<Instant>,
+    pub(super) upkeep_at: Option<Instant>,
+    /// Until then, or until a batch was written, nobody waits for room.
+    pub(super) impatient_until: Option<Instant>,
+}
+
+impl Tended {
+    /// Nothing is asked or started yet.
+    pub(super) fn new(name: TierName, tier: Box<dyn Tier>, clock: Clock, queued: Option<Queued>) -> Arc<Self> {
+        let state = State {
+            queue: Queue::default(),
+            inherited: Inherited::default(),
+            queued,
+            thread: None,
+            threadless: false,
+            stopping: false,
+            batches_begun: 0,
+            batches_ended: 0,
+            hurry: 0,
+            since: None,
+            upkeep_at: None,
+            impatient_until: None,
+        };
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            name,
+            ttl: AtomicU64::new(0),
+            tier,
+            clock,
+            breaker: Breaker::new(),
+            owed: Owed::default(),
+            is_ready: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            has_inherited: AtomicBool::new(false),
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            reads: Histogram::new(),
+            writes: Histogram::new(),
+            last_fault: Mutex::new(None),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn last_fault(&self) -> MutexGuard<'_, Option<(String, u64)>> {
+        self.last_fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count(&self, what: Count, by: u64) {
+        self.counts[what as usize].fetch_add(by, Relaxed);
+    }
+
+    pub(super) fn count_look(&self, look: &Look) {
+        match look {
+            Look::Found(_) => self.count(Count::Hits, 1),
+            Look::Absent => self.count(Count::Misses, 1),
+            Look::Away => {}
+        }
+    }
+
+    pub(super) fn is_queued(&self) -> bool {
+        self.lock().queued.is_some()
+    }
+
+    /// Whether the tier may be asked. The first time it is tried.
+    pub(super) fn is_usable(&self) -> bool {
+        if self.breaker.is_open() {
+            self.tend_without_thread();
+            return !self.breaker.is_open();
+        }
+        if self.is_ready.load(Acquire) {
+            return true;
+        }
+        match self.tier.probe() {
+            Ok(()) => {
+                self.is_ready.store(true, Release);
+                self.begin_upkeep();
+                true
+            }
+            Err(fault) => {
+                self.fault(&fault);
+                false
+            }
+        }
+    }
+
+    /// What a write that still waits says of a key; `None`: nothing.
+    pub(super) fn look_in_queue(&self, key: &[u8]) -> Option<Look> {
+        if self.waiting.load(Acquire) == 0 {
+            return None;
+        }
+        let seen = self.lock().queue.look(key);
+        match seen {
+            Seen::Nothing => None,
+            Seen::Removed => Some(Look::Absent),
+            Seen::Put(bytes) => {
+                let bytes = Bytes::Shared(bytes);
+                Some(self.judge(key, bytes, self.clock.wall(), false))
+            }
+        }
+    }
+
+    pub(super) fn read(&self, keys: &[&[u8]]) -> Vec<Look> {
+        let away = || keys.iter().map(|_| Look::Away).collect();
+        if !self.is_usable() {
+            return away();
+        }
+        let begun = Instant::now();
+        let read = self.tier.read(keys);
+        self.reads.add(begun.elapsed().as_nanos() as u64);
+        match read {
+            Ok(found) => {
+                let now = self.clock.wall();
+                let judge = |(key, bytes): (&&[u8], Option<Vec<u8>>)| match bytes {
+                    Some(bytes) => self.judge(key, Bytes::Own(bytes), now, true),
+                    None => Look::Absent,
+                };
+                keys.iter().zip(found).map(judge).collect()
+            }
+            Err(fault) => {
+                self.fault(&fault);
+                away()
+            }
+        }
+    }
+
+    /// Whether what was found is to be believed.
+    fn judge(&self, key: &[u8], bytes: Bytes, now: u64, is_of_tier: bool) -> Look {
+        let envelope = match Envelope::decode(key, &bytes) {
+            Ok(envelope) => envelope,
+            Err(Unreadable::Foreign | Unreadable::Version | Unreadable::Damaged) => {
+                self.count(Count::Unreadable, 1);
+                return Look::Absent;
+            }
+        };
+        let left = envelope.remaining(now);
+        if left == Some(0) {
+            return Look::Absent;
+        }
+        if is_of_tier && self.is_of_before_the_fork(key, envelope.created) {
+            return Look::Absent;
+        }
+        // What waits was written under the number that holds when it is written.
+        if is_of_tier && envelope.namespace != self.tier.namespace() {
+            self.count(Count::Outdated, 1);
+            return Look::Absent;
+        }
+        if !envelope.tags.is_empty() {
+            // One that waits may be looked at while nobody asks the tier.
+            if self.breaker.is_open() {
+                return Look::Away;
+            }
+            let tags: Vec<&[u8]> = envelope.tags.iter().collect();
+            match self.tier.is_purged(&tags, envelope.created) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.count(Count::Outdated, 1);
+                    return Look::Absent;
+                }
+                Err(fault) => {
+                    self.fault(&fault);
+                    return Look::Away;
+                }
+            }
+        }
+        Look::Found(Hit { bytes, left })
+    }
+
+    fn is_of_before_the_fork(&self, key: &[u8], created: u64) -> bool {
+        if !self.has_inherited.load(Acquire) {
+            return false;
+        }
+        let mut state = self.lock();
+        let is_of_before = state.inherited.outdates(key, created);
+        self.has_inherited.store(!state.inherited.is_empty(), Release);
+        is_of_before
+    }
+
+    /// Writes to the tier, or remembers that it was not done. False: nothing was written. Where one was refused, what was there of
+    /// its key is removed.
+    pub(super) fn write(&self, writes: &mut [Write<'_>]) -> bool {
+        loop {
+            if !self.is_usable() && self.breaker.is_open() {
+                if writes.iter().all(|write| self.owed.add_if_open(&self.breaker, write.key)) {
+                    return false;
+                }
+                // It has just been closed.
+                continue;
+            }
+            return match self.try_write(writes) {
+                Ok(()) => true,
+                Err(fault) => {
+                    // First owed and then open: whoever closes it looks at what is owed.
+                    writes.iter().for_each(|write| self.owed.add(write.key));
+                    self.fault(&fault);
+                    false
+                }
+            };
+        }
+    }
+
+    /// The same, of which nothing is remembered when it fails.
+    pub(super) fn try_write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault> {
+        self.timed_write(writes)?;
+        let mut refused: Vec<Write<'_>> = Vec::new();
+        for write in &*writes {
+            match (&write.outcome, &write.what) {
+                (Outcome::Done, What::Put { .. }) => self.count(Count::Puts, 1),
+                (Outcome::Done, What::Remove) => self.count(Count::Removals, 1),
+                (Outcome::Nothing, _) => {}
+                (Outcome::Undone, _) => return Err(Fault::new(FaultKind::Damaged, "a write was left out")),
+                (Outcome::Refused(fault), _) => {
+                    self.note(fault);
+                    refused.push(Write::new(write.key, What::Remove));
+                }
+            }
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        self.tier.write(&mut refused)?;
+        for write in refused {
+            if let Outcome::Refused(fault) = write.outcome {
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the tier write, and takes the time of it.
+    pub(super) fn timed_write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault> {
+        let begun = Instant::now();
+        let written = self.tier.write(writes);
+        self.writes.add(begun.elapsed().as_nanos() as u64);
+        written
+    }
+
+    /// A fault of the tier: it is left alone for a while.
+    #[cold]
+    pub(super) fn fault(&self, fault: &Fault) {
+        self.note(fault);
+        if self.breaker.trip(fault.kind == FaultKind::TimedOut, Instant::now()) {
+            log::warn(|| format!("the {} tier is left alone for now: {fault}", self.name));
+        }
+        self.wake();
+    }
+
+    /// Counts a fault and keeps what it says.
+    fn note(&self, fault: &Fault) {
+        self.count(
+            match fault.kind {
+                FaultKind::TimedOut => Count::Timeouts,
+                FaultKind::Unreachable => Count::Unreachable,
+                FaultKind::Refused => Count::Refused,
+                FaultKind::Full => Count::Full,
+                FaultKind::Damaged => Count::Damaged,
+                FaultKind::TooLarge => Count::TooLarge,
+            },
+            1,
+        );
+        if fault.kind != FaultKind::TooLarge {
+            *self.last_fault() = Some((fault.message.clone(), self.clock.wall()));
+        }
+    }
+
+    /// In a forked child. What waited is the parent's to write; until it has, what the tier says of these keys is of before.
+    pub(super) fn after_fork_in_child(&self) {
+        self.tier.after_fork_in_child();
+        self.is_ready.store(false, Release);
+        self.breaker.after_fork_in_child();
+        let mut state = self.lock();
+        if let Some(thread) = state.thread.take() {
+            thread.forget_in_child();
+        }
+        state.threadless = false;
+        state.hurry = 0;
+        state.batches_ended = state.batches_begun;
+        state.since = None;
+        state.upkeep_at = None;
+        let now = self.clock.wall();
+        let State { queue, inherited, .. } = &mut *state;
+        let (clears, waited) = queue.hand_over();
+        if clears {
+            inherited.add_everything(now);
+        }
+        for (key, op) in waited {
+            let created = match &op {
+                Op::Put { envelope, .. } => Envelope::decode(&key, envelope).map_or(now, |envelope| envelope.created),
+                Op::Remove => now,
+            };
+            inherited.add(key, created);
+        }
+        self.has_inherited.store(!inherited.is_empty(), Release);
+        self.waiting.store(0, Release);
+    }
+}
