@@ -171,12 +171,6 @@ impl Lower {
         self.find(key, false).0.is_some()
     }
 
-    /// How many microseconds an envelope's value has left; `None`: no end.
-    #[cfg(test)]
-    pub(super) fn left(&self, envelope: &Envelope<'_>) -> Option<u64> {
-        envelope.remaining(self.clock.wall())
-    }
-
     /// A write of a key has ended. The caller still has its turn.
     pub(super) fn wrote(&self, key: &[u8]) {
         self.written[self.slot(key)].fetch_max(self.clock.nanos(), SeqCst);

@@ -427,21 +427,24 @@ impl Cache {
 
     /// What the cache has done so far and holds now. Looks into every shard and asks the allocator.
     pub fn statistics(&self) -> Statistics {
-        self.with_tiers(self.memory.statistics())
+        let below = |name| self.tier_statistics(name).unwrap_or_default();
+        Statistics {
+            redis: below(TierName::Redis),
+            disk: below(TierName::Disk),
+            ..self.of_requests(self.memory.statistics())
+        }
     }
 
-    /// The same without what only a look into every shard and the allocator can tell; takes no lock.
+    /// The same without what only a look into every shard, the allocator and the tiers below can tell; takes no lock.
     pub(crate) fn figures(&self) -> Statistics {
-        self.with_tiers(self.memory.figures())
+        self.of_requests(self.memory.figures())
     }
 
-    fn with_tiers(&self, memory: MemoryStatistics) -> Statistics {
+    /// Memory's figures, and what they say of requests to the whole cache.
+    fn of_requests(&self, memory: MemoryStatistics) -> Statistics {
         let (loads, load_failures, load_waits) = self.flights.figures();
-        let lower = self.lower.as_ref();
-        let below =
-            |name| lower.and_then(|lower| lower.level(name)).map_or(TierStatistics::default(), Level::statistics);
         let (answered, deferred) =
-            lower.map_or((0, 0), |lower| (lower.answered.load(Relaxed), lower.deferred.load(Relaxed)));
+            self.lower().map_or((0, 0), |lower| (lower.answered.load(Relaxed), lower.deferred.load(Relaxed)));
         // Memory has counted each as a miss.
         let (hits, misses) = (memory.hits + answered, memory.misses.saturating_sub(answered + deferred));
         Statistics {
@@ -455,8 +458,7 @@ impl Cache {
             loads,
             load_failures,
             load_waits,
-            redis: below(TierName::Redis),
-            disk: below(TierName::Disk),
+            ..Statistics::default()
         }
     }
 }

@@ -19,6 +19,7 @@ struct Stack {
     cache: Arc<Cache>,
     redis: Fake,
     disk: Fake,
+    clock: Clock,
     time: ManualTime,
 }
 
@@ -44,7 +45,7 @@ fn stack_with(set: &[(&str, &str)], redis_queue: Option<Queued>, disk_queue: Opt
         Level::new(TierName::Disk, Box::new(disk.clone()), clock.clone(), disk_queue),
     ];
     let lower = Lower::over(levels, &options, &clock);
-    Stack { cache: Cache::assemble(&options, clock, Some(lower)), redis, disk, time }
+    Stack { cache: Cache::assemble(&options, clock.clone(), Some(lower)), redis, disk, clock, time }
 }
 
 /// Both tiers are written by the caller, so that a test sees at once what became of a call.
@@ -69,7 +70,7 @@ impl Stack {
     fn left_in(&self, tier: &Fake, key: &[u8]) -> Option<Duration> {
         let bytes = tier.get(key)?;
         let envelope = Envelope::decode(key, &bytes).unwrap();
-        self.cache.lower().unwrap().left(&envelope).map(Duration::from_micros)
+        envelope.remaining(self.clock.wall()).map(Duration::from_micros)
     }
 }
 
@@ -109,6 +110,20 @@ fn each_tier_has_a_default_lifetime_and_a_callers_holds_in_all() {
     assert_eq!(left(b"default"), (Some(2 * HOUR), Some(3 * HOUR)));
     assert_eq!(left(b"given"), (Some(5 * HOUR), Some(5 * HOUR)));
     assert_eq!(left(b"forever"), (None, None));
+}
+
+#[test]
+fn lifetimes_and_the_time_a_write_may_wait_change_while_the_cache_runs() {
+    let stack = stack_with(&[], None, Some(queued(HOUR, false)));
+    for (option, text) in [("redis.ttl", "2h"), ("disk.ttl", "3h"), ("disk.commit_interval", "1ms")] {
+        stack.cache.set_option(option, text).unwrap();
+    }
+    stack.cache.put(b"key", b"", Ttl::Default).unwrap();
+    wait_for("the commit", || stack.disk.get(b"key").is_some());
+    assert_eq!(stack.left_in(&stack.redis, b"key"), Some(2 * HOUR));
+    assert_eq!(stack.left_in(&stack.disk, b"key"), Some(3 * HOUR));
+    let refused = stack.cache.set_option("disk.path", "/elsewhere").unwrap_err();
+    assert_eq!(refused.status(), Status::OptionNotLive);
 }
 
 #[test]

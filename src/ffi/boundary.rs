@@ -212,6 +212,29 @@ pub(super) fn output<'a, T>(pointer: *mut T, name: &'static str) -> Result<&'a m
     unsafe { pointer.as_mut() }.ok_or_else(|| null(name))
 }
 
+/// How many bytes of a struct that begins with its size can be filled: what its caller knows, if that is less. `None`: the size was
+/// forgotten, and the logger is told.
+pub(super) fn fillable<T>(out: *const T, name: &'static str) -> Result<Option<usize>> {
+    if out.is_null() {
+        return Err(null(name));
+    }
+    // SAFETY: not NULL; the caller's struct may be shorter than ours, but has at least its first member.
+    let known = unsafe { out.cast::<usize>().read() };
+    if known < size_of::<usize>() {
+        log::warn(|| {
+            format!("`{name}` has a struct_size of {known}: set it to the size of the struct; nothing was filled")
+        });
+        return Ok(None);
+    }
+    Ok(Some(known.min(size_of::<T>())))
+}
+
+/// Fills the first bytes of a caller's struct.
+pub(super) fn fill<T>(out: *mut T, made: &T, filled: usize) {
+    // SAFETY: the caller's struct has so many bytes, by what `fillable` has found, and ours no fewer.
+    unsafe { out.cast::<u8>().copy_from_nonoverlapping(std::ptr::from_ref(made).cast(), filled) };
+}
+
 /// A key of the modern group: any bytes.
 #[inline]
 pub(super) fn key<'a>(key: *const c_void, len: usize) -> Result<&'a [u8]> {

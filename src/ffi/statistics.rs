@@ -1,10 +1,9 @@
 //! The figures of a cache.
 
-use super::boundary::{boundary, handle, null};
+use super::boundary::{boundary, fill, fillable, handle};
 use super::cache::catzilla_cache_t;
 use super::status::catzilla_status_t;
 use crate::error::Status;
-use crate::log;
 use std::time::Duration;
 
 /// The figures of the modern group; counters run from the cache's creation, sizes are bytes. New members are only ever
@@ -116,21 +115,8 @@ pub unsafe extern "C" fn catzilla_cache_statistics(
 ) -> catzilla_status_t {
     boundary(|| {
         let cache = handle(cache)?;
-        if statistics.is_null() {
-            return Err(null("statistics"));
-        }
-        // SAFETY: not NULL; the caller's struct may be shorter than ours, but has at least its first member.
-        let known = unsafe { (&raw const (*statistics).struct_size).read() };
-        let filled = known.min(size_of::<catzilla_statistics_t>());
-        if filled < size_of::<usize>() {
-            log::warn(|| {
-                format!("struct_size is {known}: set it to sizeof(catzilla_statistics_t); nothing was filled")
-            });
-            return Ok(Status::Ok);
-        }
-        let figures = figures(&cache.statistics(), filled);
-        // SAFETY: the caller's struct has `known` bytes, ours has its own size, and `filled` is not more than either.
-        unsafe { statistics.cast::<u8>().copy_from_nonoverlapping((&raw const figures).cast(), filled) };
+        let Some(filled) = fillable(statistics, "statistics")? else { return Ok(Status::Ok) };
+        fill(statistics, &figures(&cache.statistics(), filled), filled);
         Ok(Status::Ok)
     })
 }

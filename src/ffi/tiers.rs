@@ -1,13 +1,13 @@
 //! The tiers below memory: how they are doing, and when they have everything.
 
-use super::boundary::{boundary, handle, null};
+use super::boundary::{boundary, fill, fillable, handle};
 use super::cache::catzilla_cache_t;
 use super::load::CATZILLA_WAIT_FOREVER;
 use super::status::catzilla_status_t;
 use super::value::{catzilla_tier_t, CATZILLA_TIER_DISK, CATZILLA_TIER_MEMORY, CATZILLA_TIER_REDIS};
 use crate::error::{Error, Result, Status};
-use crate::{log, TierName, TierStatistics};
-use std::ffi::{c_char, c_void};
+use crate::{TierName, TierStatistics};
+use std::ffi::c_char;
 use std::time::Duration;
 
 /// How many bytes the text of `catzilla_health_t` has, its NUL included; a longer one is cut.
@@ -154,14 +154,7 @@ pub unsafe extern "C" fn catzilla_cache_health(
     boundary(|| {
         let cache = handle(cache)?;
         let tier = tier_of(tier)?;
-        if health.is_null() {
-            return Err(null("health"));
-        }
-        // SAFETY: not NULL; the caller's struct may be shorter than ours, but has at least its first member.
-        let known = unsafe { (&raw const (*health).struct_size).read() };
-        let Some(filled) = fillable(known, size_of::<catzilla_health_t>(), "catzilla_health_t") else {
-            return Ok(Status::Ok);
-        };
+        let Some(filled) = fillable(health, "health")? else { return Ok(Status::Ok) };
         let Some(found) = cache.health(tier) else { return Ok(Status::NotFound) };
         let mut last_error = [0; CATZILLA_HEALTH_TEXT];
         let text = found.last_error.unwrap_or_default();
@@ -181,8 +174,7 @@ pub unsafe extern "C" fn catzilla_cache_health(
             last_error_at: found.last_error_at,
             last_error,
         };
-        // SAFETY: the caller's struct has `known` bytes, ours has its own size, and `filled` is not more than either.
-        unsafe { health.cast::<u8>().copy_from_nonoverlapping((&raw const made).cast(), filled) };
+        fill(health, &made, filled);
         Ok(Status::Ok)
     })
 }
@@ -199,28 +191,11 @@ pub unsafe extern "C" fn catzilla_cache_tier_statistics(
     boundary(|| {
         let cache = handle(cache)?;
         let tier = tier_of(tier)?;
-        if statistics.is_null() {
-            return Err(null("statistics"));
-        }
-        // SAFETY: not NULL; the caller's struct may be shorter than ours, but has at least its first member.
-        let known = unsafe { (&raw const (*statistics).struct_size).read() };
-        let size = size_of::<catzilla_tier_statistics_t>();
-        let Some(filled) = fillable(known, size, "catzilla_tier_statistics_t") else { return Ok(Status::Ok) };
+        let Some(filled) = fillable(statistics, "statistics")? else { return Ok(Status::Ok) };
         let Some(found) = cache.tier_statistics(tier) else { return Ok(Status::NotFound) };
-        let figures = figures(&found, filled);
-        // SAFETY: the caller's struct has `known` bytes, ours has its own size, and `filled` is not more than either.
-        unsafe { statistics.cast::<u8>().copy_from_nonoverlapping((&raw const figures).cast(), filled) };
+        fill(statistics, &figures(&found, filled), filled);
         Ok(Status::Ok)
     })
-}
-
-/// How much of a struct can be filled; `None`: its size was forgotten, and the logger is told.
-fn fillable(known: usize, size: usize, name: &str) -> Option<usize> {
-    if known < size_of::<*const c_void>() {
-        log::warn(|| format!("struct_size is {known}: set it to sizeof({name}); nothing was filled"));
-        return None;
-    }
-    Some(known.min(size))
 }
 
 fn tier_of(number: catzilla_tier_t) -> Result<TierName> {
