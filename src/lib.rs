@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Imports run one way: `ffi -> cache -> tiers -> codec`. The single files beside these folders (`clock`, `error`,
-//! `fork`, `key`, `latency`, `log`, `options`, `stats`) know nothing of them and may be used by all.
+//! `fork`, `key`, `latency`, `log`, `options`, `stats`, `thread`) know nothing of them and may be used by all.
 //!
 //! It is not a store (what it holds may go at any time), not a server, and not a database: nothing here is the only copy.
 
@@ -35,6 +35,7 @@ mod log;
 mod options;
 mod stats;
 mod sync;
+mod thread;
 mod tiers;
 
 pub use cache::{Cache, Lease, Leased, Purge};

@@ -21,7 +21,6 @@ mod tend;
 mod tended;
 #[cfg(test)]
 mod tests;
-mod thread;
 mod turns;
 
 pub use load::{Lease, Leased};

@@ -6,11 +6,11 @@
 //! cache ends with its last user. The host's logger and the cache's listener run on it, outside all locks.
 
 use super::pressure::Gauge;
-use super::thread::{guarded, OwnThread};
 use crate::clock::Ttl;
 use crate::fork::Hold;
 use crate::log;
 use crate::options::MemoryOptions;
+use crate::thread::{guarded, OwnThread};
 use crate::tiers::memory::Memory;
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

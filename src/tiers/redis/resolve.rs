@@ -3,6 +3,7 @@
 //! The system's resolver takes as long as it likes, ten seconds and more when a name server is down. So it is asked on a
 //! short-lived thread of its own, at most one at a time for a tier; who does not get an answer in time goes on with what was answered last.
 
+use crate::thread::without_signals;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError};
@@ -74,10 +75,11 @@ impl Resolver {
         let (send, answer) = sync_channel(1);
         let asked = host.clone();
         // Nobody joins it: it ends when the system answers, or with the process.
-        Builder::new().name(NAME.into()).spawn(move || {
+        let look_up = move || {
             // Nobody may be waiting any more.
             let _ = send.send(ask(&(asked.0.as_str(), asked.1)));
-        })?;
+        };
+        without_signals(|| Builder::new().name(NAME.into()).spawn(look_up))?;
         Ok(Some(answer))
     }
 
@@ -133,6 +135,10 @@ mod tests {
     #[test]
     fn a_resolver_that_does_not_answer_is_not_waited_for_and_its_late_answer_is_used() {
         fn slow(_: &(&str, u16)) -> Answer {
+            // The host's handlers do not run on this thread.
+            let status = std::fs::read_to_string("/proc/thread-self/status")?;
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).map(str::trim);
+            assert!(blocked.is_some_and(|blocked| blocked.starts_with("ffff")), "{blocked:?}");
             std::thread::sleep(Duration::from_millis(300));
             Ok(vec!["127.0.0.1:7".parse().unwrap()])
         }

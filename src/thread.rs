@@ -1,5 +1,5 @@
-//! Threads of a cache's own: how they start, how a forked child does without them, how they end. Used by `sweeper` and `tend`,
-//! which say what they do.
+//! Threads of the library's own: how they start, how a forked child does without them, how they end. Used by whoever says what they
+//! do: `cache/sweeper`, `cache/tend`, and for a moment `tiers/redis/resolve`.
 //!
 //! No signal handler of the host runs on them. A thread holds a share of what it serves and never the cache, so that the
 //! cache ends with its last user.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 /// A thread that serves something of type `T`, of which it owns one share.
-pub(super) struct OwnThread<T> {
+pub(crate) struct OwnThread<T> {
     handle: JoinHandle<()>,
     served: *const T,
 }
@@ -30,7 +30,7 @@ thread_local! {
 impl<T: Send + Sync + 'static> OwnThread<T> {
     /// Starts a thread that runs `serve` and ends with it. `name` is what debuggers and `/proc` call it; the kernel keeps 15
     /// characters.
-    pub(super) fn spawn(name: &str, stack_bytes: usize, served: &Arc<T>, serve: fn(&T)) -> io::Result<Self> {
+    pub(crate) fn spawn(name: &str, stack_bytes: usize, served: &Arc<T>, serve: fn(&T)) -> io::Result<Self> {
         let share = Arc::clone(served);
         let builder = Builder::new().name(name.into()).stack_size(stack_bytes);
         let spawn = move || {
@@ -46,7 +46,7 @@ impl<T: Send + Sync + 'static> OwnThread<T> {
     }
 
     /// In a forked child, which has not got the thread: gives up its share.
-    pub(super) fn forget_in_child(self) {
+    pub(crate) fn forget_in_child(self) {
         // There is nothing to join or to detach: its stack may be another thread's soon.
         std::mem::forget(self.handle);
         // SAFETY: the share that `spawn` made for the thread, which will never give it back here. Whoever calls this has one
@@ -56,7 +56,7 @@ impl<T: Send + Sync + 'static> OwnThread<T> {
 
     /// Waits for the thread's end, unless this is the thread itself, which ends by itself: a logger may own the cache and be
     /// dropped by a message.
-    pub(super) fn join(self) {
+    pub(crate) fn join(self) {
         if SERVED.get() != self.served.addr() {
             let _ = self.handle.join();
         }
@@ -65,7 +65,7 @@ impl<T: Send + Sync + 'static> OwnThread<T> {
 
 /// Runs `make` with every signal blocked, which the threads that it makes inherit: from its first instruction on, no
 /// handler of the host runs on such a thread.
-fn without_signals<R>(make: impl FnOnce() -> R) -> R {
+pub(crate) fn without_signals<R>(make: impl FnOnce() -> R) -> R {
     #[cfg(miri)]
     return make();
     #[cfg(not(miri))]
@@ -85,7 +85,7 @@ fn without_signals<R>(make: impl FnOnce() -> R) -> R {
 }
 
 /// A bug must not end the thread, nor the program.
-pub(super) fn guarded(work: impl FnOnce()) {
+pub(crate) fn guarded(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         log::error(|| "a bug inside the library was caught on its own thread; please report it".into());
     }
