@@ -11,7 +11,7 @@ WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
 
 export CARGO PYTHON CC
 
-.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c test-python model sanitize soak fuzz bench bench-large bench-programs hit-ratio header documents clean
+.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python model sanitize soak fuzz bench bench-large bench-programs hit-ratio header documents clean
 
 build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
@@ -75,10 +75,22 @@ test-c: build
 	    cmake -B build/cmake -S . && cmake --build build/cmake -j2 && ctest --test-dir build/cmake --output-on-failure -j2; \
 	fi
 
-test-python: build
+# The Python package in this checkout, with its compiled module: for PYTHONPATH=bindings/python.
+PYTHON_PACKAGES := $(CURDIR)/build/python-packages
+python: build ## The Python package's compiled module, into bindings/python
+	PYTHONPATH=$(PYTHON_PACKAGES) cmake -B build/python -S . -DCATZILLA_PYTHON_OUTPUT=$(CURDIR)/bindings/python/catzilla_cache \
+	    -DCATZILLA_CACHE_LIBRARY_DIR=$(CURDIR)/target/release -DPython_EXECUTABLE=$$(command -v $(PYTHON)) >/dev/null
+	PYTHONPATH=$(PYTHON_PACKAGES) cmake --build build/python --target catzilla_cffi
+
+# Everything on both backends. PYTEST_ARGS: which tests, and how.
+PYTEST_ARGS ?= bindings/python/tests
+test-python: python
 	if [ -d build/python-packages/pytest ]; then \
-	    CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=$(CURDIR)/bindings/python:$(CURDIR)/build/python-packages \
-	    $(PYTHON) -m pytest -q bindings/python/tests; \
+	    for backend in cffi ctypes; do \
+	        CATZILLA_CACHE_BACKEND=$$backend CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) \
+	        PYTHONPATH=$(CURDIR)/bindings/python:$(PYTHON_PACKAGES) \
+	        $(PYTHON) -m pytest -q $(PYTEST_ARGS) || exit 1; \
+	    done; \
 	fi
 
 model: ## Every race of the engine under thousands of schedules, with proof that mistakes are found

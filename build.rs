@@ -11,7 +11,7 @@ use std::{env, fs};
 const ABI: u32 = 1;
 
 /// The sections of the header: a file of src/ffi each, and its title.
-const SECTIONS: [(&str, &str); 15] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("status", "Status"),
     ("info", "Version, errors, messages"),
     ("options", "Options"),
@@ -19,6 +19,7 @@ const SECTIONS: [(&str, &str); 15] = [
     ("update", "Writes that depend on what is there"),
     ("batch", "Batches"),
     ("value", "Values held in place"),
+    ("memory", "Memory alone, for callers that must not wait"),
     ("load", "Look-ups that load what is missing"),
     ("iterator", "Going through the keys"),
     ("listener", "Being told of entries that leave"),

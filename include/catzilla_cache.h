@@ -672,6 +672,43 @@ catzilla_tier_t catzilla_value_tier(const catzilla_value_t *value);
 void catzilla_value_release(catzilla_value_t *value);
 
 /* ------------------------------------------------------------------------------------------------------------------
+ * Memory alone, for callers that must not wait
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/** Is shown a value where it lies: `len` bytes at `data`, never NULL, good until it returns. */
+typedef void (*catzilla_visitor_t)(void *user, const void *data, size_t len);
+
+/**
+ * Calls `visitor` with the value that memory has of `key`, before this returns. Redis and disk are not asked, and nothing is
+ * waited for: made for event loops, and for interpreters that hold a lock while they call.
+ *
+ * Returns: `CATZILLA_OK`, and `visitor` has been called once; `CATZILLA_NOT_FOUND` when memory does not have the key, which counts
+ * as a miss only in a cache without other tiers: with them, ask on with `catzilla_cache_read`. `CATZILLA_OUT_OF_MEMORY` when there is
+ * none to decompress the value into.
+ *
+ * Threads: `visitor` has to be short, since the memory of what is removed meanwhile waits for it. It may call no function of this
+ * library, and must not throw. Cost: no lock, no copy unless the value is compressed.
+ */
+catzilla_status_t catzilla_memory_visit(catzilla_cache_t *cache,
+                                        const void *key,
+                                        size_t key_len,
+                                        catzilla_visitor_t visitor,
+                                        void *user);
+
+/**
+ * Copies the value that memory has of `key` into `buffer`, and its length into `*value_len`. Otherwise as
+ * `catzilla_memory_visit`.
+ *
+ * Returns: as `catzilla_cache_read`, with `CATZILLA_NOT_FOUND` as told there. A value that does not fit has counted as a hit.
+ */
+catzilla_status_t catzilla_memory_read(catzilla_cache_t *cache,
+                                       const void *key,
+                                       size_t key_len,
+                                       void *buffer,
+                                       size_t capacity,
+                                       size_t *value_len);
+
+/* ------------------------------------------------------------------------------------------------------------------
  * Look-ups that load what is missing
  * ------------------------------------------------------------------------------------------------------------------ */
 

@@ -7,12 +7,12 @@ From a checkout, after `cargo build --release --locked`:
 
 import time
 
-from catzilla_cache import Cache
+from catzilla_cache import BytesCache
 
 
 def main() -> None:
     # Options go by name; catzilla_cache.available_options() lists them with their defaults.
-    with Cache({"memory.capacity": 10_000, "memory.ttl": "5m"}) as cache:
+    with BytesCache({"memory.capacity": 10_000, "memory.ttl": "5m"}) as cache:
         # Keys are str or bytes, values are bytes.
         cache.set("user:1", b"ada")
         name = cache.get("user:1")

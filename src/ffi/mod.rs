@@ -16,6 +16,7 @@ pub mod info;
 pub mod iterator;
 pub mod listener;
 pub mod load;
+pub mod memory;
 pub mod multi;
 pub mod options;
 pub mod statistics;

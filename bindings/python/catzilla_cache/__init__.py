@@ -4,13 +4,13 @@ What a program imports; it holds no code of its own. Importing it loads the shar
 nothing else: no thread is started, no file or socket is opened.
 """
 
-from catzilla_cache.cache import Cache, Tier, library_version
+from catzilla_cache.bytes_cache import BytesCache, Tier, library_version
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheNotAvailableError, CacheValueError
 from catzilla_cache.options import OptionInfo, available_options
 from catzilla_cache.stats import Health, Statistics, TierStatistics
 
 __all__ = [
-    "Cache",
+    "BytesCache",
     "CacheError",
     "CacheKeyError",
     "CacheNotAvailableError",

@@ -46,7 +46,7 @@ def load(environment: Optional[Mapping[str, str]] = None, package: Optional[Path
 
 
 def _places(package: Path) -> list[tuple[str, Path]]:
-    places = [("inside the package", package / FILE_NAME)]
+    places = [("inside the package", package / SONAME)]
     # <repository>/bindings/python/catzilla_cache is this package in a checkout; anywhere else the folders above mean nothing.
     if package.parts[-3:-1] == ("bindings", "python"):
         places.append(("in the build tree", package.parents[2] / "target" / "release" / FILE_NAME))

@@ -1,6 +1,6 @@
 """Options by name: the library's own table of them, and Python values turned into the text that it takes.
 
-Called by ``Cache``. Which options exist, and which values they take, is the library's to say: nothing is listed here.
+Called by ``BytesCache``. Which options exist, and which values they take, is the library's to say: nothing is listed here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a cache and its tiers tell of themselves, as immutable snapshots. Filled by ``Cache``."""
+"""What a cache and its tiers tell of themselves, as immutable snapshots. Filled by ``BytesCache``."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Iterator, NoReturn
 
 import pytest
 
-from catzilla_cache import Cache
+from catzilla_cache import BytesCache
 from catzilla_cache import _ctypes_backend as backend
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -29,8 +29,8 @@ def library_file() -> Path:
 
 
 @pytest.fixture
-def cache() -> Iterator[Cache]:
-    with Cache({"memory.capacity": 1000}) as cache:
+def cache() -> Iterator[BytesCache]:
+    with BytesCache({"memory.capacity": 1000}) as cache:
         yield cache
 
 

@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from catzilla_cache import Cache, CacheKeyError, CacheValueError
+from catzilla_cache import BytesCache, CacheKeyError, CacheValueError
 from catzilla_cache import _ctypes_backend as backend
 from catzilla_cache import _status
 
 
-def test_what_set_many_stores_get_many_finds_and_delete_many_removes(cache: Cache) -> None:
+def test_what_set_many_stores_get_many_finds_and_delete_many_removes(cache: BytesCache) -> None:
     cache.set_many({"a": b"1", b"b": bytearray(b"2"), "c": b""})
     assert cache.get_many(["c", "nobody", "a", b"b"]) == {"c": b"", "a": b"1", b"b": b"2"}
     assert cache.delete_many(["a", "nobody", b"b", "a"]) == 2
     assert cache.get_many(["a", "b", "c"]) == {"c": b""}
 
 
-def test_a_text_and_its_bytes_are_one_key_and_both_are_answered(cache: Cache) -> None:
+def test_a_text_and_its_bytes_are_one_key_and_both_are_answered(cache: BytesCache) -> None:
     cache["key"] = b"value"
     assert cache.get_many(["key", b"key"]) == {"key": b"value", b"key": b"value"}
 
 
 def test_values_of_all_lengths_come_back_whole() -> None:
-    with Cache({"memory.capacity": "unlimited"}) as cache:
+    with BytesCache({"memory.capacity": "unlimited"}) as cache:
         values = {f"key {size}": bytes([size % 251]) * size for size in (0, 1, 1023, 1024, 1025, 5_000, 3_000_000)}
         values.update({f"many {number}": str(number).encode() * 200 for number in range(2_500)})
         cache.set_many(values)
@@ -34,19 +34,19 @@ def test_values_of_all_lengths_come_back_whole() -> None:
         assert (counted.hits, counted.misses) == (len(values), 0), "an answer counts once, however often it was asked for"
 
 
-def test_a_generator_is_gone_through_once(cache: Cache) -> None:
+def test_a_generator_is_gone_through_once(cache: BytesCache) -> None:
     cache.set_many({str(number): b"x" for number in range(10)})
     assert len(cache.get_many(str(number) for number in range(5))) == 5
     assert cache.delete_many(str(number) for number in range(20)) == 10
 
 
-def test_empty_batches_do_nothing(cache: Cache) -> None:
+def test_empty_batches_do_nothing(cache: BytesCache) -> None:
     cache.set_many({})
     assert cache.get_many([]) == {}
     assert cache.delete_many([]) == 0
 
 
-def test_all_values_of_a_batch_have_its_ttl(cache: Cache) -> None:
+def test_all_values_of_a_batch_have_its_ttl(cache: BytesCache) -> None:
     cache.set_many({"a": b"1", "b": b"2"}, ttl=0.05)
     cache.set_many({"c": b"3"}, ttl=3600)
     deadline = time.monotonic() + 60
@@ -56,7 +56,7 @@ def test_all_values_of_a_batch_have_its_ttl(cache: Cache) -> None:
 
 
 def test_what_the_library_refuses_is_an_error_and_the_rest_is_stored() -> None:
-    with Cache({"memory.max_value_size": 100}) as cache:
+    with BytesCache({"memory.max_value_size": 100}) as cache:
         with pytest.raises(CacheValueError, match="101 bytes"):
             cache.set_many({"a": b"1", "b": bytes(101), "c": bytes(102), "d": b"4"})
         assert cache.get_many("abcd") == {"a": b"1", "d": b"4"}
@@ -67,7 +67,7 @@ def test_what_the_library_refuses_is_an_error_and_the_rest_is_stored() -> None:
             cache.get_many([b"k" * (16 * 1024 * 1024 + 1)])
 
 
-def test_what_has_a_wrong_type_is_refused_before_anything_is_done(cache: Cache) -> None:
+def test_what_has_a_wrong_type_is_refused_before_anything_is_done(cache: BytesCache) -> None:
     wrong: Any = 5
     for call in (
         lambda: cache.set_many({"a": b"1", wrong: b"2"}),
@@ -99,7 +99,7 @@ def test_the_flat_functions_tell_the_status_of_each_item() -> None:
 
 
 def test_a_sweep_frees_what_has_expired_and_says_how_many() -> None:
-    with Cache({"memory.sweep_interval": 0}) as cache:
+    with BytesCache({"memory.sweep_interval": 0}) as cache:
         cache.set_many({"a": b"1", "b": b"2"}, ttl=0.2)
         cache.set("c", b"3")
         assert len(cache) == 3
@@ -113,7 +113,7 @@ def test_a_sweep_frees_what_has_expired_and_says_how_many() -> None:
 
 
 def test_what_nobody_asks_for_is_freed_within_the_interval() -> None:
-    with Cache({"memory.sweep_interval": 0.01}) as cache:
+    with BytesCache({"memory.sweep_interval": 0.01}) as cache:
         cache.set("key", b"value", ttl=0.001)
         deadline = time.monotonic() + 60
         while len(cache) > 0:

@@ -8,11 +8,11 @@ from typing import Any, Callable
 
 import pytest
 
-from catzilla_cache import Cache, CacheError
+from catzilla_cache import BytesCache, CacheError
 from catzilla_cache import _ctypes_backend as backend
 from interpreter import run
 
-CALLS: dict[str, Callable[[Cache], Any]] = {
+CALLS: dict[str, Callable[[BytesCache], Any]] = {
     "get": lambda cache: cache.get("key"),
     "set": lambda cache: cache.set("key", b"value"),
     "get_or_set": lambda cache: cache.get_or_set("key", lambda: b"value"),
@@ -29,26 +29,26 @@ CALLS: dict[str, Callable[[Cache], Any]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_a_closed_cache_says_so(call: Callable[[Cache], Any]) -> None:
-    cache = Cache()
+def test_a_closed_cache_says_so(call: Callable[[BytesCache], Any]) -> None:
+    cache = BytesCache()
     cache.close()
     with pytest.raises(CacheError, match="the cache is closed"):
         call(cache)
 
 
 def test_closing_twice_is_fine_and_can_be_asked() -> None:
-    cache = Cache()
+    cache = BytesCache()
     assert not cache.closed
     cache.close()
     cache.close()
     assert cache.closed
-    assert repr(cache) == "<Cache, closed>"
+    assert repr(cache) == "<BytesCache, closed>"
 
 
 def test_the_context_manager_closes_also_after_an_error() -> None:
     with pytest.raises(RuntimeError, match="from inside"):
-        with Cache() as cache:
-            assert repr(cache) == "<Cache with 0 entries>"
+        with BytesCache() as cache:
+            assert repr(cache) == "<BytesCache with 0 entries>"
             raise RuntimeError("from inside")
     assert cache.closed
 
@@ -69,7 +69,7 @@ def destroyed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_close_destroys_at_once_when_nobody_is_inside(destroyed: list[int]) -> None:
-    cache = Cache()
+    cache = BytesCache()
     assert cache._handle is not None
     address = cache._handle.value
     cache.close()
@@ -81,7 +81,7 @@ def test_close_destroys_at_once_when_nobody_is_inside(destroyed: list[int]) -> N
 
 
 def test_a_cache_that_nobody_holds_is_destroyed(destroyed: list[int]) -> None:
-    cache = Cache()
+    cache = BytesCache()
     cache.set("key", b"value")
     del cache
     gc.collect()
@@ -89,7 +89,7 @@ def test_a_cache_that_nobody_holds_is_destroyed(destroyed: list[int]) -> None:
 
 
 def test_an_error_that_is_kept_does_not_keep_the_cache_open(destroyed: list[int]) -> None:
-    cache = Cache({"memory.max_value_size": 10})
+    cache = BytesCache({"memory.max_value_size": 10})
     kept = []
     for call in (lambda: cache.set("key", b"far too long a value"), lambda: cache["absent"]):
         with pytest.raises((CacheError, KeyError)) as caught:
@@ -101,7 +101,7 @@ def test_an_error_that_is_kept_does_not_keep_the_cache_open(destroyed: list[int]
 
 def test_a_failed_open_destroys_nothing_and_keeps_its_error(destroyed: list[int]) -> None:
     with pytest.raises(CacheError, match="no.such.option"):
-        Cache({"no.such.option": 1})
+        BytesCache({"no.such.option": 1})
     gc.collect()
     assert destroyed == []
 
@@ -109,11 +109,11 @@ def test_a_failed_open_destroys_nothing_and_keeps_its_error(destroyed: list[int]
 def test_closing_while_other_threads_are_inside_destroys_once_and_crashes_nothing(destroyed: list[int]) -> None:
     rounds = 100
     for _ in range(rounds):
-        cache = Cache({"memory.capacity": 100})
+        cache = BytesCache({"memory.capacity": 100})
         started = threading.Barrier(5)
         outcomes: list[str] = []
 
-        def use(cache: Cache, number: int) -> None:
+        def use(cache: BytesCache, number: int) -> None:
             started.wait()
             try:
                 while True:
@@ -138,9 +138,9 @@ def test_an_interpreter_ends_well_with_caches_open_and_daemon_threads_in_them() 
     done = run(
         """
         import threading
-        from catzilla_cache import Cache
+        from catzilla_cache import BytesCache
 
-        cache = Cache({"memory.capacity": 100})
+        cache = BytesCache({"memory.capacity": 100})
         started = threading.Barrier(5)
 
         def use(number):

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from catzilla_cache import Cache
+from catzilla_cache import BytesCache
 
 
-def test_hits_misses_and_requests_add_up(cache: Cache) -> None:
+def test_hits_misses_and_requests_add_up(cache: BytesCache) -> None:
     cache.set("key", b"value")
     for _ in range(3):
         cache.get("key")
@@ -21,13 +21,13 @@ def test_hits_misses_and_requests_add_up(cache: Cache) -> None:
     assert (counted.memory_hits, counted.memory_misses) == (3, 1)
 
 
-def test_asking_whether_a_key_is_there_is_no_request(cache: Cache) -> None:
+def test_asking_whether_a_key_is_there_is_no_request(cache: BytesCache) -> None:
     cache.set("key", b"value")
     assert "key" in cache and "absent" not in cache
     assert cache.statistics().requests == 0
 
 
-def test_puts_and_removals_are_counted(cache: Cache) -> None:
+def test_puts_and_removals_are_counted(cache: BytesCache) -> None:
     cache.set("a", b"1")
     cache.set("a", b"2")
     cache.set("b", b"3")
@@ -37,14 +37,14 @@ def test_puts_and_removals_are_counted(cache: Cache) -> None:
     assert (counted.puts, counted.removals, counted.memory_entries) == (3, 1, 1)
 
 
-def test_a_reading_into_a_buffer_that_was_too_small_is_one_request(cache: Cache) -> None:
+def test_a_reading_into_a_buffer_that_was_too_small_is_one_request(cache: BytesCache) -> None:
     cache.set("key", os.urandom(300_000))
     cache.get("key")
     counted = cache.statistics()
     assert (counted.hits, counted.misses, counted.requests) == (1, 0, 1)
 
 
-def test_memory_rises_with_what_is_stored_and_falls_with_what_is_deleted(cache: Cache) -> None:
+def test_memory_rises_with_what_is_stored_and_falls_with_what_is_deleted(cache: BytesCache) -> None:
     empty = cache.statistics().memory_bytes
     value = os.urandom(100_000)
     for number in range(10):
@@ -58,7 +58,7 @@ def test_memory_rises_with_what_is_stored_and_falls_with_what_is_deleted(cache: 
 
 def test_compression_is_counted_and_hidden() -> None:
     text = b'{"name": "catzilla", "kind": "cache"}' * 500
-    with Cache({"memory.compression": True}) as cache:
+    with BytesCache({"memory.compression": True}) as cache:
         cache.set("key", text)
         assert cache.get("key") == text
         counted = cache.statistics()
@@ -66,22 +66,22 @@ def test_compression_is_counted_and_hidden() -> None:
         assert counted.memory_compression_input_bytes == len(text)
         assert 0 < counted.memory_compression_output_bytes < len(text)
         assert counted.memory_bytes < len(text)
-    with Cache({"memory.compression": False}) as cache:
+    with BytesCache({"memory.compression": False}) as cache:
         cache.set("key", text)
         assert cache.statistics().memory_compressed_puts == 0
         assert cache.statistics().memory_bytes >= len(text)
 
 
 def test_bounds_that_do_not_exist_are_none() -> None:
-    with Cache({"memory.capacity": 123}) as cache:
+    with BytesCache({"memory.capacity": 123}) as cache:
         assert cache.statistics().memory_capacity == 123
         assert cache.statistics().memory_max_bytes is None
-    with Cache({"memory.capacity": "unlimited", "memory.max_bytes": 10_000_000}) as cache:
+    with BytesCache({"memory.capacity": "unlimited", "memory.max_bytes": 10_000_000}) as cache:
         assert cache.statistics().memory_capacity is None
         assert cache.statistics().memory_max_bytes == 10_000_000
 
 
-def test_a_snapshot_does_not_change_afterwards(cache: Cache) -> None:
+def test_a_snapshot_does_not_change_afterwards(cache: BytesCache) -> None:
     before = cache.statistics()
     cache.get("absent")
     assert before.misses == 0

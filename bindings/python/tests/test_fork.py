@@ -11,13 +11,13 @@ from interpreter import output_of
 
 FORKING = """
 import os, signal, sys, threading, warnings
-from catzilla_cache import Cache
+from catzilla_cache import BytesCache
 
 # Newer interpreters warn of fork in a process with threads, which is the very thing this is about.
 warnings.simplefilter("ignore", DeprecationWarning)
 
 THREADS, FORKS = 4, int(sys.argv[1])
-cache = Cache({"memory.capacity": 200, **eval(sys.argv[2])})
+cache = BytesCache({"memory.capacity": 200, **eval(sys.argv[2])})
 stop = threading.Event()
 failures = []
 rounds = [0] * THREADS
@@ -61,7 +61,7 @@ def child():
     cache.statistics()
     cache.clear()
     assert len(cache) == 0
-    with Cache({"memory.capacity": 10}) as another:
+    with BytesCache({"memory.capacity": 10}) as another:
         another["key"] = b"value"
         assert another["key"] == b"value"
     mine = []
@@ -120,11 +120,11 @@ def test_parent_and_child_share_the_disk_after_a_fork_while_a_thread_writes(tmp_
     printed = output_of(
         """
         import os, signal, sys, threading, warnings
-        from catzilla_cache import Cache
+        from catzilla_cache import BytesCache
 
         warnings.simplefilter("ignore", DeprecationWarning)
         # So little memory that nearly everything is read from the disk.
-        cache = Cache({"disk.path": sys.argv[1], "memory.capacity": 5, "disk.commit_interval": "2ms"})
+        cache = BytesCache({"disk.path": sys.argv[1], "memory.capacity": 5, "disk.commit_interval": "2ms"})
         stop = threading.Event()
         wrong = []
 
@@ -158,7 +158,7 @@ def test_parent_and_child_share_the_disk_after_a_fork_while_a_thread_writes(tmp_
         cache.flush(60)
         assert not wrong, wrong[:3]
         cache.close()
-        cache = Cache({"disk.path": sys.argv[1]})
+        cache = BytesCache({"disk.path": sys.argv[1]})
         for number in range(5):
             assert cache[f"parent {number}"] == b"parent"
             for child in range(20):
@@ -175,9 +175,9 @@ def test_what_the_child_does_is_not_seen_by_the_parent() -> None:
     printed = output_of(
         """
         import os
-        from catzilla_cache import Cache
+        from catzilla_cache import BytesCache
 
-        cache = Cache()
+        cache = BytesCache()
         cache["shared"] = b"before"
         pid = os.fork()
         if pid == 0:

@@ -47,7 +47,7 @@ def test_the_build_tree_serves_a_checkout(checkout: Path, library_file: Path) ->
 
 
 def test_a_library_inside_the_package_comes_before_the_build_tree(checkout: Path, library_file: Path) -> None:
-    inside = checkout / "bindings" / "python" / "catzilla_cache" / _library.FILE_NAME
+    inside = checkout / "bindings" / "python" / "catzilla_cache" / _library.SONAME
     built = checkout / "target" / "release" / _library.FILE_NAME
     built.parent.mkdir(parents=True)
     for path in (inside, built):
@@ -56,7 +56,7 @@ def test_a_library_inside_the_package_comes_before_the_build_tree(checkout: Path
 
 
 def test_the_variable_comes_before_everything(checkout: Path, library_file: Path, tmp_path: Path) -> None:
-    inside = checkout / "bindings" / "python" / "catzilla_cache" / _library.FILE_NAME
+    inside = checkout / "bindings" / "python" / "catzilla_cache" / _library.SONAME
     named = tmp_path / "named.so"
     for path in (inside, named):
         shutil.copy(library_file, path)
@@ -71,14 +71,14 @@ def test_the_loaders_search_comes_last(checkout: Path, library_file: Path, tmp_p
 def test_a_variable_that_names_no_library_is_an_error_and_not_a_reason_to_search(
     checkout: Path, library_file: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(library_file, checkout / "bindings" / "python" / "catzilla_cache" / _library.FILE_NAME)
+    shutil.copy(library_file, checkout / "bindings" / "python" / "catzilla_cache" / _library.SONAME)
     absent = tmp_path / "absent.so"
     message = refused_from(checkout, **{_library.VARIABLE: str(absent)})
     assert f"{_library.VARIABLE} names {absent}, which cannot be loaded" in message
 
 
 def test_a_file_that_is_no_library_ends_the_search(checkout: Path) -> None:
-    inside = checkout / "bindings" / "python" / "catzilla_cache" / _library.FILE_NAME
+    inside = checkout / "bindings" / "python" / "catzilla_cache" / _library.SONAME
     inside.write_bytes(b"not a library")
     assert f"the library inside the package is {inside}, which cannot be loaded" in refused_from(checkout)
 
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_library_ends_the_search(checkout: Path) -> None:
 def test_when_it_is_nowhere_the_error_lists_what_was_tried_and_what_to_do(checkout: Path) -> None:
     message = refused_from(checkout)
     for words in (
-        str(checkout / "bindings" / "python" / "catzilla_cache" / _library.FILE_NAME),
+        str(checkout / "bindings" / "python" / "catzilla_cache" / _library.SONAME),
         str(checkout / "target" / "release" / _library.FILE_NAME),
         f"{_library.SONAME} (the loader's search)",
         "cargo build --release --locked",
@@ -122,7 +122,7 @@ def test_importing_and_opening_start_no_thread_and_closing_ends_the_one_that_a_l
 
         before = threads()
         import catzilla_cache
-        cache = catzilla_cache.Cache()
+        cache = catzilla_cache.BytesCache()
         cache.set("key", b"value", ttl=math.inf)
         opened = threads()
         cache["key"] = b"value"

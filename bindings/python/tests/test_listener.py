@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from catzilla_cache import Cache, CacheError
+from catzilla_cache import BytesCache, CacheError
 
-def listen(cache: Cache) -> list[tuple[bytes, bytes, str]]:
+def listen(cache: BytesCache) -> list[tuple[bytes, bytes, str]]:
     told: list[tuple[bytes, bytes, str]] = []
     cache.set_listener(lambda key, value, cause: told.append((key, value, cause)))
     return told
 
 
 def test_every_way_out_is_told_with_its_cause() -> None:
-    with Cache({"memory.capacity": 2, "memory.policy": "fifo"}) as cache:
+    with BytesCache({"memory.capacity": 2, "memory.policy": "fifo"}) as cache:
         told = listen(cache)
         cache.set("a", b"1")
         cache.set("b", b"2")
@@ -47,7 +47,7 @@ def test_every_way_out_is_told_with_its_cause() -> None:
         assert len(told) == 5
 
 
-def test_the_listener_may_use_the_cache_and_take_itself_off(cache: Cache) -> None:
+def test_the_listener_may_use_the_cache_and_take_itself_off(cache: BytesCache) -> None:
     calls = []
 
     def again(key: bytes, value: bytes, cause: str) -> None:
@@ -64,7 +64,7 @@ def test_the_listener_may_use_the_cache_and_take_itself_off(cache: Cache) -> Non
 
 
 def test_what_it_raises_is_told_to_the_interpreter_and_the_call_goes_on(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
+    cache: BytesCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raised: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", raised.append)
@@ -79,13 +79,13 @@ def test_what_it_raises_is_told_to_the_interpreter_and_the_call_goes_on(
 
 
 def test_a_listener_goes_with_its_cache_and_closing_tells_nothing() -> None:
-    cache = Cache()
+    cache = BytesCache()
     told = listen(cache)
 
     class Owned:
         def __call__(self, key: bytes, value: bytes, cause: str) -> None: ...
 
-    other = Cache()
+    other = BytesCache()
     owned = Owned()
     gone = weakref.ref(owned)
     other.set_listener(owned)
@@ -102,7 +102,7 @@ def test_a_listener_goes_with_its_cache_and_closing_tells_nothing() -> None:
 
 def test_threads_are_told_of_all_they_make_leave() -> None:
     told = []
-    with Cache({"memory.capacity": 10}) as cache:
+    with BytesCache({"memory.capacity": 10}) as cache:
         cache.set_listener(lambda key, value, cause: told.append(value))
 
         def work(thread: int) -> None:
@@ -120,8 +120,8 @@ def test_threads_are_told_of_all_they_make_leave() -> None:
 
 def test_a_program_may_end_while_its_cache_tells() -> None:
     program = (
-        "from catzilla_cache import Cache\n"
-        "cache = Cache({'memory.sweep_interval': '1ms', 'memory.capacity': 'unlimited'})\n"
+        "from catzilla_cache import BytesCache\n"
+        "cache = BytesCache({'memory.sweep_interval': '1ms', 'memory.capacity': 'unlimited'})\n"
         "cache.set_listener(lambda key, value, cause: sum(range(1000)))\n"
         "for number in range(20_000): cache.set(str(number), b'', ttl=0.05)\n"
     )
@@ -129,7 +129,7 @@ def test_a_program_may_end_while_its_cache_tells() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_latencies_are_ordered_and_sampled(cache: Cache) -> None:
+def test_latencies_are_ordered_and_sampled(cache: BytesCache) -> None:
     for number in range(20_000):
         cache.set(str(number % 100), b"value")
         cache.get("1")

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from catzilla_cache import Cache, CacheError, CacheKeyError, CacheValueError
+from catzilla_cache import BytesCache, CacheError, CacheKeyError, CacheValueError
 from catzilla_cache import _ctypes_backend as backend
 from catzilla_cache import _status
 
@@ -21,14 +21,14 @@ def never() -> bytes:
     raise AssertionError("this loader must not run")
 
 
-def until_waiting(cache: Cache, callers: int) -> None:
+def until_waiting(cache: BytesCache, callers: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while cache.statistics().load_waits < callers:
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
 
-def test_what_is_absent_is_loaded_and_kept(cache: Cache) -> None:
+def test_what_is_absent_is_loaded_and_kept(cache: BytesCache) -> None:
     assert cache.get_or_set("key", lambda: b"loaded") == b"loaded"
     assert cache.get_or_set("key", never) == b"loaded"
     assert cache.get("key") == b"loaded"
@@ -36,7 +36,7 @@ def test_what_is_absent_is_loaded_and_kept(cache: Cache) -> None:
     assert (cache.statistics().loads, cache.statistics().load_failures) == (2, 0)
 
 
-def test_it_is_kept_for_its_ttl(cache: Cache) -> None:
+def test_it_is_kept_for_its_ttl(cache: BytesCache) -> None:
     cache.get_or_set("short", lambda: b"", ttl=0.001)
     deadline = time.monotonic() + PATIENCE
     while "short" in cache:
@@ -44,13 +44,13 @@ def test_it_is_kept_for_its_ttl(cache: Cache) -> None:
         time.sleep(0.001)
 
 
-def test_none_means_that_there_is_none_and_is_not_kept(cache: Cache) -> None:
+def test_none_means_that_there_is_none_and_is_not_kept(cache: BytesCache) -> None:
     assert cache.get_or_set("key", lambda: None) is None
     assert "key" not in cache
     assert cache.get_or_set("key", lambda: b"now") == b"now"
 
 
-def together(cache: Cache, loader: Callable[[], Optional[bytes]], callers: int = 8) -> list[Future[Optional[bytes]]]:
+def together(cache: BytesCache, loader: Callable[[], Optional[bytes]], callers: int = 8) -> list[Future[Optional[bytes]]]:
     """Many callers of one key, of whom one runs the loader when all the others wait."""
 
     def load() -> Optional[bytes]:
@@ -61,7 +61,7 @@ def together(cache: Cache, loader: Callable[[], Optional[bytes]], callers: int =
         return [pool.submit(cache.get_or_set, "key", load) for _ in range(callers)]
 
 
-def test_of_many_threads_one_loads_and_all_get_the_value(cache: Cache) -> None:
+def test_of_many_threads_one_loads_and_all_get_the_value(cache: BytesCache) -> None:
     loads: list[int] = []
 
     def load() -> bytes:
@@ -72,7 +72,7 @@ def test_of_many_threads_one_loads_and_all_get_the_value(cache: Cache) -> None:
     assert len(loads) == 1
 
 
-def test_what_the_loader_raises_reaches_its_caller_and_the_others_are_told_that_it_failed(cache: Cache) -> None:
+def test_what_the_loader_raises_reaches_its_caller_and_the_others_are_told_that_it_failed(cache: BytesCache) -> None:
     def load() -> bytes:
         raise ZeroDivisionError("the loader's own")
 
@@ -84,7 +84,7 @@ def test_what_the_loader_raises_reaches_its_caller_and_the_others_are_told_that_
     assert cache.get_or_set("key", lambda: b"anew") == b"anew"
 
 
-def test_an_interrupt_is_not_the_loaders_failure_and_the_next_one_loads(cache: Cache) -> None:
+def test_an_interrupt_is_not_the_loaders_failure_and_the_next_one_loads(cache: BytesCache) -> None:
     interrupted: list[bool] = []
 
     def load() -> bytes:
@@ -103,7 +103,7 @@ def test_an_interrupt_is_not_the_loaders_failure_and_the_next_one_loads(cache: C
     assert [caller.result() for caller, error in zip(callers, errors) if error is None] == [b"by the next"] * 7
 
 
-def test_a_value_of_a_wrong_type_is_a_failure(cache: Cache) -> None:
+def test_a_value_of_a_wrong_type_is_a_failure(cache: BytesCache) -> None:
     wrong: Any = "text"
     with pytest.raises(CacheValueError, match="not str"):
         cache.get_or_set("key", lambda: wrong)
@@ -111,7 +111,7 @@ def test_a_value_of_a_wrong_type_is_a_failure(cache: Cache) -> None:
     assert cache.get_or_set("key", lambda: b"right") == b"right"
 
 
-def test_who_does_not_want_to_wait_is_told_so(cache: Cache) -> None:
+def test_who_does_not_want_to_wait_is_told_so(cache: BytesCache) -> None:
     loading, done = threading.Event(), threading.Event()
 
     def slow() -> bytes:
@@ -134,7 +134,7 @@ def test_who_does_not_want_to_wait_is_told_so(cache: Cache) -> None:
         cache.get_or_set("key", never, ttl=-1)
 
 
-def test_a_loader_may_use_the_cache_but_not_ask_for_its_own_key(cache: Cache) -> None:
+def test_a_loader_may_use_the_cache_but_not_ask_for_its_own_key(cache: BytesCache) -> None:
     def load() -> bytes:
         inner = cache.get_or_set("inner", lambda: b"one")
         with pytest.raises(CacheError) as refused:
@@ -146,7 +146,7 @@ def test_a_loader_may_use_the_cache_but_not_ask_for_its_own_key(cache: Cache) ->
     assert cache.get_or_set("key", load) == b"one, two"
 
 
-def test_what_was_set_while_it_was_loaded_stays(cache: Cache) -> None:
+def test_what_was_set_while_it_was_loaded_stays(cache: BytesCache) -> None:
     def load() -> bytes:
         cache.set("key", b"newer")
         return b"older"
@@ -156,13 +156,13 @@ def test_what_was_set_while_it_was_loaded_stays(cache: Cache) -> None:
 
 
 def test_a_value_that_the_cache_refuses_is_returned_all_the_same() -> None:
-    with Cache({"memory.max_value_size": 4}) as cache:
+    with BytesCache({"memory.max_value_size": 4}) as cache:
         assert cache.get_or_set("key", lambda: b"longer than four") == b"longer than four"
         assert "key" not in cache
 
 
 def test_a_cache_may_be_closed_by_a_loader() -> None:
-    cache = Cache()
+    cache = BytesCache()
 
     def load() -> bytes:
         cache.close()
@@ -171,7 +171,7 @@ def test_a_cache_may_be_closed_by_a_loader() -> None:
     assert cache.get_or_set("key", load) == b"value"
 
 
-def test_a_lease_that_is_forgotten_is_given_up(cache: Cache) -> None:
+def test_a_lease_that_is_forgotten_is_given_up(cache: BytesCache) -> None:
     assert cache._handle is not None
     status, _, lease = backend.lease(cache._handle, b"key", 0)
     assert (status, lease is not None) == (_status.NOT_FOUND, True)
@@ -179,7 +179,7 @@ def test_a_lease_that_is_forgotten_is_given_up(cache: Cache) -> None:
     assert cache.get_or_set("key", lambda: b"loaded") == b"loaded"
 
 
-def test_keys_are_checked_as_elsewhere(cache: Cache) -> None:
+def test_keys_are_checked_as_elsewhere(cache: BytesCache) -> None:
     wrong: Any = 7
     with pytest.raises(CacheKeyError):
         cache.get_or_set(wrong, never)

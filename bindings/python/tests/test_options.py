@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from catzilla_cache import Cache, CacheError, CacheValueError, OptionInfo, available_options
+from catzilla_cache import BytesCache, CacheError, CacheValueError, OptionInfo, available_options
 from catzilla_cache.options import encode
 
 #: Names that are fixed, with the default the library gives them.
@@ -38,7 +38,7 @@ def test_no_option_is_listed_twice() -> None:
 
 def test_every_default_can_be_given_as_it_is_written() -> None:
     options = {option.name: option.default for option in available_options()}
-    with Cache(options) as cache:
+    with BytesCache(options) as cache:
         cache.set("key", b"value")
         assert cache.get("key") == b"value"
 
@@ -62,12 +62,12 @@ def test_every_default_can_be_given_as_it_is_written() -> None:
 )
 def test_python_values_become_the_text_that_the_library_takes(name: str, value: object, text: bytes) -> None:
     assert encode({name: value}) == [(name.encode(), text)]
-    Cache({"memory.max_bytes": "2GiB", name: value}).close()
+    BytesCache({"memory.max_bytes": "2GiB", name: value}).close()
 
 
 def test_none_leaves_an_option_at_its_default() -> None:
     assert encode({"memory.capacity": None}) == []
-    with Cache({"memory.capacity": None}) as cache:
+    with BytesCache({"memory.capacity": None}) as cache:
         assert cache.statistics().memory_capacity == 10_000
 
 
@@ -85,7 +85,7 @@ def test_none_leaves_an_option_at_its_default() -> None:
 )
 def test_a_refused_option_names_itself_and_what_was_given(options: dict[str, object], words: list[str]) -> None:
     with pytest.raises(CacheValueError) as caught:
-        Cache(options)
+        BytesCache(options)
     assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
     assert caught.value.status < 0
 
@@ -105,12 +105,12 @@ def test_a_refused_option_names_itself_and_what_was_given(options: dict[str, obj
 )
 def test_a_value_that_no_option_takes_is_refused_before_the_library_sees_it(options: Any) -> None:
     with pytest.raises(CacheValueError, match="option") as caught:
-        Cache(options)
+        BytesCache(options)
     assert caught.value.status == 0
 
 
 def test_options_act() -> None:
-    with Cache({"memory.capacity": 7, "memory.shards": 1}) as cache:
+    with BytesCache({"memory.capacity": 7, "memory.shards": 1}) as cache:
         for number in range(20):
             cache.set(str(number), b"value")
         assert len(cache) == 7
@@ -118,11 +118,11 @@ def test_options_act() -> None:
 
 def test_a_cache_error_is_what_a_caller_catches() -> None:
     with pytest.raises(CacheError):
-        Cache({"nothing": "known"})
+        BytesCache({"nothing": "known"})
 
 
 def test_a_live_option_of_an_open_cache_changes_at_once() -> None:
-    with Cache({"memory.capacity": 10, "memory.policy": "lru"}) as cache:
+    with BytesCache({"memory.capacity": 10, "memory.policy": "lru"}) as cache:
         for number in range(10):
             cache.set(str(number), b"value")
         cache.set_option("memory.capacity", 3)
@@ -131,7 +131,7 @@ def test_a_live_option_of_an_open_cache_changes_at_once() -> None:
 
 
 def test_an_option_that_cannot_change_is_refused_by_name() -> None:
-    with Cache() as cache:
+    with BytesCache() as cache:
         with pytest.raises(CacheValueError, match="memory.shards"):
             cache.set_option("memory.shards", 2)
         with pytest.raises(CacheValueError, match="memory.capacity"):

@@ -9,7 +9,7 @@ from typing import Callable
 
 import pytest
 
-from catzilla_cache import Cache
+from catzilla_cache import BytesCache
 
 THREADS = 8
 OPERATIONS = 4000
@@ -84,7 +84,7 @@ def test_eight_threads_mixing_every_call_see_only_values_that_were_stored(option
             else:
                 cache.clear()
 
-    with Cache(options) as cache:
+    with BytesCache(options) as cache:
         in_threads(THREADS, work)
         counted = cache.statistics()
         assert counted.hits == sum(hits) > 0
@@ -109,7 +109,7 @@ def test_each_thread_finds_what_it_alone_wrote() -> None:
             cache[key] = value
             assert cache[key] == value
 
-    with Cache({"memory.capacity": THREADS * 100}) as cache:
+    with BytesCache({"memory.capacity": THREADS * 100}) as cache:
         in_threads(THREADS, work)
         assert len(cache) == THREADS * 50
 
@@ -117,7 +117,7 @@ def test_each_thread_finds_what_it_alone_wrote() -> None:
 def test_caches_opened_and_closed_by_many_threads_at_once() -> None:
     def work(number: int) -> None:
         for step in range(50):
-            with Cache({"memory.capacity": 10}) as cache:
+            with BytesCache({"memory.capacity": 10}) as cache:
                 for item in range(20):
                     cache[f"{item}"] = value_of(f"{item}", step)
                 assert len(cache) == 10

@@ -9,7 +9,7 @@ from typing import Iterator
 import pytest
 
 import redis_server
-from catzilla_cache import Cache, CacheError, CacheNotAvailableError, CacheValueError
+from catzilla_cache import BytesCache, CacheError, CacheNotAvailableError, CacheValueError
 from conftest import missing
 from redis_server import RedisServer
 
@@ -22,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-def test_a_cache_of_memory_alone_has_no_tier_below_it(cache: Cache) -> None:
+def test_a_cache_of_memory_alone_has_no_tier_below_it(cache: BytesCache) -> None:
     memory = cache.health("memory")
     assert memory is not None and memory.is_up and memory.last_error is None and memory.last_error_at is None
     assert cache.health("redis") is None and cache.health("disk") is None
@@ -43,7 +43,7 @@ def test_a_cache_of_memory_alone_has_no_tier_below_it(cache: Cache) -> None:
 @pytest.mark.parametrize("flushed", [True, False])
 def test_what_was_set_is_read_from_disk_by_the_next_cache(tmp_path: Path, flushed: bool) -> None:
     options = {"disk.path": tmp_path / "cache", "memory.capacity": 10}
-    with Cache(options) as cache:
+    with BytesCache(options) as cache:
         for number in range(100):
             cache.set(f"key {number}", b"%d" % number)
         cache.delete("key 7")
@@ -51,7 +51,7 @@ def test_what_was_set_is_read_from_disk_by_the_next_cache(tmp_path: Path, flushe
             cache.flush(20)
             disk = cache.tier_statistics("disk")
             assert disk is not None and (disk.queued, disk.entries) == (0, 99)
-    with Cache(options) as cache:
+    with BytesCache(options) as cache:
         assert cache.get_many([f"key {number}" for number in range(100)]) == {
             f"key {number}": b"%d" % number for number in range(100) if number != 7
         }
@@ -61,12 +61,12 @@ def test_what_was_set_is_read_from_disk_by_the_next_cache(tmp_path: Path, flushe
         counted = cache.statistics()
         assert (counted.hits, counted.misses, counted.disk_hits, counted.redis_hits) == (99, 1, 99, 0)
         cache.clear()
-    with Cache(options) as cache:
+    with BytesCache(options) as cache:
         assert "key 1" not in cache
 
 
 def test_a_disk_without_a_bound_says_none(tmp_path: Path) -> None:
-    with Cache({"disk.path": tmp_path / "cache", "disk.max_bytes": "none"}) as cache:
+    with BytesCache({"disk.path": tmp_path / "cache", "disk.max_bytes": "none"}) as cache:
         disk = cache.tier_statistics("disk")
         assert disk is not None and disk.max_bytes is None
 
@@ -77,11 +77,11 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     for name in ("file", "link", "file/under"):
         with pytest.raises(CacheValueError, match="disk.path"):
-            Cache({"disk.path": tmp_path / name})
+            BytesCache({"disk.path": tmp_path / name})
 
 
 def test_values_are_shared_through_redis(server: RedisServer) -> None:
-    with Cache({"redis.url": server.url}) as first, Cache({"redis.url": server.url}) as second:
+    with BytesCache({"redis.url": server.url}) as first, BytesCache({"redis.url": server.url}) as second:
         first["key"] = b"value"
         assert server.ask("EXISTS catzilla:key") == ":1"
         assert second["key"] == b"value"
@@ -96,7 +96,7 @@ def test_values_are_shared_through_redis(server: RedisServer) -> None:
 def test_a_redis_that_is_down_is_no_exception_but_a_flush_says_so(tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{redis_server.free_port()}"
     before = datetime.now(timezone.utc) - timedelta(seconds=1)
-    with Cache({"redis.url": url, "disk.path": tmp_path / "cache"}) as cache:
+    with BytesCache({"redis.url": url, "disk.path": tmp_path / "cache"}) as cache:
         cache["key"] = b"value"
         assert cache["key"] == b"value" and cache.get("absent") is None
         health = cache.health("redis")
@@ -110,6 +110,6 @@ def test_a_redis_that_is_down_is_no_exception_but_a_flush_says_so(tmp_path: Path
         redis = cache.tier_statistics("redis")
         assert redis is not None and redis.is_open and redis.connection_errors > 0 and redis.max_bytes is None
     with pytest.raises(CacheNotAvailableError, match="redis.required"):
-        Cache({"redis.url": url, "redis.required": True})
+        BytesCache({"redis.url": url, "redis.required": True})
     with pytest.raises(CacheValueError, match="redis.url"):
-        Cache({"redis.url": "http://127.0.0.1"})
+        BytesCache({"redis.url": "http://127.0.0.1"})

@@ -45,8 +45,8 @@ def test_the_example_passes_mypy_strict(tmp_path: Path, repository: Path) -> Non
 def test_a_caller_gets_types_and_not_any(tmp_path: Path) -> None:
     caller = tmp_path / "caller.py"
     caller.write_text(
-        "from catzilla_cache import Cache\n"
-        "cache = Cache({'memory.capacity': 5})\n"
+        "from catzilla_cache import BytesCache\n"
+        "cache = BytesCache({'memory.capacity': 5})\n"
         "reveal_type(cache.get('key'))\n"
         "reveal_type(cache.get('key', 0))\n"
         "reveal_type(cache.statistics().memory_capacity)\n"
@@ -55,7 +55,7 @@ def test_a_caller_gets_types_and_not_any(tmp_path: Path) -> None:
     done = mypy(tmp_path, str(caller))
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert 'caller.py:6: error: Argument 2 to "set" of "Cache" has incompatible type "str"' in done.stdout
+    assert 'caller.py:6: error: Argument 2 to "set" of "BytesCache" has incompatible type "str"' in done.stdout
     for number in (3, 4, 5):
         assert any(f"caller.py:{number}: note: Revealed type" in line and '"Any"' not in line for line in lines), done.stdout
     assert done.stdout.count("error:") == 1

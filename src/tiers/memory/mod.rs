@@ -308,6 +308,43 @@ impl Memory {
         self.copy_out(reader, entry, buffer)
     }
 
+    /// Shows a value where it lies, without a copy unless it is compressed. False is a miss, which is counted only if it is `last`:
+    /// the caller asks nobody else. `show` runs while the entry is announced, so it may not look anything up.
+    #[inline]
+    pub(crate) fn visit(&self, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        if reader.is_sampled() {
+            drop(reader);
+            return self.timed_read(move |reader| self.visit_in(reader, key, last, show));
+        }
+        let found = self.visit_in(&reader, key, last, show);
+        drop(reader);
+        if let Ok(false) = found {
+            self.tell();
+        }
+        found
+    }
+
+    #[inline]
+    fn visit_in(&self, reader: &Reader, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
+        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
+            if last {
+                self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
+            }
+            return Ok(false);
+        };
+        match entry.value() {
+            Ok(value) => show(value),
+            Err(_) => {
+                if let Some(mut copy) = self.decompressed(entry)? {
+                    show(copy.value_mut());
+                }
+            }
+        }
+        self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
+        Ok(true)
+    }
+
     /// The end of a look-up that has found nothing, and may have met an expired entry: others make nothing leave.
     #[inline(always)]
     fn missed(&self, reader: Reader) {

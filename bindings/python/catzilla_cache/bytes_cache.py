@@ -45,10 +45,10 @@ def library_version() -> str:
     return _backend.version()
 
 
-class Cache:
+class BytesCache:
     """A cache of bytes: in this process's memory, and below it in Redis and on disk where the options name them.
 
-    >>> with Cache({"memory.capacity": 1000, "memory.ttl": "5m"}) as cache:
+    >>> with BytesCache({"memory.capacity": 1000, "memory.ttl": "5m"}) as cache:
     ...     cache.set("greeting", b"hello", ttl=1.5)
     ...     cache.get("greeting")
     b'hello'
@@ -269,7 +269,7 @@ class Cache:
         """How many entries are held. Those that have expired and were not met since may be among them."""
         return self.statistics().memory_entries
 
-    def __enter__(self) -> Cache:
+    def __enter__(self) -> BytesCache:
         self._live()
         return self
 

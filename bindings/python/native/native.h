@@ -1,0 +1,15 @@
+/* What the files of the compiled module share. Each room adds its types and functions to the one module, `catzilla_cache._native`. */
+#ifndef CATZILLA_NATIVE_H
+#define CATZILLA_NATIVE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "catzilla_cache.h"
+
+/* Each returns 0, or -1 with an exception. */
+int codec_add_to(PyObject *module);
+int engine_add_to(PyObject *module);
+int objects_add_to(PyObject *module);
+
+#endif

@@ -1,0 +1,43 @@
+# The compiled half of the Python package: one extension module with the cffi interface and the builtins of bindings/python/native.
+# With CATZILLA_PYTHON_OUTPUT it is put there (a checkout's package folder, where tests find it); under scikit-build-core it
+# goes into the wheel, with the library and the header beside it.
+
+# CPython's own limited interface makes one file serve 3.10 and every later version. Free-threaded builds do not have it before 3.15.
+find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
+execute_process(
+  COMMAND "${Python_EXECUTABLE}" -c
+    "import sys, sysconfig; print(int(sys.version_info >= (3, 10) and not sysconfig.get_config_var('Py_GIL_DISABLED')))"
+  OUTPUT_VARIABLE catzilla_has_stable_abi OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+
+set(native "${CMAKE_CURRENT_SOURCE_DIR}/bindings/python/native")
+set(cffi_source "${CMAKE_CURRENT_BINARY_DIR}/_catzilla_cffi.c")
+add_custom_command(
+  OUTPUT "${cffi_source}"
+  COMMAND "${Python_EXECUTABLE}" "${native}/make_cffi_source.py"
+    "${CMAKE_CURRENT_SOURCE_DIR}/include/catzilla_cache.h" "${cffi_source}"
+  DEPENDS "${native}/make_cffi_source.py" "${CMAKE_CURRENT_SOURCE_DIR}/include/catzilla_cache.h"
+  VERBATIM)
+
+Python_add_library(catzilla_cffi MODULE WITH_SOABI
+  "${cffi_source}" "${native}/module.c" "${native}/codec.c" "${native}/engine.c" "${native}/objects.c")
+set_target_properties(catzilla_cffi PROPERTIES OUTPUT_NAME _catzilla_cffi C_STANDARD 11)
+target_link_libraries(catzilla_cffi PRIVATE catzilla::cache)
+target_compile_options(catzilla_cffi PRIVATE -O2 -fvisibility=hidden -Wall -Wextra)
+set_source_files_properties("${cffi_source}" PROPERTIES COMPILE_OPTIONS -w)
+if(catzilla_has_stable_abi)
+  target_compile_definitions(catzilla_cffi PRIVATE Py_LIMITED_API=0x030A0000)
+  set_target_properties(catzilla_cffi PROPERTIES SUFFIX .abi3.so)
+else()
+  # cffi would choose the limited interface by itself.
+  target_compile_definitions(catzilla_cffi PRIVATE _CFFI_NO_LIMITED_API)
+endif()
+
+if(SKBUILD)
+  set_target_properties(catzilla_cffi PROPERTIES INSTALL_RPATH "$ORIGIN" BUILD_WITH_INSTALL_RPATH TRUE)
+  install(TARGETS catzilla_cffi LIBRARY DESTINATION catzilla_cache COMPONENT python)
+  install(FILES "${CATZILLA_BUILT_DIR}/libcatzilla_cache.so" DESTINATION catzilla_cache RENAME "${CATZILLA_SONAME}"
+    COMPONENT python)
+  install(FILES "${CMAKE_CURRENT_SOURCE_DIR}/include/catzilla_cache.h" DESTINATION catzilla_cache/include COMPONENT python)
+elseif(CATZILLA_PYTHON_OUTPUT)
+  set_target_properties(catzilla_cffi PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CATZILLA_PYTHON_OUTPUT}")
+endif()
