@@ -327,6 +327,25 @@ static void leases_may_be_ended_after_their_cache(void **state)
     assert_int_equal(catzilla_lease_fulfil(leases[2], "v", 1, 0), CATZILLA_INVALID_ARGUMENT);
 }
 
+static void a_lease_may_be_fulfilled_with_tags_but_not_on_conditions(void **state)
+{
+    const catzilla_bytes_t tag = {"colour", 6};
+    catzilla_put_options_t options = {.struct_size = sizeof options, .tags = &tag, .tag_count = 1};
+    catzilla_value_t *value;
+    catzilla_lease_t *lease;
+    uint64_t purged;
+    assert_int_equal(catzilla_cache_lease(*state, "key", 3, 0, &value, &lease), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_lease_fulfil_with(lease, "blue", 4, &options), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_contains(*state, "key", 3), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_TAG, "colour", 6, &purged), CATZILLA_OK);
+    assert_int_equal(purged, 1);
+
+    options.flags = CATZILLA_PUT_IF_PRESENT;
+    assert_int_equal(catzilla_cache_lease(*state, "key", 3, 0, &value, &lease), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_lease_fulfil_with(lease, "blue", 4, &options), CATZILLA_INVALID_ARGUMENT);
+    assert_int_equal(catzilla_lease_fulfil_with(NULL, "blue", 4, NULL), CATZILLA_INVALID_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +361,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lease_that_is_cancelled_passes_to_who_waits, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(a_lease_that_fails_says_so_to_who_waits, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(who_waits_too_long_goes_without, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(a_lease_may_be_fulfilled_with_tags_but_not_on_conditions, open_cache, close_cache),
         cmocka_unit_test(leases_may_be_ended_after_their_cache),
     };
     return cmocka_run_group_tests_name("api_load", tests, NULL, NULL);

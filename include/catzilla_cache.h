@@ -806,6 +806,16 @@ catzilla_status_t catzilla_lease_fulfil(catzilla_lease_t *lease,
                                         uint64_t ttl_ms);
 
 /**
+ * As `catzilla_lease_fulfil`, with tags: of `options` the lifetime and the tags are taken, NULL is fine.
+ *
+ * Returns: as `catzilla_lease_fulfil`; `CATZILLA_INVALID_ARGUMENT` also for a condition, which a load cannot have.
+ */
+catzilla_status_t catzilla_lease_fulfil_with(catzilla_lease_t *lease,
+                                             const void *value,
+                                             size_t value_len,
+                                             const catzilla_put_options_t *options);
+
+/**
  * Ends a lease without a value: with `CATZILLA_NOT_FOUND` there is none, any failure of this header is what everybody who waits
  * gets, anything else counts as `CATZILLA_LOAD_FAILED`. Not kept: who asks later loads again.
  *

@@ -3,9 +3,10 @@
 use super::boundary::{boundary, handle, key as key_of, null, output, value as value_of};
 use super::cache::catzilla_cache_t;
 use super::status::catzilla_status_t;
+use super::update::{catzilla_put_options_t, condition, known, tags_of, CATZILLA_MAX_TAGS};
 use super::value::catzilla_value_t;
 use crate::error::{Error, Result, Status};
-use crate::{Lease, Leased, PutOptions, Ttl, Value};
+use crate::{Condition, Lease, Leased, PutOptions, Ttl, Value};
 use std::ffi::c_void;
 use std::time::Duration;
 
@@ -175,6 +176,34 @@ pub unsafe extern "C" fn catzilla_lease_fulfil(
         let lease = take(lease)?;
         let value = value_of(value, value_len)?;
         let options = PutOptions { ttl: Ttl::from_millis(ttl_ms), ..PutOptions::default() };
+        lease.fulfil(value, &options)?;
+        Ok(Status::Ok)
+    })
+}
+
+/// As `catzilla_lease_fulfil`, with tags: of `options` the lifetime and the tags are taken, NULL is fine.
+///
+/// Returns: as `catzilla_lease_fulfil`; `CATZILLA_INVALID_ARGUMENT` also for a condition, which a load cannot have.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_lease_fulfil_with(
+    lease: *mut catzilla_lease_t,
+    value: *const c_void,
+    value_len: usize,
+    options: *const catzilla_put_options_t,
+) -> catzilla_status_t {
+    boundary(|| {
+        let lease = take(lease)?;
+        let value = value_of(value, value_len)?;
+        let given = known(options);
+        if condition(&given)? != Condition::Always {
+            return Err(Error::invalid_argument("a lease is fulfilled without a condition"));
+        }
+        let mut tags: [&[u8]; CATZILLA_MAX_TAGS] = [&[]; CATZILLA_MAX_TAGS];
+        let options = PutOptions {
+            tags: tags_of(&given, &mut tags)?,
+            ttl: Ttl::from_millis(given.ttl_ms),
+            ..PutOptions::default()
+        };
         lease.fulfil(value, &options)?;
         Ok(Status::Ok)
     })

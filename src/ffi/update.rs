@@ -176,7 +176,7 @@ pub unsafe extern "C" fn catzilla_cache_increment(
 }
 
 /// What a caller, who may know fewer members of the struct, or more, says in it.
-fn known(options: *const catzilla_put_options_t) -> catzilla_put_options_t {
+pub(super) fn known(options: *const catzilla_put_options_t) -> catzilla_put_options_t {
     let mut known = catzilla_put_options_t::default();
     if options.is_null() {
         return known;
@@ -206,7 +206,7 @@ fn array<'a>(tags: *const catzilla_bytes_t, count: usize) -> Result<&'a [catzill
     Ok(unsafe { std::slice::from_raw_parts(tags, count) })
 }
 
-fn tags_of<'a>(
+pub(super) fn tags_of<'a>(
     options: &catzilla_put_options_t,
     tags: &'a mut [&'a [u8]; CATZILLA_MAX_TAGS],
 ) -> Result<&'a [&'a [u8]]> {
@@ -222,7 +222,7 @@ fn tags_of<'a>(
     Ok(&tags[..count])
 }
 
-fn condition(options: &catzilla_put_options_t) -> Result<Condition> {
+pub(super) fn condition(options: &catzilla_put_options_t) -> Result<Condition> {
     match (options.flags, options.expected_version) {
         (0, 0) => Ok(Condition::Always),
         (CATZILLA_PUT_IF_ABSENT, 0) => Ok(Condition::IfAbsent),

@@ -4,7 +4,8 @@ What a program imports; it holds no code of its own. Importing it loads the shar
 nothing else: no thread is started, no file or socket is opened.
 """
 
-from catzilla_cache.bytes_cache import BytesCache, Tier, library_version
+from catzilla_cache._open_cache import Tier
+from catzilla_cache.bytes_cache import BytesCache, Entry, library_version
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheNotAvailableError, CacheValueError
 from catzilla_cache.options import OptionInfo, available_options
 from catzilla_cache.stats import Health, Statistics, TierStatistics
@@ -15,6 +16,7 @@ __all__ = [
     "CacheKeyError",
     "CacheNotAvailableError",
     "CacheValueError",
+    "Entry",
     "Health",
     "OptionInfo",
     "Statistics",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 VARIABLE = "CATZILLA_CACHE_BACKEND"
 
+__all__ = ["backend"]
+
 if TYPE_CHECKING:
     # Both have the same functions; a test compares them.
     from catzilla_cache import _ctypes_backend as backend

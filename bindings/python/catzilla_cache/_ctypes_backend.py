@@ -14,7 +14,7 @@ import ctypes
 import threading
 import weakref
 from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 from catzilla_cache import _library, _status
 
@@ -172,6 +172,25 @@ class CRemove(ctypes.Structure):
     _fields_ = [("key", c_char_p), ("key_len", c_size_t), ("status", c_int32)]
 
 
+class CBytes(ctypes.Structure):
+    """``catzilla_bytes_t``."""
+
+    _fields_ = [("data", c_char_p), ("len", c_size_t)]
+
+
+class CPutOptions(ctypes.Structure):
+    """``catzilla_put_options_t``."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("ttl_ms", c_uint64),
+        ("expected_version", c_uint64),
+        ("flags", c_uint32),
+        ("tags", POINTER(CBytes)),
+        ("tag_count", c_size_t),
+    ]
+
+
 class COptionInfo(ctypes.Structure):
     """``catzilla_option_info_t``."""
 
@@ -216,6 +235,28 @@ _open = _bind("catzilla_cache_open", c_int32, c_void_p, POINTER(c_void_p))
 _set_option = _bind("catzilla_cache_set_option", c_int32, c_void_p, c_char_p, c_char_p)
 _destroy = _bind("catzilla_cache_destroy", None, c_void_p)
 _put = _bind("catzilla_cache_put", c_int32, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_uint64)
+_put_with = _bind(
+    "catzilla_cache_put_with",
+    c_int32,
+    c_void_p,
+    c_char_p,
+    c_size_t,
+    c_char_p,
+    c_size_t,
+    POINTER(CPutOptions),
+    POINTER(c_uint64),
+)
+_touch = _bind("catzilla_cache_touch", c_int32, c_void_p, c_char_p, c_size_t, c_uint64)
+_read_memory = _bind(
+    "catzilla_memory_read", c_int32, c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)
+)
+_acquire = _bind("catzilla_cache_acquire", c_int32, c_void_p, c_char_p, c_size_t, POINTER(c_void_p))
+_value_ttl_ms = _bind("catzilla_value_ttl_ms", c_uint64, c_void_p)
+_value_version = _bind("catzilla_value_version", c_uint64, c_void_p)
+_value_tier = _bind("catzilla_value_tier", c_int32, c_void_p)
+_iterator_open = _bind("catzilla_iterator_open", c_int32, c_void_p, c_char_p, c_size_t, POINTER(c_void_p))
+_iterator_next = _bind("catzilla_iterator_next", c_int32, c_void_p, POINTER(c_void_p), POINTER(c_size_t))
+_iterator_close = _bind("catzilla_iterator_close", None, c_void_p)
 _read = _bind("catzilla_cache_read", c_int32, c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(c_size_t))
 _remove = _bind("catzilla_cache_remove", c_int32, c_void_p, c_char_p, c_size_t)
 _contains = _bind("catzilla_cache_contains", c_int32, c_void_p, c_char_p, c_size_t)
@@ -226,7 +267,7 @@ _remove_many = _bind("catzilla_cache_remove_many", c_int32, c_void_p, POINTER(CR
 _lease = _bind(
     "catzilla_cache_lease", c_int32, c_void_p, c_char_p, c_size_t, c_uint64, POINTER(c_void_p), POINTER(c_void_p)
 )
-_lease_fulfil = _bind("catzilla_lease_fulfil", c_int32, c_void_p, c_char_p, c_size_t, c_uint64)
+_lease_fulfil = _bind("catzilla_lease_fulfil_with", c_int32, c_void_p, c_char_p, c_size_t, POINTER(CPutOptions))
 _lease_fail = _bind("catzilla_lease_fail", c_int32, c_void_p, c_int32)
 _lease_cancel = _bind("catzilla_lease_cancel", None, c_void_p)
 _value_data = _bind("catzilla_value_data", c_void_p, c_void_p)
@@ -253,11 +294,42 @@ class Handle(c_void_p):
     #: Set with the first listener, and stays: the library may call it until the cache is destroyed.
     listening: Optional[_Listening] = None
 
+    @property
+    def address(self) -> Optional[int]:
+        """Where the cache is; None when it was never opened."""
+        return self.value
+
     # Bound here, because at interpreter exit the module's globals may be gone before the last handle is.
     def __del__(self, destroy: Any = _destroy) -> None:
         # A handle that was never opened is NULL; nothing is called for it, so that the error of the open stays the last.
         if self:
             destroy(self)
+
+
+class BytesBase:
+    """What ``BytesCache`` inherits: here nothing is faster than what it does itself."""
+
+    __slots__ = ()
+
+    def _attach(self, handle: Handle, memory_only: bool) -> None:
+        """The cache is open."""
+
+    def _detach(self) -> None:
+        """The cache is closed."""
+
+
+class ValuesBase(BytesBase):
+    """The same for caches of values of any kind."""
+
+    __slots__ = ()
+
+
+class Iterator(c_void_p):
+    """A walk through keys. Ends when the last reference goes."""
+
+    def __del__(self, close: Any = _iterator_close) -> None:
+        if self:
+            close(self)
 
 
 class Lease(c_void_p):
@@ -333,8 +405,82 @@ def put(handle: Handle, key: bytes, value: bytes, ttl_ms: int) -> int:
     return status
 
 
+def put_with(
+    handle: Handle, key: bytes, value: bytes, ttl_ms: int, flags: int, expected_version: int, tags: Sequence[bytes]
+) -> tuple[int, int]:
+    """Stores a value with tags, if what is there allows it. Status, and the new version if that is OK."""
+    version = c_uint64()
+    options, _kept = _options(ttl_ms, flags, expected_version, tags)
+    status: int = _put_with(handle, key, len(key), value, len(value), byref(options), byref(version))
+    return status, version.value
+
+
+def touch(handle: Handle, key: bytes, ttl_ms: int) -> int:
+    """OK when the key was there, and has a new lifetime."""
+    status: int = _touch(handle, key, len(key), ttl_ms)
+    return status
+
+
 def read(handle: Handle, key: bytes) -> tuple[int, bytes]:
     """The value of a key, copied; the bytes mean something only when the status is OK."""
+    return _copied(_read, handle, key)
+
+
+def read_memory(handle: Handle, key: bytes) -> tuple[int, bytes]:
+    """As ``read``, but asks memory alone: waits for nothing. A miss that others could answer is not counted."""
+    return _copied(_read_memory, handle, key)
+
+
+def acquire(handle: Handle, key: bytes) -> tuple[int, memoryview]:
+    """A view of the value where it lies, which stays as it is; the status says whether there is one."""
+    value = c_void_p()
+    status: int = _acquire(handle, key, len(key), byref(value))
+    if status != _status.OK:
+        return status, memoryview(b"")
+    size = _value_size(value)
+    if size == 0:
+        _value_release(value)
+        return status, memoryview(b"")
+    # Freed with the last view, since each holds the array.
+    memory = (c_char * size).from_address(_value_data(value))
+    weakref.finalize(memory, _value_release, value).atexit = False
+    return status, memoryview(memory).cast("B").toreadonly()
+
+
+def describe(handle: Handle, key: bytes) -> tuple[int, int, int, int]:
+    """Status; what is left of the value's lifetime in milliseconds, its version, and the tier that it came from. A look-up."""
+    value = c_void_p()
+    status: int = _acquire(handle, key, len(key), byref(value))
+    if status != _status.OK:
+        return status, 0, 0, 0
+    try:
+        return status, int(_value_ttl_ms(value)), int(_value_version(value)), int(_value_tier(value))
+    finally:
+        _value_release(value)
+
+
+def keys(handle: Handle, prefix: bytes) -> tuple[int, Optional[Iterator]]:
+    """Status, and a walk through the keys in memory that begin with the prefix."""
+    iterator = Iterator()
+    status: int = _iterator_open(handle, prefix, len(prefix), byref(iterator))
+    return status, iterator if status == _status.OK else None
+
+
+def next_key(iterator: Iterator) -> tuple[int, bytes]:
+    """The next key of a walk; NOT_FOUND at its end."""
+    key, length = c_void_p(), c_size_t()
+    status: int = _iterator_next(iterator, byref(key), byref(length))
+    return status, ctypes.string_at(key, length.value) if status == _status.OK else b""
+
+
+def _options(ttl_ms: int, flags: int, expected_version: int, tags: Sequence[bytes]) -> tuple[CPutOptions, object]:
+    """What a put wants, and the memory that it points to."""
+    array = (CBytes * len(tags))(*[CBytes(tag, len(tag)) for tag in tags])
+    options = CPutOptions(ctypes.sizeof(CPutOptions), ttl_ms, expected_version, flags, array, len(tags))
+    return options, array
+
+
+def _copied(look_up: Any, handle: Handle, key: bytes) -> tuple[int, bytes]:
     # Taken out of the list while in use: a signal handler or a finaliser that reads on this thread in the middle of this
     # function then finds another buffer, and cannot overwrite the bytes that are about to be copied.
     try:
@@ -343,7 +489,7 @@ def read(handle: Handle, key: bytes) -> tuple[int, bytes]:
         buffer = _Buffer(_FIRST_BUFFER)
     try:
         while True:
-            status: int = _read(handle, key, len(key), buffer.memory, buffer.capacity, buffer.length_out)
+            status: int = look_up(handle, key, len(key), buffer.memory, buffer.capacity, buffer.length_out)
             if status == _status.OK:
                 return status, buffer.view[: buffer.length.value].tobytes()
             if status != _status.TRUNCATED:
@@ -374,7 +520,7 @@ def contains(handle: Handle, key: bytes) -> int:
 
 
 def purge(handle: Handle, what: int, selector: bytes = b"") -> tuple[int, int]:
-    """Removes all entries, or those whose key begins with the selector. Status, and how many were removed."""
+    """Removes all entries, those whose key begins with the selector, or those with the tag. Status, and how many were removed."""
     removed = c_uint64()
     status: int = _purge(handle, what, selector, len(selector), byref(removed))
     return status, removed.value
@@ -439,9 +585,10 @@ def lease(handle: Handle, key: bytes, timeout_ms: int) -> tuple[int, bytes, Opti
         _value_release(value)
 
 
-def lease_fulfil(lease: Lease, value: bytes, ttl_ms: int) -> int:
+def lease_fulfil(lease: Lease, value: bytes, ttl_ms: int, tags: Sequence[bytes] = ()) -> int:
     """Ends a lease with the value. ``ttl_ms``: as in ``put``."""
-    status: int = _lease_fulfil(lease.take(), value, len(value), ttl_ms)
+    options, _kept = _options(ttl_ms, 0, 0, tags)
+    status: int = _lease_fulfil(lease.take(), value, len(value), byref(options))
     return status
 
 

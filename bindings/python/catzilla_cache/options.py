@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Mapping, Optional
 
-from catzilla_cache import _ctypes_backend as _backend
+from catzilla_cache._backend import backend as _backend
 from catzilla_cache.errors import CacheValueError
 
 

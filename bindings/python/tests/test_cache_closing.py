@@ -9,7 +9,7 @@ from typing import Any, Callable
 import pytest
 
 from catzilla_cache import BytesCache, CacheError
-from catzilla_cache import _ctypes_backend as backend
+from catzilla_cache._backend import backend
 from interpreter import run
 
 CALLS: dict[str, Callable[[BytesCache], Any]] = {
@@ -60,8 +60,8 @@ def destroyed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     really = backend.Handle.__del__
 
     def watched(handle: backend.Handle) -> None:
-        if handle.value is not None:
-            handles.append(handle.value)
+        if handle.address is not None:
+            handles.append(handle.address)
         really(handle)
 
     monkeypatch.setattr(backend.Handle, "__del__", watched)
@@ -71,7 +71,7 @@ def destroyed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_close_destroys_at_once_when_nobody_is_inside(destroyed: list[int]) -> None:
     cache = BytesCache()
     assert cache._handle is not None
-    address = cache._handle.value
+    address = cache._handle.address
     cache.close()
     assert destroyed == [address]
     cache.close()

@@ -13,7 +13,7 @@ from catzilla_cache import _library
 from interpreter import PACKAGE_FOLDER, output_of, run
 
 SHOW = "from catzilla_cache import _ctypes_backend; print(_ctypes_backend.library_file())"
-NOWHERE: dict[str, Optional[str]] = {_library.VARIABLE: None, "LD_LIBRARY_PATH": None, "LD_PRELOAD": None}
+NOWHERE: dict[str, Optional[str]] = {"CATZILLA_CACHE_BACKEND": "ctypes", _library.VARIABLE: None, "LD_LIBRARY_PATH": None, "LD_PRELOAD": None}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from catzilla_cache import BytesCache, CacheError, CacheKeyError, CacheValueError
-from catzilla_cache import _ctypes_backend as backend
+from catzilla_cache._backend import backend
 from catzilla_cache import _status
 
 # Far longer than a loaded machine needs, so that reaching it means "never".

@@ -31,10 +31,10 @@ import ctypes, importlib.util, json, sys, time
 spec = importlib.util.spec_from_file_location("_catzilla", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-BytesCache = module.BytesCache
+Cache = module.Cache
 seen = {}
 
-cache = BytesCache(100, 25)
+cache = Cache(100, 25)
 text, blob = "grüße", bytes(range(256)) * 40
 cache.set("text", text, 3600)
 cache.set("blob", blob, 3600)
@@ -66,14 +66,14 @@ seen["cleared"] = not cache.exists("key 249")
 # Only when ours has shown itself: with capacity 0 the original loops forever in its first set.
 if seen["freed by the delete"] > 0:
     try:
-        BytesCache(0, 25)
+        Cache(0, 25)
         seen["capacity 0"] = "accepted"
     except Exception as error:
         seen["capacity 0"] = type(error).__name__
     message = ctypes.CDLL(None).catzilla_last_error_message
     message.restype = ctypes.c_char_p
     seen["last error"] = message().decode()
-    zero = BytesCache(10, 0)
+    zero = Cache(10, 0)
     zero.set("key", b"value", 0)
     seen["bucket count 0, ttl 0"] = zero.get("key").data == b"value"
 
