@@ -222,17 +222,26 @@ def acquire(handle: Handle, key: bytes) -> tuple[int, memoryview]:
     return status, memoryview(ffi.buffer(pinned, size)).toreadonly()
 
 
-def describe(handle: Handle, key: bytes) -> tuple[int, int, int, int]:
-    """Status; what is left of the value's lifetime in milliseconds, its version, and the tier that it came from. A look-up."""
+def inspect(handle: Handle, key: bytes) -> tuple[int, bytes, int, int, int]:
+    """As ``read``; and what is left of the value's lifetime in milliseconds, its version, and the tier that it came from."""
     out = ffi.new("catzilla_value_t **")
     status: int = lib.catzilla_cache_acquire(handle.cache, key, len(key), out)
     if status != _status.OK:
-        return status, 0, 0, 0
+        return status, b"", 0, 0, 0
+    value = out[0]
     try:
-        value = out[0]
-        return status, lib.catzilla_value_ttl_ms(value), lib.catzilla_value_version(value), lib.catzilla_value_tier(value)
+        data = ffi.buffer(ffi.cast("char *", lib.catzilla_value_data(value)), lib.catzilla_value_size(value))[:]
+        left_ms, version = lib.catzilla_value_ttl_ms(value), lib.catzilla_value_version(value)
+        return status, data, left_ms, version, lib.catzilla_value_tier(value)
     finally:
         lib.catzilla_value_release(value)
+
+
+def increment(handle: Handle, key: bytes, delta: int, initial: int, ttl_ms: int) -> tuple[int, int]:
+    """Adds to the number that a key has in decimal digits; one that is absent becomes ``initial``. Status, and the sum."""
+    result = ffi.new("int64_t *")
+    status: int = lib.catzilla_cache_increment(handle.cache, key, len(key), delta, initial, ttl_ms, result)
+    return status, int(result[0])
 
 
 def keys(handle: Handle, prefix: bytes) -> tuple[int, Optional[Iterator]]:

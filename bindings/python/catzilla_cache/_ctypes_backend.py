@@ -13,7 +13,7 @@ import atexit
 import ctypes
 import threading
 import weakref
-from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Callable, Optional, Sequence, Union
 
 from catzilla_cache import _library, _status
@@ -247,6 +247,9 @@ _put_with = _bind(
     POINTER(c_uint64),
 )
 _touch = _bind("catzilla_cache_touch", c_int32, c_void_p, c_char_p, c_size_t, c_uint64)
+_increment = _bind(
+    "catzilla_cache_increment", c_int32, c_void_p, c_char_p, c_size_t, c_int64, c_int64, c_uint64, POINTER(c_int64)
+)
 _read_memory = _bind(
     "catzilla_memory_read", c_int32, c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)
 )
@@ -447,16 +450,24 @@ def acquire(handle: Handle, key: bytes) -> tuple[int, memoryview]:
     return status, memoryview(memory).cast("B").toreadonly()
 
 
-def describe(handle: Handle, key: bytes) -> tuple[int, int, int, int]:
-    """Status; what is left of the value's lifetime in milliseconds, its version, and the tier that it came from. A look-up."""
+def inspect(handle: Handle, key: bytes) -> tuple[int, bytes, int, int, int]:
+    """As ``read``; and what is left of the value's lifetime in milliseconds, its version, and the tier that it came from."""
     value = c_void_p()
     status: int = _acquire(handle, key, len(key), byref(value))
     if status != _status.OK:
-        return status, 0, 0, 0
+        return status, b"", 0, 0, 0
     try:
-        return status, int(_value_ttl_ms(value)), int(_value_version(value)), int(_value_tier(value))
+        data = ctypes.string_at(_value_data(value), _value_size(value))
+        return status, data, int(_value_ttl_ms(value)), int(_value_version(value)), int(_value_tier(value))
     finally:
         _value_release(value)
+
+
+def increment(handle: Handle, key: bytes, delta: int, initial: int, ttl_ms: int) -> tuple[int, int]:
+    """Adds to the number that a key has in decimal digits; one that is absent becomes ``initial``. Status, and the sum."""
+    result = c_int64()
+    status: int = _increment(handle, key, len(key), delta, initial, ttl_ms, byref(result))
+    return status, result.value
 
 
 def keys(handle: Handle, prefix: bytes) -> tuple[int, Optional[Iterator]]:

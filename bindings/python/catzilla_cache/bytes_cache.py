@@ -20,8 +20,9 @@ Default = TypeVar("Default")
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a stored value beside its bytes."""
+    """A stored value, and what is known of it."""
 
+    value: bytes
     #: What was left of its lifetime, in seconds; None when it never ends.
     ttl: Optional[float]
     #: Another one for each value that this process stores under the key.
@@ -107,7 +108,7 @@ class BytesCache(OpenCache, _backend.BytesBase):
     def replace(
         self, key: Key, value: BytesLike, ttl: Optional[float] = None, *, version: Optional[int] = None, tags: Tags = ()
     ) -> bool:
-        """Stores a value if the key is there, and in this version (``describe``) when one is given. True when it was stored."""
+        """Stores a value if the key is there, and in this version (``Entry.version``) when one is given. True when it was stored."""
         return self._put_if(_status.PUT_IF_PRESENT, version or 0, key, value, ttl, tags)
 
     def _put_if(
@@ -122,12 +123,21 @@ class BytesCache(OpenCache, _backend.BytesBase):
         """Gives a key a new lifetime from now on, as in ``set``. True when it was there."""
         return found(_backend.touch(self._live(), key_bytes(key), ttl_ms(ttl)))
 
-    def describe(self, key: Key) -> Optional[Entry]:
-        """Lifetime, version and tier of a key's value; None when it is absent. A look-up like ``get``."""
-        status, left_ms, version, tier = _backend.describe(self._live(), key_bytes(key))
+    def entry(self, key: Key) -> Optional[Entry]:
+        """A key's value with its lifetime, version and tier; None when it is absent. A look-up like ``get``."""
+        status, value, left_ms, version, tier = _backend.inspect(self._live(), key_bytes(key))
         if not found(status):
             return None
-        return Entry(None if left_ms == _status.TTL_FOREVER else left_ms / 1000, version, TIER_NAMES[tier])
+        return Entry(value, None if left_ms == _status.TTL_FOREVER else left_ms / 1000, version, TIER_NAMES[tier])
+
+    def increment(self, key: Key, delta: int = 1, *, initial: int = 0, ttl: Optional[float] = None) -> int:
+        """Adds to a number that is stored in decimal digits, and returns the sum. Of several threads none loses what it adds.
+
+        A key that is absent counts from ``initial`` and lives for ``ttl`` seconds; one that is there keeps its end. Numbers have 64 bits.
+        """
+        status, total = _backend.increment(self._live(), key_bytes(key), delta, initial + delta, ttl_ms(ttl))
+        check(status)
+        return total
 
     def view(self, key: Key) -> Optional[memoryview]:
         """The value of a key where it lies, without a copy; None when it is absent.

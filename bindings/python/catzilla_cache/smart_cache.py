@@ -1,0 +1,571 @@
+"""The cache of values of any kind, under the names that programs of the Catzilla framework know.
+
+``SmartCache`` is one handle over up to three tiers; ``MemoryCache``, ``RedisCache`` and ``DiskCache`` are the same over one. How values
+become bytes is decided in ``codec``, what waits for whom in ``_flights``, what a tier does in the library.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Union
+
+from catzilla_cache import _annotation, _status, codec, keys
+from catzilla_cache._annotation import Annotation
+from catzilla_cache._arguments import Key, Tags, check, fail, found, key_bytes, tag_bytes, timeout_ms, ttl_ms
+from catzilla_cache._backend import backend as _backend
+from catzilla_cache._flights import Flights
+from catzilla_cache._loading import Loading
+from catzilla_cache._open_cache import OpenCache
+from catzilla_cache._rates import Rates
+from catzilla_cache.decorator import CacheInfo, cached
+from catzilla_cache.errors import CacheError, CacheKeyError, CacheNotAvailableError, CacheValueError
+from catzilla_cache.stats import CacheStats
+
+if TYPE_CHECKING:
+    from catzilla_cache.aio import AsyncCache
+    from catzilla_cache.namespace import Namespace
+
+__all__ = [
+    "C_LIBRARY_AVAILABLE",
+    "LZ4_AVAILABLE",
+    "REDIS_AVAILABLE",
+    "CacheError",
+    "CacheInfo",
+    "CacheKeyError",
+    "CacheNotAvailableError",
+    "CacheStats",
+    "CacheValueError",
+    "DiskCache",
+    "MemoryCache",
+    "RedisCache",
+    "SmartCache",
+    "SmartCacheConfig",
+    "cached",
+    "get_cache",
+    "reset_cache",
+]
+
+# What programs of the framework ask before they use a tier. All of it is in the library.
+C_LIBRARY_AVAILABLE = True
+REDIS_AVAILABLE = True
+LZ4_AVAILABLE = True
+
+_MIB = 1024 * 1024
+
+
+@dataclass
+class SmartCacheConfig:
+    """What a ``SmartCache`` is to be. Lifetimes and intervals are seconds, sizes bytes, the capacity entries."""
+
+    memory_capacity: int = 10000
+    #: A hint that the library does not need.
+    memory_bucket_count: int = 0
+    memory_ttl: float = 3600
+    #: A longer value is not kept in memory; without a tier below it is refused.
+    max_value_size: int = 100 * _MIB
+    compression_enabled: bool = True
+    jemalloc_enabled: bool = True
+    redis_enabled: bool = False
+    redis_url: str = "redis://localhost:6379/0"
+    redis_ttl: float = 86400
+    redis_max_connections: int = 10
+    disk_enabled: bool = False
+    disk_path: str = "/tmp/catzilla_cache"
+    disk_ttl: float = 604800
+    disk_max_size: int = 1024 * _MIB
+    #: Off: every counter of ``get_stats`` stays 0.
+    enable_stats: bool = True
+    #: How long the stretch is that the rates in ``get_stats`` are taken over.
+    stats_collection_interval: float = 60
+    #: How often what has expired and is never asked for again is freed; 0 is never.
+    auto_expire_interval: float = 300
+    #: Any option of the library by its name, such as ``{"memory.policy": "s3fifo"}``; wins over the fields above.
+    options: Dict[str, object] = field(default_factory=dict)
+    #: How values are stored that the built-in encoding does not have: "pickle", "json", "msgspec", "msgpack", or a ``codec.Codec``.
+    codec: Union[str, codec.Codec] = "pickle"
+    #: Signs pickled values that leave the process; several: the first signs, all are believed. Needed with Redis, else made on disk.
+    secret: Union[None, str, bytes, Sequence[bytes]] = None
+
+    def library_options(self) -> Dict[str, object]:
+        """The same as options of the library."""
+        options: Dict[str, object] = {
+            "memory.capacity": self.memory_capacity,
+            "memory.ttl": self.memory_ttl,
+            # One byte says what kind of value it is.
+            "memory.max_value_size": self.max_value_size + 1,
+            "memory.compression": self.compression_enabled,
+            "memory.jemalloc": self.jemalloc_enabled,
+            "memory.sweep_interval": self.auto_expire_interval or "off",
+        }
+        if self.redis_enabled:
+            options["redis.url"] = self.redis_url
+            options["redis.ttl"] = self.redis_ttl
+            options["redis.max_connections"] = self.redis_max_connections
+        if self.disk_enabled:
+            options["disk.path"] = self.disk_path
+            options["disk.ttl"] = self.disk_ttl
+            options["disk.max_bytes"] = self.disk_max_size
+        options.update(self.options)
+        return options
+
+
+# What is asked of the library for a cache of one tier below memory: memory keeps nothing that would be asked for twice.
+_WITHOUT_MEMORY: Dict[str, object] = {"memory.capacity": 1, "memory.max_value_size": 1}
+
+
+class SmartCache(OpenCache, _backend.ValuesBase):
+    """Values of any kind in memory, and below it in Redis and on disk as the configuration says.
+
+    >>> with SmartCache(SmartCacheConfig(memory_capacity=1000)) as cache:
+    ...     cache.set("user:1", {"name": "Ada"}, ttl=60)
+    ...     cache.get("user:1")
+    True
+    ({'name': 'Ada'}, True)
+
+    Keys are ``str`` or ``bytes``, and a ``str`` is its UTF-8 bytes. A value comes back equal and of the same type, as a copy of its own. A
+    tier that is down is no exception: the others go on. Safe for any number of threads; ``aio`` has the same for tasks.
+    """
+
+    def __init__(self, config: Optional[SmartCacheConfig] = None) -> None:
+        self.config = config = config if config is not None else SmartCacheConfig()
+        options = self._options(config)
+        try:
+            self._open(options)
+        except CacheValueError as error:
+            if "`disk.path` was given" in str(error):
+                raise CacheNotAvailableError(str(error), error.status) from None
+            raise
+        self._has_redis = self.health("redis") is not None
+        self._has_disk = self.health("disk") is not None
+        folder = options.get("disk.path") if self._has_disk else None
+        self._values = codec.ValueCodec(
+            config.codec,
+            secret=config.secret,
+            leaves_process=self._asks_below,
+            redis=self._has_redis,
+            disk_path=None if folder is None else str(folder),
+        )
+        self._longest_default_ttl = self._default_ttl(options)
+        self._loading = Loading(self)
+        self._flights = Flights()
+        self._rates = Rates(config.stats_collection_interval)
+        self._counted_lock = threading.Lock()
+        #: How often something that was stored was not believed: not ours, damaged, or past its end. Each was a miss.
+        self._refused = 0
+        self._memory_cache = TierView(self, "memory")
+        self._redis_cache = TierView(self, "redis") if self._has_redis else None
+        self._disk_cache = TierView(self, "disk") if self._has_disk else None
+
+    def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
+        return config.library_options()
+
+    def _default_ttl(self, options: Mapping[str, object]) -> float:
+        """The longest that anything stored without a lifetime lives in any tier."""
+        lifetimes = [self.config.memory_ttl]
+        if self._has_redis:
+            lifetimes.append(self.config.redis_ttl)
+        if self._has_disk:
+            lifetimes.append(self.config.disk_ttl)
+        # Options by name may have said otherwise in units that are the library's to read: nothing is then known but that it is not longer
+        # than what can be written in them.
+        if any(f"{tier}.ttl" in self.config.options for tier in ("memory", "redis", "disk")):
+            return float("inf")
+        return max(lifetimes)
+
+    # ---- What the compiled base has, too: its methods without the underscore ----
+
+    if TYPE_CHECKING or not hasattr(_backend.ValuesBase, "get"):
+
+        def get(self, key: Key) -> tuple[Any, bool]:
+            """The value of a key and True, or None and False."""
+            return self._get(key)
+
+        def set(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
+            """Stores a value, for ``ttl`` seconds; None or 0 is the default of each tier, ``math.inf`` never expires. True.
+
+            With ``tags`` it goes with ``invalidate``. A value that cannot be stored is a ``CacheValueError``.
+            """
+            return self._set(key, value, ttl, tags=tags)
+
+        def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
+            """The values of those keys that are there."""
+            return self._get_below({}, list(keys))
+
+        def delete(self, key: Key) -> bool:
+            """Removes a key from every tier. True when it was there."""
+            return self._delete(key)
+
+        def exists(self, key: Key) -> bool:
+            """Whether a key is there. Counts neither as a request nor as a use."""
+            return self._exists(key)
+
+        def __contains__(self, key: object) -> bool:
+            return self._exists(key)
+
+        def __getitem__(self, key: Key) -> Any:
+            return self._getitem(key)
+
+    def _get(self, key: Key) -> tuple[Any, bool]:
+        status, data = _backend.read(self._live(), key_bytes(key))
+        return self._revive(key, data) if found(status) else (None, False)
+
+    def _getitem(self, key: Key) -> Any:
+        value, is_there = self._get(key)
+        if not is_there:
+            raise KeyError(key)
+        return value
+
+    def _set(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
+        name, lifetime, encoded_tags = key_bytes(key), ttl_ms(ttl), tag_bytes(tags)
+        data = self._encode(name, value, lifetime, Annotation(tags=encoded_tags))
+        if encoded_tags:
+            status, _ = _backend.put_with(self._live(), name, data, lifetime, 0, 0, encoded_tags)
+        else:
+            status = _backend.put(self._live(), name, data, lifetime)
+        check(status)
+        return True
+
+    def _get_below(self, answers: dict[Key, Any], keys: list[Key]) -> dict[Key, Any]:
+        """Adds what a batch finds of these keys."""
+        status, read = _backend.get_many(self._live(), [key_bytes(key) for key in keys])
+        check(status)
+        for key, (answer, data) in zip(keys, read):
+            if answer == _status.OK:
+                value, is_there = self._revive(key, data)
+                if is_there:
+                    answers[key] = value
+        return answers
+
+    def _delete(self, key: Key) -> bool:
+        return found(_backend.remove(self._live(), key_bytes(key)))
+
+    def _exists(self, key: object) -> bool:
+        return found(_backend.contains(self._live(), key_bytes(key)))
+
+    # ---- Values and bytes ----
+
+    def _encode(self, key: bytes, value: object, lifetime_ms: int, annotation: Annotation = _annotation.NONE) -> bytes:
+        """What is stored for a value."""
+        data = self._values.dumps(key, value, self._end(lifetime_ms))
+        return _annotation.write(annotation, data) if annotation is not _annotation.NONE and _says(annotation) else data
+
+    def _end(self, lifetime_ms: int) -> Optional[float]:
+        """The wall time after which a value stored now with that lifetime is not to be believed in any tier."""
+        if lifetime_ms == _status.TTL_FOREVER:
+            return None
+        seconds = lifetime_ms / 1000 if lifetime_ms else self._longest_default_ttl
+        return None if seconds == float("inf") else time.time() + seconds
+
+    def _decode(self, key: bytes, data: bytes) -> tuple[Annotation, Any]:
+        """What was stored; raises ``codec.Refused`` for what is not to be believed, and counts it."""
+        try:
+            try:
+                annotation, data = _annotation.read(data)
+            except ValueError as error:
+                raise codec.Refused(str(error)) from None
+            return annotation, self._values.loads(key, data, time.time())
+        except codec.Refused:
+            with self._counted_lock:
+                self._refused += 1
+            raise
+
+    def _revive(self, key: Key, data: bytes) -> tuple[Any, bool]:
+        """The pair of ``get``, from what was stored. Called by the compiled base for what it does not read itself."""
+        try:
+            annotation, value = self._decode(key_bytes(key), data)
+        except codec.Refused:
+            return None, False
+        if annotation.fresh_until is not None and time.time() >= annotation.fresh_until:
+            # Kept for those who can load it anew.
+            return None, False
+        return value, True
+
+    # ---- Writes that depend on what is there ----
+
+    def add(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
+        """Stores a value if the key is absent. Of several threads that try, one does. True when it was stored."""
+        return self._put_if(_status.PUT_IF_ABSENT, key, value, ttl, tags)
+
+    def replace(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
+        """Stores a value if the key is there. True when it was stored."""
+        return self._put_if(_status.PUT_IF_PRESENT, key, value, ttl, tags)
+
+    def _put_if(self, flags: int, key: Key, value: object, ttl: Optional[float], tags: Tags) -> bool:
+        name, lifetime, encoded_tags = key_bytes(key), ttl_ms(ttl), tag_bytes(tags)
+        data = self._encode(name, value, lifetime, Annotation(tags=encoded_tags))
+        status, _ = _backend.put_with(self._live(), name, data, lifetime, flags, 0, encoded_tags)
+        return status <= 0 and (status == _status.OK or fail(status))
+
+    def touch(self, key: Key, ttl: Optional[float] = None) -> bool:
+        """Gives a key a new lifetime from now on, as in ``set``. True when it was there."""
+        name, lifetime = key_bytes(key), ttl_ms(ttl)
+        if not self._asks_below:
+            return found(_backend.touch(self._live(), name, lifetime))
+        while True:
+            status, stored, _, version, _ = _backend.inspect(self._live(), name)
+            if not found(status):
+                return False
+            try:
+                annotation, data = _annotation.read(stored)
+                bound = self._values.rebind(name, data, self._end(lifetime))
+            except ValueError:
+                # Not to be believed, so not there.
+                return False
+            if bound is None:
+                return found(_backend.touch(self._live(), name, lifetime))
+            if _says(annotation):
+                bound = _annotation.write(annotation, bound)
+            status, _ = _backend.put_with(self._live(), name, bound, lifetime, 0, version, list(annotation.tags))
+            if status != _status.VERSION_MISMATCH:
+                return found(status)
+
+    def incr(self, key: Key, delta: int = 1) -> int:
+        """Adds to a whole number and returns the sum; an absent key counts from 0. Of several threads none loses what it adds.
+
+        The key keeps its end. A value that is no ``int`` is a ``CacheValueError``.
+        """
+        if not isinstance(delta, int):
+            raise CacheValueError(f"a delta is an int, not {type(delta).__name__}")
+        name = key_bytes(key)
+        if -(2**63) <= delta < 2**63:
+            # The built-in encoding of a number is what the library counts.
+            status, total = _backend.increment(self._live(), name, delta, delta, 0)
+            if status == _status.OK:
+                return total
+            if status not in (_status.NOT_A_NUMBER, _status.NUMBER_OVERFLOW):
+                fail(status)
+        while True:
+            status, stored, left_ms, version, _ = _backend.inspect(self._live(), name)
+            if not found(status):
+                if self.add(key, delta):
+                    return delta
+                continue
+            try:
+                annotation, value = self._decode(name, stored)
+            except codec.Refused:
+                self.delete(key)
+                continue
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise CacheValueError(f"the value of {key!r} is {type(value).__name__}, and only an int can be counted up and down")
+            data = self._encode(name, value + delta, left_ms, annotation)
+            status, _ = _backend.put_with(self._live(), name, data, max(left_ms, 1), 0, version, list(annotation.tags))
+            if status == _status.OK:
+                return value + delta
+            if status < 0:
+                fail(status)
+
+    def decr(self, key: Key, delta: int = 1) -> int:
+        """As ``incr``, downward."""
+        return self.incr(key, -delta)
+
+    # ---- Loading what is missing ----
+
+    def get_or_set(
+        self,
+        key: Key,
+        loader: Callable[[], Any],
+        ttl: Optional[float] = None,
+        *,
+        tags: Tags = (),
+        timeout: Optional[float] = None,
+        grace: float = 0,
+        beta: float = 0,
+    ) -> Any:
+        """The value of a key; if it is absent, what ``loader()`` returns, which is stored as by ``set``. None is a value.
+
+        Of all threads and tasks that miss a key at the same time one runs its loader. The others wait for that, each for at most
+        ``timeout`` seconds (None: as long as it takes), and get its value, or what it raises. Exceptions are not kept. A key that is set or
+        deleted while it is being loaded stays as that has left it.
+
+        With ``grace``, a value whose ``ttl`` is over is still served for so many seconds, while one thread in the background loads it
+        anew. With ``beta`` above 0 (1 is usual), a value is loaded anew a little before its end, the sooner the longer that takes and the more often
+        it is asked for, so that it never is missing (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede
+        Prevention", VLDB 2015).
+        """
+        return self._loading.get_or_set(key, loader, ttl, tags, timeout, grace, beta)
+
+    # ---- Many keys ----
+
+    def set_many(self, mapping: Mapping[Key, object], ttl: Optional[float] = None) -> bool:
+        """Stores many values in one call of the library, all for ``ttl`` seconds, as ``set`` does. True.
+
+        Nothing is stored when one of them cannot be. When the library refuses some, the others are stored all the same, and the error is that
+        of the first.
+        """
+        lifetime = ttl_ms(ttl)
+        names = [key_bytes(key) for key in mapping]
+        pairs = [(name, self._encode(name, value, lifetime)) for name, value in zip(names, mapping.values())]
+        status, _ = _backend.put_many(self._live(), pairs, lifetime)
+        check(status)
+        return True
+
+    def delete_many(self, keys: Iterable[Key]) -> int:
+        """Removes many keys in one call of the library. How many were there."""
+        status, statuses = _backend.remove_many(self._live(), [key_bytes(key) for key in keys])
+        check(status)
+        return statuses.count(_status.OK)
+
+    def invalidate(self, tag: Union[str, bytes]) -> int:
+        """Removes everything that was stored with this tag, from every tier. How many of those memory had."""
+        return self.delete_tag(tag)
+
+    def warm(
+        self, loaders: Iterable[tuple[Key, Callable[[], Any]]], ttl: Optional[float] = None, *, tags: Tags = ()
+    ) -> int:
+        """Loads what is absent of these keys, one after the other. How many were loaded."""
+        loaded = 0
+        for key, loader in loaders:
+            if not self.exists(key):
+                self.get_or_set(key, loader, ttl, tags=tags)
+                loaded += 1
+        return loaded
+
+    # ---- The rest of what Python people expect ----
+
+    def __setitem__(self, key: Key, value: object) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: Key) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    @property
+    def aio(self) -> AsyncCache:
+        """The same operations to await: a hit in memory needs no thread, anything slower leaves the event loop free."""
+        from catzilla_cache.aio import AsyncCache
+
+        return AsyncCache(self)
+
+    def namespace(self, name: str, version: int = 1) -> Namespace:
+        """The keys that begin with a name and a version, as a cache of their own: its ``clear`` removes no others."""
+        from catzilla_cache.namespace import Namespace
+
+        return Namespace(self, name, version)
+
+    def generate_key(
+        self,
+        method: str,
+        path: str,
+        query_string: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> str:
+        """A key for an HTTP request: unambiguous, readable, and the same in every process. Of the headers it has a hash."""
+        return keys.generate_key(method, path, query_string, headers)
+
+    def get_stats(self) -> CacheStats:
+        """What was counted up to now, and what is held."""
+        statistics = self.statistics()
+        below = {tier: self.tier_statistics(tier) for tier in ("redis", "disk")}  # type: ignore[arg-type]
+        stats = CacheStats.of(statistics, below, self._refused, self._rates.of(statistics))
+        return stats if self.config.enable_stats else stats.without_counters()
+
+    def health_check(self) -> dict[str, bool]:
+        """Which tiers can be used now; False for one that is not configured."""
+        health = {tier: self.health(tier) for tier in ("memory", "redis", "disk")}  # type: ignore[arg-type]
+        return {tier: told is not None and told.is_up for tier, told in health.items()}
+
+
+def _says(annotation: Annotation) -> bool:
+    return annotation.fresh_until is not None or bool(annotation.tags)
+
+
+class TierView:
+    """What a ``SmartCache`` shows of one of its tiers to programs that look at them. Values go through the whole cache."""
+
+    def __init__(self, cache: SmartCache, tier: str) -> None:
+        self._cache = cache
+        self.tier = tier
+
+    def get(self, key: Key) -> tuple[Any, bool]:
+        """As the cache's; the view of memory asks memory alone."""
+        cache = self._cache
+        if self.tier != "memory":
+            return cache.get(key)
+        status, data = _backend.read_memory(cache._live(), key_bytes(key))
+        return cache._revive(key, data) if found(status) else (None, False)
+
+    def set(self, key: Key, value: object, ttl: Optional[float] = None) -> bool:
+        """As the cache's."""
+        return self._cache.set(key, value, ttl)
+
+    def delete(self, key: Key) -> bool:
+        """As the cache's."""
+        return self._cache.delete(key)
+
+    def exists(self, key: Key) -> bool:
+        """As the cache's."""
+        return self._cache.exists(key)
+
+    def clear(self) -> None:
+        """As the cache's."""
+        self._cache.clear()
+
+    def get_stats(self) -> dict[str, int]:
+        """The tier's hits and misses."""
+        return self._cache.get_stats().tier_stats[self.tier]
+
+    def health_check(self) -> bool:
+        """Whether the tier can be used now."""
+        return self._cache.health_check()[self.tier]
+
+    def __repr__(self) -> str:
+        return f"<the {self.tier} tier of {self._cache!r}>"
+
+
+class MemoryCache(SmartCache):
+    """A ``SmartCache`` in memory alone."""
+
+    def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
+        options = super()._options(config)
+        return {name: value for name, value in options.items() if not name.startswith(("redis.", "disk."))}
+
+
+class RedisCache(SmartCache):
+    """A ``SmartCache`` in Redis alone. A server that does not answer is a ``CacheNotAvailableError``."""
+
+    def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
+        config = _with(config, redis_enabled=True, disk_enabled=False)
+        options = {**config.library_options(), **_WITHOUT_MEMORY, "redis.required": True}
+        return {name: value for name, value in options.items() if not name.startswith("disk.")}
+
+
+class DiskCache(SmartCache):
+    """A ``SmartCache`` on disk alone. A folder that cannot be used is a ``CacheNotAvailableError``."""
+
+    def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
+        config = _with(config, redis_enabled=False, disk_enabled=True)
+        options = {**config.library_options(), **_WITHOUT_MEMORY}
+        return {name: value for name, value in options.items() if not name.startswith("redis.")}
+
+
+def _with(config: SmartCacheConfig, **fields: bool) -> SmartCacheConfig:
+    from dataclasses import replace
+
+    return replace(config, **fields)  # type: ignore[arg-type]
+
+
+_the_cache: Optional[SmartCache] = None
+_the_cache_lock = threading.Lock()
+
+
+def get_cache(config: Optional[SmartCacheConfig] = None) -> SmartCache:
+    """The cache of this process, opened by the first call, with its configuration; later ones get the same, whatever they pass."""
+    global _the_cache
+    cache = _the_cache
+    if cache is None or cache.closed:
+        with _the_cache_lock:
+            cache = _the_cache
+            if cache is None or cache.closed:
+                cache = _the_cache = SmartCache(config)
+    return cache
+
+
+def reset_cache() -> None:
+    """Closes the cache of this process; the next ``get_cache`` opens another."""
+    global _the_cache
+    with _the_cache_lock:
+        cache, _the_cache = _the_cache, None
+    if cache is not None:
+        cache.close()
