@@ -417,7 +417,43 @@ static PyObject *leave(struct stack *stack, struct reader *reader)
     return refuse(reader, "a key or a member of a set comes twice");
 }
 
-static PyObject *read_inside(struct reader *reader, unsigned char tag)
+#ifndef Py_GIL_DISABLED
+/*
+ * Keys of dicts that were read last, by their bytes: the dicts of a program have few different keys, and one that is there already
+ * needs no memory, no decoding and no new hash. Under the interpreter's lock; 512 places and no key above 24 bytes, both arbitrary,
+ * bound what it holds to some tens of KiB for good.
+ */
+enum { KNOWN_KEYS = 512, LONGEST_KNOWN_KEY = 24 };
+
+static struct {
+    PyObject *text;
+    unsigned char len, bytes[LONGEST_KNOWN_KEY];
+} known_keys[KNOWN_KEYS];
+
+static PyObject *read_key(struct reader *reader, const unsigned char *run, size_t len)
+{
+    /* FNV-1a. Whoever makes keys that meet in one place makes them as slow as they are without this. */
+    uint32_t hash = UINT32_C(2166136261);
+    for (size_t index = 0; index < len; index++)
+        hash = (hash ^ run[index]) * UINT32_C(16777619);
+    size_t place = (hash ^ hash >> 16) % KNOWN_KEYS;
+    PyObject *text = known_keys[place].text;
+    if (text == NULL || known_keys[place].len != len || memcmp(known_keys[place].bytes, run, len) != 0) {
+        text = make_text(reader, run, len);
+        if (text == NULL)
+            return NULL;
+        /* Dropping the former one runs nothing: it is a str. */
+        Py_XDECREF(known_keys[place].text);
+        known_keys[place].text = text;
+        known_keys[place].len = (unsigned char)len;
+        memcpy(known_keys[place].bytes, run, len);
+    }
+    Py_INCREF(text);
+    return text;
+}
+#endif
+
+static PyObject *read_inside(struct reader *reader, unsigned char tag, int is_key)
 {
     if (tag >= TAG_SMALL)
         return PyLong_FromLong((long)tag - TAG_SMALL + SMALL_LEAST);
@@ -427,6 +463,12 @@ static PyObject *read_inside(struct reader *reader, unsigned char tag)
             return refuse(reader, "it ends inside a value");
         const unsigned char *run = reader->at;
         reader->at += len;
+#ifndef Py_GIL_DISABLED
+        if (is_key && len <= LONGEST_KNOWN_KEY)
+            return read_key(reader, run, len);
+#else
+        (void)is_key;
+#endif
         return make_text(reader, run, len);
     }
     if (tag >= TAG_POSITIVE && tag < TAG_NEGATIVE + 8)
@@ -446,8 +488,9 @@ static PyObject *read_container(struct reader *reader, unsigned char tag)
             if (enter(&stack, reader, tag) < 0)
                 break;
         } else {
-            value = read_inside(reader, tag);
-            if (value == NULL || place(&stack.levels[stack.depth - 1], reader, value) < 0)
+            struct level *around = &stack.levels[stack.depth - 1];
+            value = read_inside(reader, tag, around->tag == TAG_DICT && around->key == NULL);
+            if (value == NULL || place(around, reader, value) < 0)
                 break;
         }
         /* Every container that now has all its children is a child of the one around it. */

@@ -54,8 +54,10 @@ class Refused(CacheValueError):
 
 def encode(value: object) -> Optional[bytes]:
     """The value's bytes, or None when it is not plain."""
-    out = bytearray()
     kind = type(value)
+    if kind is bytes:
+        return b"\x05" + cast(bytes, value)
+    out = bytearray()
     if kind is int and _LEAST <= cast(int, value) <= _MOST:
         return b"%d" % cast(int, value)
     if kind in _CONTAINERS:
@@ -65,6 +67,8 @@ def encode(value: object) -> Optional[bytes]:
 
 def decode(data: bytes) -> object:
     """The value; ``Refused`` for bytes that ``encode`` does not make."""
+    if data and data[0] == BYTES:
+        return data[1:]
     return _Reader(data).read()
 
 
@@ -133,7 +137,11 @@ def _write_container(out: bytearray, value: object) -> bool:
     open_now = [id(value)]
     while stack:
         for child in stack[-1]:
-            if type(child) not in _CONTAINERS:
+            kind = type(child)
+            if kind is int and _SMALL_LEAST <= cast(int, child) <= _SMALL_MOST:
+                out.append(SMALL + cast(int, child) - _SMALL_LEAST)
+                continue
+            if kind not in _CONTAINERS:
                 if not _write_scalar(out, child, alone=False):
                     return False
                 continue
@@ -284,6 +292,7 @@ class _Reader:
         return self.common(tag, alone=False)
 
     def container(self, tag: int) -> object:
+        data = self.data
         stack: list[_Open] = []
         while True:
             if LIST <= tag <= DICT:
@@ -304,9 +313,9 @@ class _Reader:
                     return made
                 stack[-1].children.append(made)
                 stack[-1].left -= 1
-            if self.at == len(self.data):
+            if self.at == len(data):
                 raise self.refuse("it ends inside a container")
-            tag = self.data[self.at]
+            tag = data[self.at]
             self.at += 1
             self.owed -= 1
 
