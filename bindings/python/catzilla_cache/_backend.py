@@ -9,6 +9,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
+__all__ = ["VARIABLE", "backend"]
+
 VARIABLE = "CATZILLA_CACHE_BACKEND"
 
 __all__ = ["backend"]

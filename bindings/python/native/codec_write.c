@@ -1,0 +1,458 @@
+/*
+ * Objects to bytes. Containers are walked with a stack of our own, so that depth costs no C stack and a container that is already
+ * open is seen: such a value has no end and is not plain.
+ */
+#include "codec_format.h"
+
+#include <string.h>
+
+/* A longer text is encoded into a copy: CPython keeps the UTF-8 of a text that it is asked for as long as the text lives, which the
+   caller's memory should not notice. Shorter ones, most of them ASCII, which costs nothing, are worth it. */
+static const Py_ssize_t LONGEST_KEPT_UTF8 = 4096;
+
+static unsigned char *grow(struct codec_buffer *out, size_t more)
+{
+    if (more > (size_t)PY_SSIZE_T_MAX / 2 - out->len) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    size_t capacity = out->capacity * 2;
+    if (capacity < out->len + more)
+        capacity = out->len + more;
+    unsigned char *data = out->data == out->small ? PyMem_Malloc(capacity) : PyMem_Realloc(out->data, capacity);
+    if (data == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    if (out->data == out->small)
+        memcpy(data, out->small, out->len);
+    out->data = data;
+    out->capacity = capacity;
+    return data + out->len;
+}
+
+/* Where `more` bytes can be written; they count when `len` is moved. */
+static inline unsigned char *room(struct codec_buffer *out, size_t more)
+{
+    if (more <= out->capacity - out->len)
+        return out->data + out->len;
+    return grow(out, more);
+}
+
+static inline int put_byte(struct codec_buffer *out, unsigned char byte)
+{
+    unsigned char *at = room(out, 1);
+    if (at == NULL)
+        return -1;
+    *at = byte;
+    out->len += 1;
+    return 1;
+}
+
+/* Seven bits a byte, the lowest first, the top bit on all but the last. */
+enum { MOST_LENGTH_BYTES = 10 };
+
+static inline unsigned char *write_length(unsigned char *at, size_t length)
+{
+    while (length >= 0x80) {
+        *at++ = (unsigned char)(length | 0x80);
+        length >>= 7;
+    }
+    *at++ = (unsigned char)length;
+    return at;
+}
+
+/* Tag, length unless the value is by itself, and bytes. */
+static int put_run(struct codec_buffer *out, unsigned char tag, const void *bytes, size_t len, int alone)
+{
+    unsigned char *at = room(out, 1 + MOST_LENGTH_BYTES + len);
+    if (at == NULL)
+        return -1;
+    unsigned char *start = at;
+    *at++ = tag;
+    if (!alone)
+        at = write_length(at, len);
+    memcpy(at, bytes, len);
+    out->len += (size_t)(at - start) + len;
+    return 1;
+}
+
+static int put_utf8(struct codec_buffer *out, const char *utf8, size_t len, int alone)
+{
+    if (alone || len > SHORT_TEXT_LEN)
+        return put_run(out, TAG_TEXT, utf8, len, alone);
+    unsigned char *at = room(out, 1 + SHORT_TEXT_LEN);
+    if (at == NULL)
+        return -1;
+    at[0] = (unsigned char)(TAG_SHORT_TEXT + len);
+    memcpy(at + 1, utf8, len);
+    out->len += 1 + len;
+    return 1;
+}
+
+static int put_encoded_text(struct codec_buffer *out, PyObject *encoded, unsigned char tag, int alone)
+{
+    if (encoded == NULL)
+        return -1;
+    const char *bytes = PyBytes_AsString(encoded);
+    size_t len = (size_t)PyBytes_Size(encoded);
+    int done = tag == TAG_TEXT ? put_utf8(out, bytes, len, alone) : put_run(out, tag, bytes, len, alone);
+    Py_DECREF(encoded);
+    return done;
+}
+
+static int put_text(struct codec_buffer *out, PyObject *text, int alone)
+{
+    if (PyUnicode_GetLength(text) <= LONGEST_KEPT_UTF8) {
+        Py_ssize_t len;
+        const char *utf8 = PyUnicode_AsUTF8AndSize(text, &len);
+        if (utf8 != NULL)
+            return put_utf8(out, utf8, (size_t)len, alone);
+    } else {
+        PyObject *encoded = PyUnicode_AsUTF8String(text);
+        if (encoded != NULL)
+            return put_encoded_text(out, encoded, TAG_TEXT, alone);
+    }
+    if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+        return -1;
+    PyErr_Clear();
+    return put_encoded_text(out, PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"), TAG_TEXT_WITH_SURROGATES, alone);
+}
+
+static int digit(char character)
+{
+    return character <= '9' ? character - '0' : character - 'a' + 10;
+}
+
+/* A number that does not fit into 64 bits, by way of its hexadecimal digits, which CPython makes in linear time. */
+static int put_large(struct codec_buffer *out, PyObject *number, int alone)
+{
+    PyObject *hexadecimal = PyNumber_ToBase(number, 16);
+    if (hexadecimal == NULL)
+        return -1;
+    Py_ssize_t digits;
+    const char *from = PyUnicode_AsUTF8AndSize(hexadecimal, &digits);
+    if (from == NULL) {
+        Py_DECREF(hexadecimal);
+        return -1;
+    }
+    const char *end = from + digits;
+    int negative = from[0] == '-';
+    from += negative + 2;
+    size_t len = (size_t)(end - from + 1) / 2;
+    unsigned char *at = room(out, 1 + MOST_LENGTH_BYTES + len);
+    if (at == NULL) {
+        Py_DECREF(hexadecimal);
+        return -1;
+    }
+    unsigned char *start = at;
+    if (!alone && len <= 8) {
+        *at++ = (unsigned char)((negative ? TAG_NEGATIVE : TAG_POSITIVE) + len - 1);
+    } else {
+        *at++ = negative ? TAG_LARGE_NEGATIVE : TAG_LARGE_POSITIVE;
+        if (!alone)
+            at = write_length(at, len);
+    }
+    if ((end - from) % 2 != 0)
+        *at++ = (unsigned char)digit(*from++);
+    for (; from < end; from += 2)
+        *at++ = (unsigned char)(digit(from[0]) << 4 | digit(from[1]));
+    out->len += (size_t)(at - start);
+    Py_DECREF(hexadecimal);
+    return 1;
+}
+
+static int put_number(struct codec_buffer *out, PyObject *number, int alone)
+{
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow != 0)
+        return put_large(out, number, alone);
+    if (value == -1 && PyErr_Occurred())
+        return -1;
+    if (!alone && value >= SMALL_LEAST && value <= SMALL_MOST)
+        return put_byte(out, (unsigned char)(TAG_SMALL + (value - SMALL_LEAST)));
+
+    unsigned long long magnitude = value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value;
+    unsigned char reversed[MOST_DIGITS];
+    size_t len = 0;
+    unsigned char first;
+    if (alone) {
+        do {
+            reversed[len++] = (unsigned char)('0' + magnitude % 10);
+            magnitude /= 10;
+        } while (magnitude != 0);
+        first = '-';
+    } else {
+        do {
+            reversed[len++] = (unsigned char)magnitude;
+            magnitude >>= 8;
+        } while (magnitude != 0);
+        first = (unsigned char)((value < 0 ? TAG_NEGATIVE : TAG_POSITIVE) + len - 1);
+    }
+    unsigned char *at = room(out, 1 + len);
+    if (at == NULL)
+        return -1;
+    out->len += len;
+    if (!alone || value < 0) {
+        *at++ = first;
+        out->len += 1;
+    }
+    while (len > 0)
+        *at++ = reversed[--len];
+    return 1;
+}
+
+static int put_float(struct codec_buffer *out, PyObject *number)
+{
+    double value = PyFloat_AsDouble(number);
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    unsigned char *at = room(out, 9);
+    if (at == NULL)
+        return -1;
+    *at++ = TAG_FLOAT;
+    for (int shift = 56; shift >= 0; shift -= 8)
+        *at++ = (unsigned char)(bits >> shift);
+    out->len += 9;
+    return 1;
+}
+
+static int put_bytearray(struct codec_buffer *out, PyObject *bytes, int alone)
+{
+#ifdef Py_GIL_DISABLED
+    Py_buffer view;
+    if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0)
+        return -1;
+    int done = put_run(out, TAG_BYTEARRAY, view.buf, (size_t)view.len, alone);
+    PyBuffer_Release(&view);
+    return done;
+#else
+    return put_run(out, TAG_BYTEARRAY, PyByteArray_AsString(bytes), (size_t)PyByteArray_Size(bytes), alone);
+#endif
+}
+
+/* What `put_value` says of a container, beside 1, 0 and -1. */
+enum { IS_CONTAINER = 2 };
+
+static inline int put_value(struct codec_buffer *out, PyObject *value, int alone)
+{
+    PyTypeObject *type = Py_TYPE(value);
+    if (type == &PyUnicode_Type)
+        return put_text(out, value, alone);
+    if (type == &PyLong_Type)
+        return put_number(out, value, alone);
+    if (type == &PyBytes_Type)
+        return put_run(out, TAG_BYTES, PyBytes_AsString(value), (size_t)PyBytes_Size(value), alone);
+    if (value == Py_None)
+        return put_byte(out, TAG_NONE);
+    if (type == &PyFloat_Type)
+        return put_float(out, value);
+    if (value == Py_True)
+        return put_byte(out, TAG_TRUE);
+    if (value == Py_False)
+        return put_byte(out, TAG_FALSE);
+    if (type == &PyDict_Type || type == &PyList_Type || type == &PyTuple_Type || type == &PySet_Type || type == &PyFrozenSet_Type)
+        return IS_CONTAINER;
+    if (type == &PyByteArray_Type)
+        return put_bytearray(out, value, alone);
+    return 0;
+}
+
+/* A container that is being written. All references are our own: a collection may change what holds them. */
+struct level {
+    PyObject *container;
+    PyObject *source;  /* what is walked: the container, an iterator, or a copy that no other thread can change */
+    PyObject *pending; /* the value of the dict's key that was given out last */
+    Py_ssize_t next;   /* the place in the source */
+    Py_ssize_t left;   /* how many children were announced and not given out yet; pairs for a dict */
+    unsigned char tag;
+};
+
+struct stack {
+    struct level *levels;
+    size_t depth, capacity;
+    struct level first[FIRST_DEPTH];
+};
+
+static void leave(struct stack *stack)
+{
+    struct level *level = &stack->levels[--stack->depth];
+    Py_DECREF(level->container);
+    Py_XDECREF(level->source);
+    Py_XDECREF(level->pending);
+}
+
+static int changed(void)
+{
+    return codec_raise("catzilla_cache.errors", "CacheValueError", "the value was changed while it was being stored");
+}
+
+static int deeper(struct stack *stack)
+{
+    if (stack->depth == MAX_DEPTH)
+        return codec_raise("catzilla_cache.errors", "CacheValueError", "a value nested deeper than %d containers", (int)MAX_DEPTH);
+    size_t capacity = stack->capacity * 2;
+    struct level *levels =
+        PyMem_Realloc(stack->levels == stack->first ? NULL : stack->levels, capacity * sizeof *levels);
+    if (levels == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (stack->levels == stack->first)
+        memcpy(levels, stack->first, sizeof stack->first);
+    stack->levels = levels;
+    stack->capacity = capacity;
+    return 0;
+}
+
+/* Writes a container's head and puts it on the stack. 0: it is open already. */
+static int enter(struct stack *stack, PyObject *container, struct codec_buffer *out)
+{
+    for (size_t at = 0; at < stack->depth; at++)
+        if (stack->levels[at].container == container)
+            return 0;
+    if ((stack->depth == stack->capacity || stack->depth == MAX_DEPTH) && deeper(stack) < 0)
+        return -1;
+    struct level *level = &stack->levels[stack->depth];
+    PyTypeObject *type = Py_TYPE(container);
+    PyObject *source = container;
+    if (type == &PyList_Type) {
+        level->tag = TAG_LIST;
+        level->left = PyList_Size(container);
+        Py_INCREF(source);
+    } else if (type == &PyTuple_Type) {
+        level->tag = TAG_TUPLE;
+        level->left = PyTuple_Size(container);
+        Py_INCREF(source);
+    } else if (type == &PyDict_Type) {
+        level->tag = TAG_DICT;
+#ifdef Py_GIL_DISABLED
+        source = PyDict_Copy(container);
+        if (source == NULL)
+            return -1;
+#else
+        Py_INCREF(source);
+#endif
+        level->left = PyDict_Size(source);
+    } else {
+        level->tag = type == &PySet_Type ? TAG_SET : TAG_FROZENSET;
+#ifdef Py_GIL_DISABLED
+        PyObject *copy = PyFrozenSet_New(container);
+        if (copy == NULL)
+            return -1;
+        level->left = PySet_Size(copy);
+        source = PyObject_GetIter(copy);
+        Py_DECREF(copy);
+#else
+        level->left = PySet_Size(container);
+        source = PyObject_GetIter(container);
+#endif
+        if (source == NULL)
+            return -1;
+    }
+    Py_INCREF(container);
+    level->container = container;
+    level->source = source;
+    level->pending = NULL;
+    level->next = 0;
+    stack->depth++;
+
+    unsigned char *at = room(out, 1 + MOST_LENGTH_BYTES);
+    if (at == NULL)
+        return -1;
+    unsigned char *start = at;
+    *at++ = level->tag;
+    at = write_length(at, (size_t)level->left);
+    out->len += (size_t)(at - start);
+    return 1;
+}
+
+/* The next child, a new reference. NULL at the end, or with an exception. */
+static inline PyObject *next_child(struct level *level)
+{
+    PyObject *child = NULL;
+    if (level->pending != NULL) {
+        child = level->pending;
+        level->pending = NULL;
+        return child;
+    }
+    switch (level->tag) {
+    case TAG_DICT: {
+        PyObject *value;
+        if (PyDict_Next(level->source, &level->next, &child, &value)) {
+            Py_INCREF(child);
+            Py_INCREF(value);
+            level->pending = value;
+        }
+        break;
+    }
+    case TAG_LIST:
+#ifdef Py_GIL_DISABLED
+        child = PyList_GetItemRef(level->source, level->next++);
+        if (child == NULL)
+            PyErr_Clear();
+#else
+        if (level->next < PyList_Size(level->source)) {
+            child = PyList_GetItem(level->source, level->next++);
+            Py_INCREF(child);
+        }
+#endif
+        break;
+    case TAG_TUPLE:
+        if (level->left > 0) {
+            child = PyTuple_GetItem(level->source, level->next++);
+            Py_INCREF(child);
+        }
+        break;
+    default:
+        child = PyIter_Next(level->source);
+        if (child == NULL && PyErr_Occurred()) {
+            PyErr_Clear();
+            changed();
+            return NULL;
+        }
+    }
+    if (child != NULL && level->left-- == 0) {
+        Py_DECREF(child);
+        changed();
+        return NULL;
+    }
+    if (child == NULL && level->left > 0)
+        changed();
+    return child;
+}
+
+static int put_container(struct codec_buffer *out, PyObject *container)
+{
+    struct stack stack;
+    stack.levels = stack.first;
+    stack.depth = 0;
+    stack.capacity = FIRST_DEPTH;
+    int done = enter(&stack, container, out);
+    while (done > 0 && stack.depth > 0) {
+        PyObject *child = next_child(&stack.levels[stack.depth - 1]);
+        if (child == NULL) {
+            if (PyErr_Occurred())
+                done = -1;
+            else
+                leave(&stack);
+            continue;
+        }
+        done = put_value(out, child, 0);
+        if (done == IS_CONTAINER)
+            done = enter(&stack, child, out);
+        Py_DECREF(child);
+    }
+    while (stack.depth > 0)
+        leave(&stack);
+    if (stack.levels != stack.first)
+        PyMem_Free(stack.levels);
+    return done;
+}
+
+int codec_encode(PyObject *value, struct codec_buffer *out)
+{
+    int done = put_value(out, value, 1);
+    return done == IS_CONTAINER ? put_container(out, value) : done;
+}
