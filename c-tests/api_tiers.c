@@ -84,6 +84,31 @@ static void a_value_that_is_too_large_for_memory_is_kept_below(void **state)
     catzilla_cache_destroy(cache);
 }
 
+/* Of two values that were put on disk before, one is kept off it now: the old one must not come back when memory has lost the new one. */
+static void a_value_for_memory_alone_takes_what_the_disk_had_with_it(void **state)
+{
+    struct ground *ground = *state;
+    catzilla_put_options_t how = {.struct_size = sizeof how, .flags = CATZILLA_PUT_MEMORY_ONLY};
+    catzilla_cache_t *cache = open_with(WITH({"disk.path", ground->disk}));
+    assert_int_equal(catzilla_cache_put(cache, "k", 1, "old", 3, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_flush(cache, CATZILLA_WAIT_FOREVER), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_put_with(cache, "k", 1, "new", 3, &how, NULL), CATZILLA_OK);
+    how.flags = CATZILLA_PUT_NOT_TO_DISK | CATZILLA_PUT_IF_ABSENT;
+    assert_int_equal(catzilla_cache_put_with(cache, "l", 1, "new", 3, &how, NULL), CATZILLA_OK);
+    char buffer[8];
+    size_t len;
+    assert_int_equal(catzilla_cache_read(cache, "k", 1, buffer, sizeof buffer, &len), CATZILLA_OK);
+    assert_memory_equal(buffer, "new", 3);
+    how.flags = CATZILLA_PUT_NOT_TO_DISK | CATZILLA_PUT_MEMORY_ONLY;
+    assert_int_equal(catzilla_cache_put_with(cache, "k", 1, "new", 3, &how, NULL), CATZILLA_INVALID_ARGUMENT);
+    catzilla_cache_destroy(cache);
+
+    cache = open_with(WITH({"disk.path", ground->disk}));
+    assert_int_equal(catzilla_cache_contains(cache, "k", 1), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_cache_contains(cache, "l", 1), CATZILLA_NOT_FOUND);
+    catzilla_cache_destroy(cache);
+}
+
 /* More than the disk takes is not written; that must not cost what it has. */
 static void a_flood_of_new_keys_leaves_what_is_on_disk(void **state)
 {
@@ -306,6 +331,7 @@ int main(void)
         ON_ITS_GROUND(a_flush_or_a_commit_lets_another_cache_on_the_file_read_it),
         ON_ITS_GROUND(what_memory_has_no_room_for_is_read_from_disk),
         ON_ITS_GROUND(a_value_that_is_too_large_for_memory_is_kept_below),
+        ON_ITS_GROUND(a_value_for_memory_alone_takes_what_the_disk_had_with_it),
         ON_ITS_GROUND(a_flood_of_new_keys_leaves_what_is_on_disk),
         ON_ITS_GROUND(a_batch_is_one_transaction),
         ON_ITS_GROUND(tags_prefixes_and_everything_are_purged_over_a_restart),

@@ -416,6 +416,12 @@ catzilla_status_t catzilla_cache_sweep(catzilla_cache_t *cache,
 /** For `catzilla_put_options_t`: store only if the key is there. */
 #define CATZILLA_PUT_IF_PRESENT 2
 
+/** For `catzilla_put_options_t`: not to the disk. What it has of the key is removed. */
+#define CATZILLA_PUT_NOT_TO_DISK 4
+
+/** For `catzilla_put_options_t`: to memory alone. What Redis and the disk have of the key is removed. */
+#define CATZILLA_PUT_MEMORY_ONLY 8
+
 /** How many tags an entry can carry. */
 #define CATZILLA_MAX_TAGS 64
 
@@ -444,7 +450,10 @@ struct catzilla_put_options {
     uint64_t ttl_ms;
     /** Store only if this is the version that is there, see `catzilla_value_version`; 0: whichever is. */
     uint64_t expected_version;
-    /** `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or 0. */
+    /**
+     * `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or neither; and with it, `CATZILLA_PUT_NOT_TO_DISK` or
+     * `CATZILLA_PUT_MEMORY_ONLY`, or neither.
+     */
     uint32_t flags;
     /**
      * Names that the entry can be purged by (`CATZILLA_PURGE_TAG`): so many of these, which take the place of those that an
@@ -682,8 +691,9 @@ typedef void (*catzilla_visitor_t)(void *user, const void *data, size_t len);
  * Calls `visitor` with the value that memory has of `key`, before this returns. Redis and disk are not asked, and nothing is
  * waited for: made for event loops, and for interpreters that hold a lock while they call.
  *
- * Returns: `CATZILLA_OK`, and `visitor` has been called once; `CATZILLA_NOT_FOUND` when memory does not have the key, which counts
- * as a miss only in a cache without other tiers: with them, ask on with `catzilla_cache_read`. `CATZILLA_OUT_OF_MEMORY` when there is
+ * `is_last`: whether the caller asks nobody else then. A miss counts as one only if it is; a caller who goes on with another
+ * look-up is counted there. Returns: `CATZILLA_OK`, and `visitor` has been called once; `CATZILLA_NOT_FOUND` when memory does
+ * not have the key; `CATZILLA_OUT_OF_MEMORY` when there is
  * none to decompress the value into.
  *
  * Threads: `visitor` has to be short, since the memory of what is removed meanwhile waits for it. It may call no function of this
@@ -692,6 +702,7 @@ typedef void (*catzilla_visitor_t)(void *user, const void *data, size_t len);
 catzilla_status_t catzilla_memory_visit(catzilla_cache_t *cache,
                                         const void *key,
                                         size_t key_len,
+                                        bool is_last,
                                         catzilla_visitor_t visitor,
                                         void *user);
 
@@ -699,11 +710,12 @@ catzilla_status_t catzilla_memory_visit(catzilla_cache_t *cache,
  * Copies the value that memory has of `key` into `buffer`, and its length into `*value_len`. Otherwise as
  * `catzilla_memory_visit`.
  *
- * Returns: as `catzilla_cache_read`, with `CATZILLA_NOT_FOUND` as told there. A value that does not fit has counted as a hit.
+ * Returns: as `catzilla_cache_read`. A value that does not fit has counted as a hit.
  */
 catzilla_status_t catzilla_memory_read(catzilla_cache_t *cache,
                                        const void *key,
                                        size_t key_len,
+                                       bool is_last,
                                        void *buffer,
                                        size_t capacity,
                                        size_t *value_len);
@@ -806,7 +818,7 @@ catzilla_status_t catzilla_lease_fulfil(catzilla_lease_t *lease,
                                         uint64_t ttl_ms);
 
 /**
- * As `catzilla_lease_fulfil`, with tags: of `options` the lifetime and the tags are taken, NULL is fine.
+ * As `catzilla_lease_fulfil`, with tags: of `options` the lifetime, the tags and where the value goes are taken, NULL is fine.
  *
  * Returns: as `catzilla_lease_fulfil`; `CATZILLA_INVALID_ARGUMENT` also for a condition, which a load cannot have.
  */

@@ -11,6 +11,7 @@ use super::turns::Turn;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
+use crate::tiers::TierName;
 use crate::tiers::memory::{check_largest, Condition, Memory, Put, PutOptions, PutOutcome, Ready, Remove};
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,7 @@ impl Cache {
     fn write(&self, lower: &Lower, key: &[u8], ready: &Ready<'_>, options: &PutOptions<'_>) -> Result<PutOutcome> {
         let tags = Tags::write(options.tags).ok_or_else(Error::out_of_memory)?;
         let ends = Ends::After(options.ttl);
-        let kept = write_below(lower, key, ready.body(), Tags::written(&tags), ends);
+        let kept = write_below(lower, key, ready.body(), Tags::written(&tags), ends, options.lowest);
         self.outdate(lower, key);
         self.write_memory(key, ready, kept)
     }
@@ -96,7 +97,7 @@ impl Cache {
     pub(super) fn write_loaded_below(&self, lower: &Lower, key: &[u8], body: Body<'_>, options: &PutOptions<'_>) {
         if let Some(tags) = Tags::write(options.tags) {
             let ends = Ends::After(options.ttl);
-            write_below(lower, key, body, Tags::written(&tags), ends);
+            write_below(lower, key, body, Tags::written(&tags), ends, options.lowest);
         }
         lower.descents.outdate(key);
     }
@@ -144,7 +145,7 @@ impl Cache {
             }
             (None, None) => Ends::After(ttl),
         };
-        write_below(lower, key, Body::Plain(text.as_bytes()), tags, ends);
+        write_below(lower, key, Body::Plain(text.as_bytes()), tags, ends, None);
         self.outdate(lower, key);
         let left = match present.as_ref().map(|value| value.remaining()) {
             None => ttl,
@@ -307,10 +308,21 @@ impl Below {
     }
 }
 
-fn write_below(lower: &Lower, key: &[u8], body: Body<'_>, tags: Tags<'_>, ends: Ends) -> Below {
+fn write_below(
+    lower: &Lower,
+    key: &[u8],
+    body: Body<'_>,
+    tags: Tags<'_>,
+    ends: Ends,
+    lowest: Option<TierName>,
+) -> Below {
     let created = lower.stamp();
     let mut below = Below::default();
     for level in lower.levels() {
+        if lowest.is_some_and(|lowest| level.name() > lowest) {
+            level.remove_many(&[key]);
+            continue;
+        }
         let sealed = lower.seal(level, key, body, tags, created, ends);
         let sending = Sending { key, sealed, tags: tags.iter().collect() };
         level.put_many(vec![sending]).into_iter().for_each(|kept| below.note(kept));

@@ -188,7 +188,7 @@ impl Cache {
     }
 
     /// Shows `show` the value that memory has of a key, where it lies; no other tier is asked, nothing is waited for. False: it
-    /// has none. With tiers below memory that is not counted as a miss: a caller that may wait goes on with another look-up.
+    /// has none, which counts as a miss only if it is the `last` look-up, after which the caller asks nobody else.
     ///
     /// `show` must be short, for the memory of what is removed meanwhile waits for it, and may call nothing of any cache.
     ///
@@ -196,8 +196,8 @@ impl Cache {
     ///
     /// As [`Cache::read`], and there is no memory to decompress the value into.
     #[inline]
-    pub fn visit_memory(&self, key: &[u8], show: impl FnOnce(&[u8])) -> Result<bool> {
-        self.memory.visit(key, self.lower.is_none(), show)
+    pub fn visit_memory(&self, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
+        self.memory.visit(key, last, show)
     }
 
     /// A value that stays readable until it is dropped. `None` is a miss.

@@ -3,7 +3,7 @@
 use super::boundary::{boundary, handle, key as key_of, null, output, value as value_of};
 use super::cache::catzilla_cache_t;
 use super::status::catzilla_status_t;
-use super::update::{catzilla_put_options_t, condition, known, tags_of, CATZILLA_MAX_TAGS};
+use super::update::{catzilla_put_options_t, condition, known, lowest, tags_of, CATZILLA_MAX_TAGS};
 use super::value::catzilla_value_t;
 use crate::error::{Error, Result, Status};
 use crate::{Condition, Lease, Leased, PutOptions, Ttl, Value};
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn catzilla_lease_fulfil(
     })
 }
 
-/// As `catzilla_lease_fulfil`, with tags: of `options` the lifetime and the tags are taken, NULL is fine.
+/// As `catzilla_lease_fulfil`, with tags: of `options` the lifetime, the tags and where the value goes are taken, NULL is fine.
 ///
 /// Returns: as `catzilla_lease_fulfil`; `CATZILLA_INVALID_ARGUMENT` also for a condition, which a load cannot have.
 #[no_mangle]
@@ -202,6 +202,7 @@ pub unsafe extern "C" fn catzilla_lease_fulfil_with(
         let options = PutOptions {
             tags: tags_of(&given, &mut tags)?,
             ttl: Ttl::from_millis(given.ttl_ms),
+            lowest: lowest(&given)?,
             ..PutOptions::default()
         };
         lease.fulfil(value, &options)?;

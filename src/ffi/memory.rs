@@ -12,8 +12,9 @@ pub type catzilla_visitor_t = Option<unsafe extern "C" fn(user: *mut c_void, dat
 /// Calls `visitor` with the value that memory has of `key`, before this returns. Redis and disk are not asked, and nothing is
 /// waited for: made for event loops, and for interpreters that hold a lock while they call.
 ///
-/// Returns: `CATZILLA_OK`, and `visitor` has been called once; `CATZILLA_NOT_FOUND` when memory does not have the key, which counts
-/// as a miss only in a cache without other tiers: with them, ask on with `catzilla_cache_read`. `CATZILLA_OUT_OF_MEMORY` when there is
+/// `is_last`: whether the caller asks nobody else then. A miss counts as one only if it is; a caller who goes on with another
+/// look-up is counted there. Returns: `CATZILLA_OK`, and `visitor` has been called once; `CATZILLA_NOT_FOUND` when memory does
+/// not have the key; `CATZILLA_OUT_OF_MEMORY` when there is
 /// none to decompress the value into.
 ///
 /// Threads: `visitor` has to be short, since the memory of what is removed meanwhile waits for it. It may call no function of this
@@ -23,6 +24,7 @@ pub unsafe extern "C" fn catzilla_memory_visit(
     cache: *mut catzilla_cache_t,
     key: *const c_void,
     key_len: usize,
+    is_last: bool,
     visitor: catzilla_visitor_t,
     user: *mut c_void,
 ) -> catzilla_status_t {
@@ -31,7 +33,7 @@ pub unsafe extern "C" fn catzilla_memory_visit(
         let cache = handle(cache)?;
         let key = key_of(key, key_len)?;
         // SAFETY: the caller's own function, with the arguments it has agreed to.
-        let found = cache.visit_memory(key, |value| unsafe { visitor(user, value.as_ptr().cast(), value.len()) })?;
+        let found = cache.visit_memory(key, is_last, |value| unsafe { visitor(user, value.as_ptr().cast(), value.len()) })?;
         Ok(if found { Status::Ok } else { Status::NotFound })
     })
 }
@@ -39,12 +41,13 @@ pub unsafe extern "C" fn catzilla_memory_visit(
 /// Copies the value that memory has of `key` into `buffer`, and its length into `*value_len`. Otherwise as
 /// `catzilla_memory_visit`.
 ///
-/// Returns: as `catzilla_cache_read`, with `CATZILLA_NOT_FOUND` as told there. A value that does not fit has counted as a hit.
+/// Returns: as `catzilla_cache_read`. A value that does not fit has counted as a hit.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_memory_read(
     cache: *mut catzilla_cache_t,
     key: *const c_void,
     key_len: usize,
+    is_last: bool,
     buffer: *mut c_void,
     capacity: usize,
     value_len: *mut usize,
@@ -56,7 +59,7 @@ pub unsafe extern "C" fn catzilla_memory_read(
         let key = key_of(key, key_len)?;
         let buffer = super::boundary::buffer(buffer, capacity)?;
         let mut status = Status::NotFound;
-        cache.visit_memory(key, |value| {
+        cache.visit_memory(key, is_last, |value| {
             *value_len = value.len();
             status = match buffer.get_mut(..value.len()) {
                 Some(buffer) => {

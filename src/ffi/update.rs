@@ -4,7 +4,7 @@ use super::boundary::{boundary, handle, input, key as key_of, tag as tag_of, val
 use super::cache::catzilla_cache_t;
 use super::status::catzilla_status_t;
 use crate::error::{Error, Result, Status};
-use crate::{Condition, PutOptions, PutOutcome, Ttl};
+use crate::{Condition, PutOptions, PutOutcome, TierName, Ttl};
 use std::ffi::c_void;
 use std::mem::offset_of;
 
@@ -12,6 +12,10 @@ use std::mem::offset_of;
 pub const CATZILLA_PUT_IF_ABSENT: u32 = 1;
 /// For `catzilla_put_options_t`: store only if the key is there.
 pub const CATZILLA_PUT_IF_PRESENT: u32 = 2;
+/// For `catzilla_put_options_t`: not to the disk. What it has of the key is removed.
+pub const CATZILLA_PUT_NOT_TO_DISK: u32 = 4;
+/// For `catzilla_put_options_t`: to memory alone. What Redis and the disk have of the key is removed.
+pub const CATZILLA_PUT_MEMORY_ONLY: u32 = 8;
 
 /// How many tags an entry can carry.
 pub const CATZILLA_MAX_TAGS: usize = 64;
@@ -44,7 +48,8 @@ pub struct catzilla_put_options {
     pub ttl_ms: u64,
     /// Store only if this is the version that is there, see `catzilla_value_version`; 0: whichever is.
     pub expected_version: u64,
-    /// `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or 0.
+    /// `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or neither; and with it, `CATZILLA_PUT_NOT_TO_DISK` or
+    /// `CATZILLA_PUT_MEMORY_ONLY`, or neither.
     pub flags: u32,
     /// Names that the entry can be purged by (`CATZILLA_PURGE_TAG`): so many of these, which take the place of those that an
     /// earlier value had. At most `CATZILLA_MAX_TAGS`, of at most `CATZILLA_MAX_TAG_LEN` bytes. The entry keeps 64 bits of a
@@ -107,6 +112,7 @@ pub unsafe extern "C" fn catzilla_cache_put_with(
             tags: tags_of(&given, &mut tags)?,
             ttl: Ttl::from_millis(given.ttl_ms),
             condition: condition(&given)?,
+            lowest: lowest(&given)?,
             tell_version: version.is_some(),
         };
         let (status, stored) = match cache.put_with(key, value, &options)? {
@@ -222,15 +228,31 @@ pub(super) fn tags_of<'a>(
     Ok(&tags[..count])
 }
 
+/// The flags that say where a value goes.
+const PLACES: u32 = CATZILLA_PUT_NOT_TO_DISK | CATZILLA_PUT_MEMORY_ONLY;
+
+/// The lowest tier that a value is for.
+pub(super) fn lowest(options: &catzilla_put_options_t) -> Result<Option<TierName>> {
+    match options.flags & PLACES {
+        0 => Ok(None),
+        CATZILLA_PUT_NOT_TO_DISK => Ok(Some(TierName::Redis)),
+        CATZILLA_PUT_MEMORY_ONLY => Ok(Some(TierName::Memory)),
+        _ => Err(Error::invalid_argument("CATZILLA_PUT_MEMORY_ONLY says already that it is not for the disk")),
+    }
+}
+
 pub(super) fn condition(options: &catzilla_put_options_t) -> Result<Condition> {
-    match (options.flags, options.expected_version) {
+    match (options.flags & !PLACES, options.expected_version) {
         (0, 0) => Ok(Condition::Always),
         (CATZILLA_PUT_IF_ABSENT, 0) => Ok(Condition::IfAbsent),
         (CATZILLA_PUT_IF_PRESENT, 0) => Ok(Condition::IfPresent),
         (0 | CATZILLA_PUT_IF_PRESENT, version) => Ok(Condition::IfVersion(version)),
-        (flags, _) if flags & !(CATZILLA_PUT_IF_ABSENT | CATZILLA_PUT_IF_PRESENT) != 0 => Err(Error::invalid_argument(
-            format!("`flags` are {flags}; CATZILLA_PUT_IF_ABSENT and _IF_PRESENT are all there are"),
-        )),
+        (flags, _) if flags & !(CATZILLA_PUT_IF_ABSENT | CATZILLA_PUT_IF_PRESENT) != 0 => {
+            Err(Error::invalid_argument(format!(
+                "`flags` are {}; CATZILLA_PUT_IF_ABSENT, _IF_PRESENT, _NOT_TO_DISK and _MEMORY_ONLY are all there are",
+                options.flags
+            )))
+        }
         _ => {
             Err(Error::invalid_argument("CATZILLA_PUT_IF_ABSENT goes with no other condition: nothing could be stored"))
         }

@@ -17,8 +17,8 @@ use crate::fork::Hold;
 use std::fmt;
 use std::time::Duration;
 
-/// The tiers a cache can have, the fastest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The tiers a cache can have, the fastest first: the lower one is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TierName {
     /// This process's memory.
     Memory,

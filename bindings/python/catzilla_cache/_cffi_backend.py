@@ -198,9 +198,9 @@ def read(handle: Handle, key: bytes) -> tuple[int, bytes]:
             _free.buffers.append(buffer)
 
 
-def read_memory(handle: Handle, key: bytes) -> tuple[int, bytes]:
-    """As ``read``, but asks memory alone: waits for nothing. A miss that others could answer is not counted."""
-    status, value = native.read_memory(handle.address, key)
+def read_memory(handle: Handle, key: bytes, is_last: bool) -> tuple[int, bytes]:
+    """As ``read``, but asks memory alone: waits for nothing. A miss counts only if the look-up is the last."""
+    status, value = native.read_memory(handle.address, key, is_last)
     return status, value
 
 

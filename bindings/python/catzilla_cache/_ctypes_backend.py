@@ -251,7 +251,7 @@ _increment = _bind(
     "catzilla_cache_increment", c_int32, c_void_p, c_char_p, c_size_t, c_int64, c_int64, c_uint64, POINTER(c_int64)
 )
 _read_memory = _bind(
-    "catzilla_memory_read", c_int32, c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)
+    "catzilla_memory_read", c_int32, c_void_p, c_char_p, c_size_t, c_bool, c_void_p, c_size_t, POINTER(c_size_t)
 )
 _acquire = _bind("catzilla_cache_acquire", c_int32, c_void_p, c_char_p, c_size_t, POINTER(c_void_p))
 _value_ttl_ms = _bind("catzilla_value_ttl_ms", c_uint64, c_void_p)
@@ -429,9 +429,19 @@ def read(handle: Handle, key: bytes) -> tuple[int, bytes]:
     return _copied(_read, handle, key)
 
 
-def read_memory(handle: Handle, key: bytes) -> tuple[int, bytes]:
-    """As ``read``, but asks memory alone: waits for nothing. A miss that others could answer is not counted."""
-    return _copied(_read_memory, handle, key)
+def read_memory(handle: Handle, key: bytes, is_last: bool) -> tuple[int, bytes]:
+    """As ``read``, but asks memory alone: waits for nothing. A miss counts only if the look-up is the last."""
+    return _copied(_read_memory_last if is_last else _read_memory_on_the_way, handle, key)
+
+
+def _read_memory_last(handle: Handle, key: bytes, key_len: int, *out: Any) -> int:
+    status: int = _read_memory(handle, key, key_len, True, *out)
+    return status
+
+
+def _read_memory_on_the_way(handle: Handle, key: bytes, key_len: int, *out: Any) -> int:
+    status: int = _read_memory(handle, key, key_len, False, *out)
+    return status
 
 
 def acquire(handle: Handle, key: bytes) -> tuple[int, memoryview]:

@@ -12,6 +12,7 @@ import os
 import threading
 import weakref
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Generic, Optional, TypeVar
 
 from catzilla_cache.errors import CacheError
@@ -21,6 +22,10 @@ Value = TypeVar("Value")
 
 class Abandoned(Exception):
     """Whoever led the flight has been interrupted, or cancelled: one of those who wait takes over."""
+
+
+class TooLate(Exception):
+    """The value was not there in time."""
 
 
 class Flight(Generic[Value]):
@@ -44,19 +49,31 @@ class Flight(Generic[Value]):
         self._future.set_exception(error)
 
     def wait(self, timeout: Optional[float]) -> Value:
-        """What the leader gets, for a thread. Raises ``TimeoutError`` when it is too late."""
+        """What the leader gets, for a thread. Raises ``TooLate``, or ``Abandoned``."""
         if self._thread == threading.get_ident():
             # A load in a task of this thread's own loop cannot end while the loop waits here.
             raise CacheError("the key is being loaded by this very thread, which would wait for itself")
-        return self._future.result(timeout)
+        try:
+            return self._future.result(timeout)
+        except FutureTimeout:
+            # It may also be what the loader has raised.
+            if self._future.done():
+                return self._future.result()
+            raise TooLate from None
 
     async def wait_async(self, timeout: Optional[float]) -> Value:
-        """What the leader gets, for a task. Raises ``TimeoutError`` when it is too late."""
+        """What the leader gets, for a task. Raises ``TooLate``, or ``Abandoned``."""
         task = _current_task()
         if task is not None and task is self._task:
             raise CacheError("the key is being loaded by this very task, which would wait for itself")
         # A task that is cancelled while it waits cancels nothing but its own waiting.
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._future)), timeout)
+        landing = asyncio.shield(asyncio.wrap_future(self._future))
+        try:
+            return await asyncio.wait_for(landing, timeout)
+        except asyncio.TimeoutError:
+            if self._future.done():
+                return self._future.result()
+            raise TooLate from None
 
 
 class Flights:

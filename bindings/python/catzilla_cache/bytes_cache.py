@@ -150,7 +150,7 @@ class BytesCache(OpenCache, _backend.BytesBase):
 
     def get_from_memory(self, key: Key) -> Optional[bytes]:
         """The value that memory has of a key, or None; Redis and disk are not asked, nothing is waited for."""
-        status, value = _backend.read_memory(self._live(), key_bytes(key))
+        status, value = _backend.read_memory(self._live(), key_bytes(key), True)
         return value if found(status) else None
 
     def get_or_set(

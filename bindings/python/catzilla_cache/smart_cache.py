@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Set, Union
 
 from catzilla_cache import _annotation, _status, codec, keys
 from catzilla_cache._annotation import Annotation
 from catzilla_cache._arguments import Key, Tags, check, fail, found, key_bytes, tag_bytes, timeout_ms, ttl_ms
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache._flights import Flights
-from catzilla_cache._loading import Loading
+from catzilla_cache._loading import Load, get_or_set
 from catzilla_cache._open_cache import OpenCache
 from catzilla_cache._rates import Rates
 from catzilla_cache.decorator import CacheInfo, cached
@@ -142,24 +142,33 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         folder = options.get("disk.path") if self._has_disk else None
         self._values = codec.ValueCodec(
             config.codec,
-            secret=config.secret,
+            # Caches that share a Redis but no keys do not believe each other's values.
+            namespace=str(options.get("redis.key_prefix", "")).encode() if self._has_redis else b"",
+            secrets=self._secrets(config, None if folder is None else str(folder)),
             leaves_process=self._asks_below,
-            redis=self._has_redis,
-            disk_path=None if folder is None else str(folder),
         )
         self._longest_default_ttl = self._default_ttl(options)
-        self._loading = Loading(self)
         self._flights = Flights()
+        self._refreshing: Set[bytes] = set()
+        self._refreshing_lock = threading.Lock()
+        self._tasks: Set[Any] = set()
         self._rates = Rates(config.stats_collection_interval)
         self._counted_lock = threading.Lock()
         #: How often something that was stored was not believed: not ours, damaged, or past its end. Each was a miss.
         self._refused = 0
+        #: How often a value could not be loaded anew in the background, and went on being served.
+        self._failed_refreshes = 0
         self._memory_cache = TierView(self, "memory")
         self._redis_cache = TierView(self, "redis") if self._has_redis else None
         self._disk_cache = TierView(self, "disk") if self._has_disk else None
 
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         return config.library_options()
+
+    def _secrets(self, config: SmartCacheConfig, folder: Optional[str]) -> Sequence[bytes]:
+        if not self._asks_below:
+            return ()
+        return codec.secret_for(config.secret, redis=self._has_redis, disk_folder=folder)
 
     def _default_ttl(self, options: Mapping[str, object]) -> float:
         """The longest that anything stored without a lifetime lives in any tier."""
@@ -270,6 +279,10 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             with self._counted_lock:
                 self._refused += 1
             raise
+
+    def _count_failed_refresh(self) -> None:
+        with self._counted_lock:
+            self._failed_refreshes += 1
 
     def _revive(self, key: Key, data: bytes) -> tuple[Any, bool]:
         """The pair of ``get``, from what was stored. Called by the compiled base for what it does not read itself."""
@@ -384,7 +397,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         it is asked for, so that it never is missing (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede
         Prevention", VLDB 2015).
         """
-        return self._loading.get_or_set(key, loader, ttl, tags, timeout, grace, beta)
+        return get_or_set(Load(self, key, ttl, tags, timeout, grace, beta), loader)
 
     # ---- Many keys ----
 
@@ -458,7 +471,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         """What was counted up to now, and what is held."""
         statistics = self.statistics()
         below = {tier: self.tier_statistics(tier) for tier in ("redis", "disk")}  # type: ignore[arg-type]
-        stats = CacheStats.of(statistics, below, self._refused, self._rates.of(statistics))
+        stats = CacheStats.of(statistics, below, self._refused, self._failed_refreshes, self._rates.of(vars(statistics)))
         return stats if self.config.enable_stats else stats.without_counters()
 
     def health_check(self) -> dict[str, bool]:
@@ -483,7 +496,7 @@ class TierView:
         cache = self._cache
         if self.tier != "memory":
             return cache.get(key)
-        status, data = _backend.read_memory(cache._live(), key_bytes(key))
+        status, data = _backend.read_memory(cache._live(), key_bytes(key), True)
         return cache._revive(key, data) if found(status) else (None, False)
 
     def set(self, key: Key, value: object, ttl: Optional[float] = None) -> bool:

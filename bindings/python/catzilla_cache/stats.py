@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Optional
+from typing import Dict, Mapping, Optional
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,77 @@ class TierStatistics:
     write_p99_ns: int
     write_p999_ns: int
     write_max_ns: int
+
+
+#: What counts up and never down: 0 when nobody wants statistics.
+_COUNTERS = (
+    "hits", "misses", "requests", "hit_ratio", "puts", "removals", "memory_hits", "memory_misses", "memory_evictions",
+    "memory_expirations", "memory_compressed_puts", "memory_compression_input_bytes", "memory_compression_output_bytes",
+    "memory_compression_ratio", "memory_pressure_shrinks", "loads", "load_failures", "load_waits", "memory_untold_departures",
+    "memory_read_samples", "memory_read_p50_ns", "memory_read_p99_ns", "memory_read_p999_ns", "memory_read_max_ns",
+    "memory_write_samples", "memory_write_p50_ns", "memory_write_p99_ns", "memory_write_p999_ns", "memory_write_max_ns",
+    "redis_hits", "redis_misses", "redis_errors", "disk_hits", "disk_misses", "disk_errors",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CacheStats(Statistics):
+    """The figures of a ``SmartCache``: those that programs of the framework know, and all of ``Statistics``."""
+
+    #: Entries that left memory because it was full.
+    evictions: int = 0
+    #: Bytes of what memory holds.
+    memory_usage: int = 0
+    #: Hits and misses.
+    total_requests: int = 0
+    #: Entries in memory.
+    size: int = 0
+    #: How many entries memory may hold; 0 when that is not bounded.
+    capacity: int = 0
+    #: ``{"memory": {"hits": ..., "misses": ...}, "redis": ..., "disk": ...}``
+    tier_stats: Dict[str, Dict[str, int]] = field(default_factory=dict)
+    #: What was stored and not believed: not ours, damaged, past its end. Each was a miss.
+    refused: int = 0
+    #: Values that could not be loaded anew in the background.
+    failed_refreshes: int = 0
+    #: ``requests_per_second`` and so on, on average of the last ``stats_collection_interval``.
+    rates: Dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        statistics: Statistics,
+        below: Mapping[str, Optional[TierStatistics]],
+        refused: int,
+        failed_refreshes: int,
+        rates: Dict[str, float],
+    ) -> CacheStats:
+        """From what the library tells of the cache and of the tiers below memory."""
+        tiers = {"memory": {"hits": statistics.memory_hits, "misses": statistics.memory_misses}}
+        for tier, told in below.items():
+            tiers[tier] = {"hits": told.hits if told else 0, "misses": told.misses if told else 0}
+        return cls(
+            **vars(statistics),
+            evictions=statistics.memory_evictions,
+            memory_usage=statistics.memory_bytes,
+            total_requests=statistics.requests,
+            size=statistics.memory_entries,
+            capacity=statistics.memory_capacity or 0,
+            tier_stats=tiers,
+            refused=refused,
+            failed_refreshes=failed_refreshes,
+            rates=rates,
+        )
+
+    def without_counters(self) -> CacheStats:
+        """What is held, and 0 for everything that is counted."""
+        return replace(
+            self,
+            **{name: 0 for name in _COUNTERS},  # type: ignore[arg-type]
+            evictions=0,
+            total_requests=0,
+            refused=0,
+            failed_refreshes=0,
+            tier_stats={tier: dict.fromkeys(counted, 0) for tier, counted in self.tier_stats.items()},
+            rates=dict.fromkeys(self.rates, 0.0),
+        )

@@ -124,10 +124,19 @@ struct shown {
 static void make_value(void *user, const void *data, size_t len)
 {
     struct shown *shown = user;
+    const unsigned char *bytes = data;
+    /* An annotation with nothing but tags says nothing to a reader: see `_annotation.py`. */
+    if (len > 4 && bytes[0] == 0xF0 && bytes[1] == 0) {
+        size_t head = 4 + ((size_t)bytes[2] << 8 | bytes[3]);
+        if (head < len) {
+            data = bytes + head;
+            len -= head;
+        }
+    }
     unsigned char tag = len > 0 ? *(const unsigned char *)data : 0xFF;
     if (codec_is_scalar(tag)) {
         shown->what = SHOWN_VALUE;
-        shown->object = codec_decode(data, len);
+        shown->object = codec_decode_scalar(data, len);
     } else {
         shown->what = codec_is_plain(tag) ? SHOWN_PLAIN : SHOWN_OTHER;
         shown->object = PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
@@ -139,7 +148,7 @@ enum answer { FOUND, ABSENT, ELSEWHERE, FAILED };
 /* Asks memory. ELSEWHERE: the method in Python has to find out. */
 static enum answer visit(struct held *held, const struct key *key, catzilla_visitor_t visitor, void *user)
 {
-    catzilla_status_t status = catzilla_memory_visit(held->cache, key->data, (size_t)key->len, visitor, user);
+    catzilla_status_t status = catzilla_memory_visit(held->cache, key->data, (size_t)key->len, held->memory_only, visitor, user);
     if (status == CATZILLA_OK)
         return FOUND;
     return status == CATZILLA_NOT_FOUND && held->memory_only ? ABSENT : ELSEWHERE;
@@ -176,22 +185,20 @@ static enum answer find_value(struct engine *self, PyObject *object, PyObject **
         PyObject *bytes = shown.object;
         shown.object = codec_decode((const unsigned char *)PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
         if (shown.object == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+            PyErr_Clear();
             shown.object = bytes;
             shown.what = SHOWN_OTHER;
         } else {
             Py_DECREF(bytes);
         }
     }
-    if (shown.object == NULL && shown.what == SHOWN_VALUE && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    if (shown.object == NULL && shown.what == SHOWN_VALUE && !PyErr_Occurred())
         /* Damaged: the method in Python meets it again, and counts it. */
-        PyErr_Clear();
         return ELSEWHERE;
-    }
     if (shown.what != SHOWN_OTHER) {
         *found = shown.object;
         return *found == NULL ? FAILED : FOUND;
     }
-    PyErr_Clear();
     *pair = PyObject_CallMethodObjArgs((PyObject *)self, str_revive, object, shown.object, NULL);
     Py_DECREF(shown.object);
     if (*pair == NULL)
@@ -592,14 +599,15 @@ static PyObject *read_memory(PyObject *module, PyObject *const *args, Py_ssize_t
     PyObject *bytes = NULL;
     struct key key;
     (void)module;
-    if (count != 2 || !key_of(args[1], &key)) {
-        PyErr_SetString(PyExc_TypeError, "read_memory takes the address of a cache and a key");
+    int is_last = count == 3 ? PyObject_IsTrue(args[2]) : -1;
+    if (is_last < 0 || !key_of(args[1], &key)) {
+        PyErr_SetString(PyExc_TypeError, "read_memory takes the address of a cache, a key, and whether that is the last look-up");
         return NULL;
     }
     catzilla_cache_t *cache = PyLong_AsVoidPtr(args[0]);
     if (cache == NULL && PyErr_Occurred())
         return NULL;
-    catzilla_status_t status = catzilla_memory_visit(cache, key.data, (size_t)key.len, make_bytes, &bytes);
+    catzilla_status_t status = catzilla_memory_visit(cache, key.data, (size_t)key.len, is_last, make_bytes, &bytes);
     if (status == CATZILLA_OK)
         return bytes == NULL ? NULL : Py_BuildValue("(iN)", status, bytes);
     return Py_BuildValue("(iy)", status, "");

@@ -9,6 +9,7 @@ use super::Memory;
 use crate::clock::{Ttl, FOREVER};
 use crate::codec::envelope::Body;
 use crate::error::{Error, Result, Status};
+use crate::tiers::TierName;
 use crate::sync::atomic::Ordering::Relaxed;
 use std::io::Write;
 
@@ -36,6 +37,8 @@ pub struct PutOptions<'a> {
     /// Names that the entry can be purged by, together with others that carry them: see [`crate::Purge::Tag`]. At most
     /// [`MAX_TAGS`] of at most [`MAX_TAG_LEN`] bytes; two and eight for each make the entry larger.
     pub tags: &'a [&'a [u8]],
+    /// The lowest tier that the value is for; `None`: all of them. What those below it have of the key is removed.
+    pub lowest: Option<TierName>,
     /// Whether the new version is wanted. Costs some 24 bytes for as long as the value is there.
     pub tell_version: bool,
 }
