@@ -353,9 +353,9 @@ def lease(handle: Handle, key: bytes, timeout_ms: int) -> tuple[int, bytes, Opti
         lib.catzilla_value_release(value[0])
 
 
-def lease_fulfil(lease: Lease, value: bytes, ttl_ms: int, tags: Sequence[bytes] = ()) -> int:
+def lease_fulfil(lease: Lease, value: bytes, ttl_ms: int, tags: Sequence[bytes] = (), flags: int = 0) -> int:
     """Ends a lease with the value. ``ttl_ms``: as in ``put``."""
-    options, _kept = _options(ttl_ms, 0, 0, tags)
+    options, _kept = _options(ttl_ms, flags, 0, tags)
     status: int = lib.catzilla_lease_fulfil_with(lease.take(), value, len(value), options)
     return status
 

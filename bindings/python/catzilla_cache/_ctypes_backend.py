@@ -606,9 +606,9 @@ def lease(handle: Handle, key: bytes, timeout_ms: int) -> tuple[int, bytes, Opti
         _value_release(value)
 
 
-def lease_fulfil(lease: Lease, value: bytes, ttl_ms: int, tags: Sequence[bytes] = ()) -> int:
+def lease_fulfil(lease: Lease, value: bytes, ttl_ms: int, tags: Sequence[bytes] = (), flags: int = 0) -> int:
     """Ends a lease with the value. ``ttl_ms``: as in ``put``."""
-    options, _kept = _options(ttl_ms, 0, 0, tags)
+    options, _kept = _options(ttl_ms, flags, 0, tags)
     status: int = _lease_fulfil(lease.take(), value, len(value), byref(options))
     return status
 

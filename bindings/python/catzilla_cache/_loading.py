@@ -15,6 +15,7 @@ from catzilla_cache import _status, _workers, codec
 from catzilla_cache._annotation import Annotation
 from catzilla_cache._arguments import Key, Tags, found, key_bytes, tag_bytes, timeout_ms, ttl_ms
 from catzilla_cache._backend import backend as _backend
+from catzilla_cache._open_cache import Tier
 from catzilla_cache._flights import Abandoned, Flight, TooLate
 from catzilla_cache.errors import CacheError, CacheValueError
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
 _FRESH, _STALE, _MISSING = range(3)
 
+# By the lowest tier that a value goes to.
+_PLACES = {"memory": _status.PUT_MEMORY_ONLY, "redis": _status.PUT_NOT_TO_DISK, "disk": 0}
+
 
 class Load:
     """One call of ``get_or_set``: which key, and how what is loaded for it is stored."""
 
-    __slots__ = ("beta", "cache", "fresh_for", "key", "lifetime_ms", "name", "tags", "timeout", "version")
+    __slots__ = ("beta", "cache", "flags", "fresh_for", "key", "lifetime_ms", "name", "tags", "timeout", "version")
 
     def __init__(
         self,
@@ -38,7 +42,10 @@ class Load:
         timeout: Optional[float],
         grace: float,
         beta: float,
+        lowest: Optional[Tier] = None,
     ) -> None:
+        if lowest is not None and lowest not in _PLACES:
+            raise CacheValueError(f"a tier is one of {', '.join(_PLACES)}, not {lowest!r}")
         if not grace >= 0 or not beta >= 0:
             raise CacheValueError(f"grace and beta are numbers, 0 or above, not {grace!r} and {beta!r}")
         timeout_ms(timeout)
@@ -48,6 +55,8 @@ class Load:
         self.tags = tag_bytes(tags)
         self.timeout = timeout
         self.beta = beta
+        #: Which tiers a loaded value goes to.
+        self.flags = _PLACES[lowest or "disk"]
         self.version = 0
         #: For how many seconds a loaded value is fresh; None: for as long as it is kept.
         self.fresh_for: Optional[float] = None
@@ -100,7 +109,7 @@ class Load:
         data = self.encoded(value, time.monotonic() - begun)
         if lease is not None:
             # When it is refused (the cache was closed meanwhile, there is no memory) everybody has the value all the same.
-            _backend.lease_fulfil(lease, data, self.lifetime_ms, self.tags)
+            _backend.lease_fulfil(lease, data, self.lifetime_ms, self.tags, self.flags)
         self.land(flight, value)
 
     def land(self, flight: Flight[Any], value: object) -> None:
@@ -139,7 +148,7 @@ class Load:
     def replace(self, value: object, begun: float) -> None:
         """Stores the new value, unless the key was set or deleted meanwhile."""
         data = self.encoded(value, time.monotonic() - begun)
-        _backend.put_with(self.cache._live(), self.name, data, self.lifetime_ms, 0, self.version, self.tags)
+        _backend.put_with(self.cache._live(), self.name, data, self.lifetime_ms, self.flags, self.version, self.tags)
 
     def refreshed(self) -> None:
         """The end of a claim."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional, Union
 
-from catzilla_cache._arguments import Key, Tags, found, key_bytes
-from catzilla_cache._backend import backend as _backend
+from catzilla_cache._arguments import Key, Tags
 from catzilla_cache._loading import Load, get_or_set_async, off_loop
 
 if TYPE_CHECKING:
@@ -29,11 +28,9 @@ class AsyncCache:
         cache = self._cache
         if not cache._asks_below:
             return cache.get(key)
-        status, data = _backend.read_memory(cache._live(), key_bytes(key), False)
-        if found(status):
-            value, is_there = cache._revive(key, data)
-            if is_there:
-                return value, True
+        found = cache._get_from_memory(key)
+        if found[1]:
+            return found
         answer: tuple[Any, bool] = await off_loop(cache._get, key)
         return answer
 

@@ -185,7 +185,7 @@ class CacheStats(Statistics):
         """What is held, and 0 for everything that is counted."""
         return replace(
             self,
-            **{name: 0 for name in _COUNTERS},  # type: ignore[arg-type]
+            **{name: 0 for name in _COUNTERS},
             evictions=0,
             total_requests=0,
             refused=0,

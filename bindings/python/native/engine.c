@@ -145,7 +145,7 @@ static void make_value(void *user, const void *data, size_t len)
 
 enum answer { FOUND, ABSENT, ELSEWHERE, FAILED };
 
-/* Asks memory. ELSEWHERE: the method in Python has to find out. */
+/* Asks memory, and counts a miss if nobody else can be asked. ELSEWHERE: the method in Python has to find out. */
 static enum answer visit(struct held *held, const struct key *key, catzilla_visitor_t visitor, void *user)
 {
     catzilla_status_t status = catzilla_memory_visit(held->cache, key->data, (size_t)key->len, held->memory_only, visitor, user);
@@ -166,8 +166,8 @@ static enum answer find_bytes(struct engine *self, PyObject *object, PyObject **
     return answer == FOUND && *found == NULL ? FAILED : answer;
 }
 
-/* As find_bytes. What only Python code can read is asked of `_revive`, with the key and the stored bytes: it returns the pair. */
-static enum answer find_value(struct engine *self, PyObject *object, PyObject **found, PyObject **pair)
+/* As find_bytes; on the way to others that are asked, a miss is ELSEWHERE and not counted. What only Python code can read is asked of `_revive`, with the key and the stored bytes: it returns the pair. */
+static enum answer find_value(struct engine *self, PyObject *object, int on_the_way, PyObject **found, PyObject **pair)
 {
     struct held held;
     struct key key;
@@ -175,6 +175,8 @@ static enum answer find_value(struct engine *self, PyObject *object, PyObject **
     *found = *pair = NULL;
     if (!hold(self, &held))
         return ELSEWHERE;
+    if (on_the_way)
+        held.memory_only = 0;
     enum answer answer = key_of(object, &key) ? visit(&held, &key, make_value, &shown) : ELSEWHERE;
     let_go(&held);
     if (answer != FOUND)
@@ -451,7 +453,7 @@ static PyType_Spec bytes_spec = {
 static PyObject *values_get(PyObject *object, PyObject *key)
 {
     PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, &found, &pair)) {
+    switch (find_value((struct engine *)object, key, 0, &found, &pair)) {
     case FOUND:
         if (pair != NULL)
             return pair;
@@ -469,10 +471,29 @@ static PyObject *values_get(PyObject *object, PyObject *key)
     return PyObject_CallMethodObjArgs(object, str_get, key, NULL);
 }
 
+/* What memory has, for calls that go on and are counted there. */
+static PyObject *values_get_from_memory(PyObject *object, PyObject *key)
+{
+    PyObject *found, *pair;
+    switch (find_value((struct engine *)object, key, 1, &found, &pair)) {
+    case FOUND:
+        if (pair != NULL)
+            return pair;
+        pair = PyTuple_Pack(2, found, Py_True);
+        Py_DECREF(found);
+        return pair;
+    case FAILED:
+        return NULL;
+    default:
+        Py_INCREF(no_value);
+        return no_value;
+    }
+}
+
 static PyObject *values_getitem(PyObject *object, PyObject *key)
 {
     PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, &found, &pair)) {
+    switch (find_value((struct engine *)object, key, 0, &found, &pair)) {
     case FOUND:
         if (pair == NULL)
             return found;
@@ -526,7 +547,7 @@ static PyObject *values_get_many(PyObject *object, PyObject *keys)
         goto failed;
     while ((key = PyIter_Next(iterator)) != NULL) {
         PyObject *value, *pair;
-        enum answer answer = find_value((struct engine *)object, key, &value, &pair);
+        enum answer answer = find_value((struct engine *)object, key, 0, &value, &pair);
         int failure = answer == FAILED;
         if (answer == FOUND && pair != NULL) {
             if (PyTuple_GetItem(pair, 1) == Py_True)
@@ -567,6 +588,7 @@ static PyMethodDef values_methods[] = {
     {"get", values_get, METH_O, "get(key)\n\nThe value of a key and True, or None and False."},
     {"set", (PyCFunction)(void (*)(void))values_set, METH_FASTCALL | METH_KEYWORDS,
      "set(key, value, ttl=None, *, tags=())\n\nStores a value, for `ttl` seconds; None or 0 is the default lifetime of each tier. True."},
+    {"_get_from_memory", values_get_from_memory, METH_O, NULL},
     {"get_many", values_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
     {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key from every tier. True when it was there."},
     {"exists", engine_exists, METH_O, "exists(key)\n\nWhether a key is there. Counts neither as a request nor as a use."},
