@@ -58,7 +58,15 @@ class BytesCache(OpenCache, _backend.BytesBase):
         def get(self, key: Key, default: Default) -> Union[bytes, Default]: ...
         def get(self, key: Key, default: object = None) -> object:
             """The value of a key, or the default when it is absent or expired."""
-            return self._get(key, default)
+            # As `_get` does, in fewer steps.
+            try:
+                name = key if type(key) is bytes else key.encode() if type(key) is str else key_bytes(key)
+            except UnicodeEncodeError:
+                name = key_bytes(key)
+            status, value = _backend.read(self._handle or self._live(), name)
+            if status == 0:
+                return value
+            return default if status == _status.NOT_FOUND else fail(status)
 
         def set(self, key: Key, value: BytesLike, ttl: Optional[float] = None, *, tags: Tags = ()) -> None:
             """Stores a value, for ``ttl`` seconds; None or 0 is the default of each tier, ``math.inf`` never expires.
