@@ -79,6 +79,10 @@ class BytesCache(OpenCache, _backend.BytesBase):
             """Removes a key from every tier. True when it was there."""
             return self._delete(key)
 
+        def get_many(self, keys: Iterable[Key]) -> dict[Key, bytes]:
+            """The values of those keys that are there; Redis and disk are asked once for all."""
+            return self._get_below({}, list(keys))
+
         def __contains__(self, key: object) -> bool:
             """Whether a key is there. Counts neither as a request nor as a use."""
             return self._exists(key)
@@ -89,6 +93,13 @@ class BytesCache(OpenCache, _backend.BytesBase):
     def _get(self, key: Key, default: object = None) -> object:
         status, value = _backend.read(self._live(), key_bytes(key))
         return value if found(status) else default
+
+    def _get_below(self, answers: dict[Key, bytes], keys: list[Key]) -> dict[Key, bytes]:
+        """Adds what one call of the library finds of these keys."""
+        status, read = _backend.get_many(self._live(), [key_bytes(key) for key in keys])
+        check(status)
+        answers.update({key: value for key, (answer, value) in zip(keys, read) if answer == _status.OK})
+        return answers
 
     def _set(self, key: Key, value: BytesLike, ttl: Optional[float] = None, *, tags: Tags = ()) -> None:
         if tags:
@@ -200,13 +211,6 @@ class BytesCache(OpenCache, _backend.BytesBase):
         # When it is refused (the cache was closed meanwhile, there is no memory) the caller has its value all the same.
         _backend.lease_fulfil(lease, value, lifetime, encoded_tags)
         return value
-
-    def get_many(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """The values of those keys that are there, in one call of the library."""
-        asked = list(keys)
-        status, answers = _backend.get_many(self._live(), [key_bytes(key) for key in asked])
-        check(status)
-        return {key: value for key, (answer, value) in zip(asked, answers) if answer == _status.OK}
 
     def set_many(self, values: Mapping[Key, BytesLike], ttl: Optional[float] = None) -> None:
         """Stores many values in one call of the library, all for ``ttl`` seconds (as in ``set``).

@@ -365,6 +365,77 @@ static int stored(struct held *held, const struct key *key, const void *data, si
     return status == CATZILLA_OK;
 }
 
+/* ---- Many keys ---- */
+
+/* Looks one key up for `get_many`; found is a new reference when the answer is FOUND, or NULL for what is not to be believed. */
+typedef enum answer (*finder)(PyObject *self, PyObject *key, PyObject **found);
+
+static enum answer find_one_bytes(PyObject *self, PyObject *key, PyObject **found)
+{
+    return find_bytes((struct engine *)self, key, found);
+}
+
+static enum answer find_one_value(PyObject *self, PyObject *key, PyObject **found)
+{
+    PyObject *pair;
+    enum answer answer = find_value((struct engine *)self, key, 0, found, &pair);
+    if (answer == FOUND && pair != NULL) {
+        if (PyTuple_GetItem(pair, 1) == Py_True) {
+            *found = PyTuple_GetItem(pair, 0);
+            Py_INCREF(*found);
+        }
+        Py_DECREF(pair);
+    }
+    return answer;
+}
+
+/* Those of the keys that memory has go into a dict; the others are asked of `_get_below`, if there is anybody to ask. */
+static PyObject *get_many(PyObject *object, PyObject *keys, finder find)
+{
+    PyObject *all = NULL, *missing = NULL, *found = PyDict_New(), *iterator = PyObject_GetIter(keys), *key;
+    if (found == NULL || iterator == NULL)
+        goto done;
+    while ((key = PyIter_Next(iterator)) != NULL) {
+        PyObject *value = NULL;
+        enum answer answer = find(object, key, &value);
+        int failure = answer == FAILED;
+        if (answer == FOUND && value != NULL) {
+            failure = PyDict_SetItem(found, key, value) < 0;
+            Py_DECREF(value);
+        } else if (answer == ELSEWHERE) {
+            if (missing == NULL)
+                missing = PyList_New(0);
+            failure = missing == NULL || PyList_Append(missing, key) < 0;
+        }
+        Py_DECREF(key);
+        if (failure)
+            goto done;
+    }
+    if (PyErr_Occurred())
+        goto done;
+    if (missing == NULL) {
+        all = found;
+        Py_INCREF(all);
+    } else {
+        all = PyObject_CallMethodObjArgs(object, str_get_below, found, missing, NULL);
+    }
+done:
+    Py_XDECREF(found);
+    Py_XDECREF(missing);
+    Py_XDECREF(iterator);
+    return all;
+}
+
+static PyObject *bytes_get_many(PyObject *object, PyObject *keys)
+{
+    return get_many(object, keys, find_one_bytes);
+}
+
+static PyObject *values_get_many(PyObject *object, PyObject *keys)
+{
+    return get_many(object, keys, find_one_value);
+}
+
 /* ---- BytesBase ---- */
 
 static PyObject *bytes_get(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -426,6 +497,7 @@ static PyMethodDef bytes_methods[] = {
      "get(key, default=None)\n\nThe value of a key, or the default when it is absent or expired."},
     {"set", (PyCFunction)(void (*)(void))bytes_set, METH_FASTCALL | METH_KEYWORDS,
      "set(key, value, ttl=None)\n\nStores a value, for `ttl` seconds; None or 0 is the default lifetime, math.inf never expires."},
+    {"get_many", bytes_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
     {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key. True when it was there."},
     {NULL, NULL, 0, NULL},
 };
@@ -537,49 +609,6 @@ static PyObject *values_set(PyObject *object, PyObject *const *args, Py_ssize_t 
             return NULL;
     }
     return in_python(object, str_set, args, count, names);
-}
-
-/* Those of many keys that memory has go into a dict; the others are asked of `_get_below`, if there is anybody to ask. */
-static PyObject *values_get_many(PyObject *object, PyObject *keys)
-{
-    PyObject *found = PyDict_New(), *missing = NULL, *iterator = PyObject_GetIter(keys), *key;
-    if (found == NULL || iterator == NULL)
-        goto failed;
-    while ((key = PyIter_Next(iterator)) != NULL) {
-        PyObject *value, *pair;
-        enum answer answer = find_value((struct engine *)object, key, 0, &value, &pair);
-        int failure = answer == FAILED;
-        if (answer == FOUND && pair != NULL) {
-            if (PyTuple_GetItem(pair, 1) == Py_True)
-                failure = PyDict_SetItem(found, key, PyTuple_GetItem(pair, 0)) < 0;
-            Py_DECREF(pair);
-        } else if (answer == FOUND) {
-            failure = PyDict_SetItem(found, key, value) < 0;
-            Py_DECREF(value);
-        } else if (answer == ELSEWHERE) {
-            if (missing == NULL)
-                missing = PyList_New(0);
-            failure = missing == NULL || PyList_Append(missing, key) < 0;
-        }
-        Py_DECREF(key);
-        if (failure)
-            goto failed;
-    }
-    if (PyErr_Occurred())
-        goto failed;
-    Py_DECREF(iterator);
-    if (missing != NULL) {
-        PyObject *all = PyObject_CallMethodObjArgs(object, str_get_below, found, missing, NULL);
-        Py_DECREF(missing);
-        Py_DECREF(found);
-        return all;
-    }
-    return found;
-failed:
-    Py_XDECREF(found);
-    Py_XDECREF(missing);
-    Py_XDECREF(iterator);
-    return NULL;
 }
 
 static PyMethodDef values_methods[] = {

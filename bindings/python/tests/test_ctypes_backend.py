@@ -123,7 +123,7 @@ def test_a_value_that_grows_between_two_attempts_is_read_whole(
 
     backend.put(handle, b"key", b"x" * 10_000, 0)
     monkeypatch.setattr(backend, "_read", grows_after_each_attempt)
-    monkeypatch.setattr(backend, "_free", backend._FreeBuffers())
+    monkeypatch.setattr(backend, "_free_buffers", [])
     assert backend.read(handle, b"key") == (_status.OK, b"x" * 10_000_000)
     assert statuses == [_status.TRUNCATED] * 4 + [_status.OK]
 
