@@ -119,7 +119,7 @@ static int put_text(struct codec_buffer *out, PyObject *text, int alone)
     return put_encoded_text(out, PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"), TAG_TEXT_WITH_SURROGATES, alone);
 }
 
-static int digit(char character)
+static int nibble(char character)
 {
     return character <= '9' ? character - '0' : character - 'a' + 10;
 }
@@ -154,9 +154,9 @@ static int put_large(struct codec_buffer *out, PyObject *number, int alone)
             at = write_length(at, len);
     }
     if ((end - from) % 2 != 0)
-        *at++ = (unsigned char)digit(*from++);
+        *at++ = (unsigned char)nibble(*from++);
     for (; from < end; from += 2)
-        *at++ = (unsigned char)(digit(from[0]) << 4 | digit(from[1]));
+        *at++ = (unsigned char)(nibble(from[0]) << 4 | nibble(from[1]));
     out->len += (size_t)(at - start);
     Py_DECREF(hexadecimal);
     return 1;
@@ -221,11 +221,15 @@ static int put_float(struct codec_buffer *out, PyObject *number)
 static int put_bytearray(struct codec_buffer *out, PyObject *bytes, int alone)
 {
 #ifdef Py_GIL_DISABLED
+    /* While a buffer is lent nobody can resize it; up to 3.13 those are not counted under the object's lock. */
+    int done = -1;
+    Py_BEGIN_CRITICAL_SECTION(bytes);
     Py_buffer view;
-    if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0)
-        return -1;
-    int done = put_run(out, TAG_BYTEARRAY, view.buf, (size_t)view.len, alone);
-    PyBuffer_Release(&view);
+    if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) == 0) {
+        done = put_run(out, TAG_BYTEARRAY, view.buf, (size_t)view.len, alone);
+        PyBuffer_Release(&view);
+    }
+    Py_END_CRITICAL_SECTION();
     return done;
 #else
     return put_run(out, TAG_BYTEARRAY, PyByteArray_AsString(bytes), (size_t)PyByteArray_Size(bytes), alone);
