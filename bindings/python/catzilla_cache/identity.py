@@ -50,13 +50,17 @@ def canonical(value: object) -> object:
 
 def canonical_bytes(value: object) -> bytes:
     """``canonical`` in the plain encoding."""
-    plain = canonical(value)
+    return encoded(canonical(value))
+
+
+def encoded(plain: object) -> bytes:
+    """What ``canonical`` made, in the plain encoding."""
     try:
-        encoded = encode(plain)
+        made = encode(plain)
     except CacheValueError as error:
         raise CacheKeyError(f"an argument cannot be part of a key: {error}") from None
-    assert encoded is not None
-    return encoded
+    assert made is not None
+    return made
 
 
 def _canonical(value: object) -> object:

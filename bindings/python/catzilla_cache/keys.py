@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
 from catzilla_cache.codec.encoding import encode
 from catzilla_cache.errors import CacheKeyError
-from catzilla_cache.identity import SCALARS, canonical, canonical_bytes, own_token
+from catzilla_cache.identity import SCALARS, canonical, canonical_bytes, encoded, own_token
 
 # 128 bits: two inputs of the same hash will not be met by chance, and to look for them takes 2**64 attempts.
 _HASH_LEN = 16
@@ -72,7 +72,7 @@ class KeyMaker:
     has keys of its own each time it is made, and in every process.
     """
 
-    __slots__ = ("prefix", "_begun", "_bind")
+    __slots__ = ("prefix", "_begun", "_bind", "_sentinels")
 
     def __init__(self, function: Callable[..., object], prefix: str = "") -> None:
         if not isinstance(prefix, str):
@@ -81,7 +81,10 @@ class KeyMaker:
         #: What all keys of the function begin with.
         self.prefix = f"{prefix}{module}.{name}:"
         self._begun = blake2b(canonical_bytes((prefix, module, name, rest)), digest_size=_HASH_LEN)
-        self._bind = _binder(function)
+        parameters = _parameters(function)
+        self._bind: Bind = _bind_nothing if parameters is None else _Parameters(parameters).bind
+        # By their addresses, which they keep: the function's defaults are held here.
+        self._sentinels = {id(each.default): (each.default, each.name) for each in parameters or () if _is_sentinel(each.default)}
 
     def __call__(self, args: "tuple[object, ...]", kwargs: Mapping[str, object]) -> str:
         """The key of a call. ``CacheKeyError`` for an argument that cannot be identified."""
@@ -92,7 +95,7 @@ class KeyMaker:
         else:
             for value in bound:
                 if type(value) not in SCALARS:
-                    data = b"\x00" + canonical_bytes(bound)
+                    data = b"\x00" + (self._with_sentinels(bound) if self._sentinels else canonical_bytes(bound))
                     break
             else:
                 # A tuple of scalars is its own canonical form; its first byte is neither of those above.
@@ -101,22 +104,44 @@ class KeyMaker:
         hash.update(data)
         return self.prefix + hash.hexdigest()
 
+    def _with_sentinels(self, bound: "tuple[object, ...]") -> bytes:
+        parts = []
+        for value in bound:
+            _, name = self._sentinels.get(id(value), (None, None))
+            parts.append(canonical(value) if name is None else ("default", name))
+        return encoded(("tuple", tuple(parts)))
+
 
 Bound = Optional["tuple[object, ...]"]
 Bind = Callable[["tuple[object, ...]", Mapping[str, object]], Bound]
 
 
-def _binder(function: Callable[..., object]) -> Bind:
-    """What gives the arguments of a call one order, defaults filled in; None when they do not fit."""
+def _parameters(function: Callable[..., object]) -> "Optional[list[inspect.Parameter]]":
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         # Some builtins do not say what they take.
-        return lambda args, kwargs: None
-    return _Parameters(parameters).bind
+        return None
+
+
+def _bind_nothing(args: "tuple[object, ...]", kwargs: Mapping[str, object]) -> Bound:
+    return None
+
+
+def _is_sentinel(default: object) -> bool:
+    """Whether a default can only be told by being it, such as ``object()``."""
+    if default is inspect.Parameter.empty:
+        return False
+    try:
+        canonical(default)
+    except CacheKeyError:
+        return True
+    return False
 
 
 class _Parameters:
+    """Gives the arguments of a call the order of the parameters, defaults filled in; None when they do not fit."""
+
     def __init__(self, parameters: Sequence[inspect.Parameter]) -> None:
         self.positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
         self.keyword_only = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
