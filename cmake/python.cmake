@@ -20,7 +20,7 @@ add_custom_command(
 
 Python_add_library(catzilla_cffi MODULE WITH_SOABI
   "${cffi_source}" "${native}/module.c" "${native}/codec.c" "${native}/codec_write.c" "${native}/codec_read.c"
-  "${native}/engine.c" "${native}/objects.c")
+  "${native}/call_keys.c" "${native}/blake2b.c" "${native}/engine.c" "${native}/objects.c")
 set_target_properties(catzilla_cffi PROPERTIES OUTPUT_NAME _catzilla_cffi C_STANDARD 11)
 target_link_libraries(catzilla_cffi PRIVATE catzilla::cache)
 target_compile_options(catzilla_cffi PRIVATE -O2 -fvisibility=hidden -Wall -Wextra)

@@ -10,12 +10,22 @@ import types
 from hashlib import blake2b
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
+from catzilla_cache._backend import backend
 from catzilla_cache.codec.encoding import encode
 from catzilla_cache.errors import CacheKeyError
 from catzilla_cache.identity import SCALARS, canonical, canonical_bytes, encoded, own_token
 
+# The builtin for calls with scalar arguments, where the backend has it.
+_call_keys: "Optional[Callable[[tuple[object, ...]], Optional[Quick]]]" = getattr(
+    getattr(backend, "native", None), "call_keys", None
+)
+
 # 128 bits: two inputs of the same hash will not be met by chance, and to look for them takes 2**64 attempts.
 _HASH_LEN = 16
+
+Bound = Optional["tuple[object, ...]"]
+Bind = Callable[["tuple[object, ...]", Mapping[str, object]], Bound]
+Quick = Callable[["tuple[object, ...]", "dict[str, object]"], Optional[str]]
 
 Headers = Union[Mapping[str, object], Iterable["tuple[object, object]"]]
 
@@ -72,7 +82,7 @@ class KeyMaker:
     has keys of its own each time it is made, and in every process.
     """
 
-    __slots__ = ("prefix", "_begun", "_bind", "_sentinels")
+    __slots__ = ("prefix", "quick", "_begun", "_bind", "_sentinels")
 
     def __init__(self, function: Callable[..., object], prefix: str = "") -> None:
         if not isinstance(prefix, str):
@@ -80,18 +90,29 @@ class KeyMaker:
         module, name, rest = _function_identity(function)
         #: What all keys of the function begin with.
         self.prefix = f"{prefix}{module}.{name}:"
-        self._begun = blake2b(canonical_bytes((prefix, module, name, rest)), digest_size=_HASH_LEN)
+        try:
+            self.prefix.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CacheKeyError(f"a key's prefix that is not valid text: {error}") from None
+        identity = blake2b(canonical_bytes((prefix, module, name, rest)), digest_size=_HASH_LEN).digest()
+        self._begun = blake2b(identity, digest_size=_HASH_LEN)
         parameters = _parameters(function)
         self._bind: Bind = _bind_nothing if parameters is None else _Parameters(parameters).bind
         # By their addresses, which they keep: the function's defaults are held here.
         self._sentinels = {id(each.default): (each.default, each.name) for each in parameters or () if _is_sentinel(each.default)}
+        #: A builtin that makes the key of a call whose arguments are all scalars, and None of any other; or None where there is none.
+        self.quick = None if parameters is None else _quick(self.prefix, identity, parameters)
 
-    def __call__(self, args: "tuple[object, ...]", kwargs: Mapping[str, object]) -> str:
+    def __call__(self, args: "tuple[object, ...]", kwargs: "dict[str, object]") -> str:
         """The key of a call. ``CacheKeyError`` for an argument that cannot be identified."""
+        if self.quick is not None:
+            made = self.quick(args, kwargs)
+            if made is not None:
+                return made
         bound = self._bind(args, kwargs)
         if bound is None:
             # The function will say what is wrong with the call, unless it is a wrapper that takes others than it says.
-            data = b"\x01" + canonical_bytes((args, dict(kwargs)))
+            data = b"\x01" + canonical_bytes((args, kwargs))
         else:
             for value in bound:
                 if type(value) not in SCALARS:
@@ -112,16 +133,22 @@ class KeyMaker:
         return encoded(("tuple", tuple(parts)))
 
 
-Bound = Optional["tuple[object, ...]"]
-Bind = Callable[["tuple[object, ...]", Mapping[str, object]], Bound]
-
-
 def _parameters(function: Callable[..., object]) -> "Optional[list[inspect.Parameter]]":
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         # Some builtins do not say what they take.
         return None
+
+
+def _quick(prefix: str, identity: bytes, parameters: "list[inspect.Parameter]") -> Optional[Quick]:
+    if _call_keys is None or any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
+        return None
+    # No keyword is None.
+    names = tuple(None if each.kind is each.POSITIONAL_ONLY else each.name for each in parameters)
+    positional = sum(each.kind is not each.KEYWORD_ONLY for each in parameters)
+    defaults = tuple(each.default for each in parameters)
+    return _call_keys((prefix.encode("utf-8"), identity, names, defaults, inspect.Parameter.empty, positional))
 
 
 def _bind_nothing(args: "tuple[object, ...]", kwargs: Mapping[str, object]) -> Bound:

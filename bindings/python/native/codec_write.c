@@ -460,3 +460,27 @@ int codec_encode(PyObject *value, struct codec_buffer *out)
     int done = put_value(out, value, 1);
     return done == IS_CONTAINER ? put_container(out, value) : done;
 }
+
+int codec_put_scalar(struct codec_buffer *out, PyObject *value)
+{
+    if (Py_TYPE(value) == &PyByteArray_Type)
+        return 0;
+    int done = put_value(out, value, 0);
+    return done == IS_CONTAINER ? 0 : done;
+}
+
+int codec_put_hex(struct codec_buffer *out, const char *text, size_t text_len, const unsigned char *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char *at = room(out, text_len + 2 * len);
+    if (at == NULL)
+        return -1;
+    memcpy(at, text, text_len);
+    at += text_len;
+    for (size_t index = 0; index < len; index++) {
+        *at++ = (unsigned char)digits[bytes[index] >> 4];
+        *at++ = (unsigned char)digits[bytes[index] & 15];
+    }
+    out->len += text_len + 2 * len;
+    return 1;
+}

@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 import pytest
 
+from catzilla_cache._backend import backend
 from catzilla_cache.errors import CacheKeyError
 from catzilla_cache.keys import KeyMaker, generate_key
 from interpreter import output_of
@@ -368,6 +369,41 @@ def test_a_call_that_does_not_fit_has_a_key_all_the_same() -> None:
     calls = [((), {}), ((1, 2, 3, 4), {}), ((1,), {"x": 1}), ((1,), {"nothing": 1}), ((1,), {"nothing": 2})]  # type: ignore[var-annotated]
     keys = {key(simple, *args, **kwargs) for args, kwargs in calls}
     assert len(keys) == len(calls) and key(simple, 1) not in keys
+
+
+def test_the_builtin_makes_the_keys_that_python_makes() -> None:
+    if getattr(backend, "native", None) is None:
+        assert KeyMaker(plain).quick is None
+        return
+    # Around the blocks of the hash, and every form of a scalar.
+    texts = ["x" * length for length in [*range(60, 140), 250, 256, 257, 1000, 100_000]]
+    scalars = [None, True, 0, -17, 2**64, -(2**70), 1.5, b"", b"x" * 600, "", "é\udc80", *texts]
+    for function in (plain, simple):
+        maker, in_python = KeyMaker(function), KeyMaker(function)
+        in_python.quick = None
+        assert maker.quick is not None
+        for value in scalars:
+            calls: "list[tuple[tuple[object, ...], dict[str, object]]]" = [((value,), {}), ((1, value), {}), ((value,), {"y": value})]
+            for args, kwargs in calls:
+                made = maker.quick(args, kwargs)
+                assert made is not None and made == in_python(args, kwargs) == maker(args, kwargs)
+
+
+def test_the_builtin_leaves_to_python_what_is_not_for_it() -> None:
+    calls: "list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]]" = [
+        (plain, (), {}), (plain, (1, 2, 3), {}), (plain, (1,), {"x": 1}), (plain, (1,), {"nothing": 1}), (plain, ([1],), {}),
+        (plain, ((),), {}), (plain, (bytearray(),), {}), (plain, (Thing(),), {}), (plain, (1,), {"flag": Level.LOW}),
+    ]  # fmt: skip
+    for function, args, kwargs in calls:
+        quick = KeyMaker(function).quick
+        assert quick is None or quick(args, kwargs) is None
+    assert KeyMaker(many).quick is None and KeyMaker(positional).quick is None and KeyMaker(max).quick is None
+
+
+def test_a_function_with_many_parameters_has_keys() -> None:
+    names: "dict[str, Any]" = {}
+    exec(f"def wide({', '.join(f'p{number}=0' for number in range(200))}): ...", names)
+    assert key(names["wide"]) == key(names["wide"], p199=0) == key(names["wide"], *[0] * 200) != key(names["wide"], p199=1)
 
 
 def test_builtins_have_keys() -> None:
