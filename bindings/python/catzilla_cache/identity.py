@@ -81,6 +81,10 @@ def _canonical(value: object) -> object:
 
 
 def _identified(value: object, kind: "type[Any]") -> object:
+    known = _tokens.get(id(value))
+    if known is not None and known[0]() is value:
+        # It had no other identity when it was met first.
+        return ("object", _process, known[1])
     own = getattr(kind, "__cache_key__", None)
     if own is not None:
         return ("key", kind.__module__, kind.__qualname__, _canonical(own(value)))
