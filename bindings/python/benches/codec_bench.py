@@ -33,7 +33,9 @@ VALUES: "dict[str, object]" = {
         "points": [(1, 2), (3, 4), (5, 6)],
         "tags": {"a", "b", "c"},
     },
-    "20 rows": [{"id": number, "name": f"row {number}", "price": number * 1.25, "active": True} for number in range(20)],
+    "20 rows": [
+        {"id": number, "name": f"row {number}", "price": number * 1.25, "active": True} for number in range(20)
+    ],
     "list of 1000 ints": list(range(1000)),
 }
 
@@ -105,7 +107,9 @@ def measure(contestants: "list[tuple[Callable[[Any], Any], object]]") -> "list[f
 def main() -> None:
     there = ways()
     idle = min(nanoseconds(lambda value: value, None, 10000) for _ in range(ROUNDS))
-    print(f"CPython {sys.version.split()[0]}; ns to write / ns to read / bytes; a call that does nothing takes {idle:.0f} ns")
+    print(
+        f"CPython {sys.version.split()[0]}; ns to write / ns to read / bytes; a call that does nothing takes {idle:.0f} ns"
+    )
     print(f"{'':<22}" + "".join(f"{way.name:>24}" for way in there))
     for name, value in VALUES.items():
         able = [way for way in there if does(way, value) is not None]

@@ -45,7 +45,9 @@ def canonical(value: object) -> object:
     try:
         return _canonical(value)
     except RecursionError:
-        raise CacheKeyError("an argument that contains itself, or is nested too deeply, cannot be part of a key") from None
+        raise CacheKeyError(
+            "an argument that contains itself, or is nested too deeply, cannot be part of a key"
+        ) from None
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -92,8 +94,8 @@ def _identified(value: object, kind: "type[Any]") -> object:
     if parts is not None and getattr(sys.modules.get(kind.__module__), kind.__name__, kind) is kind:
         return ("value", kind.__module__, kind.__name__, tuple(map(_canonical, parts(value))))
     if isinstance(value, enum.Enum):
-        # Members live as long as their class, and some, like those of IntEnum, cannot be referenced weakly. A combination of flags
-        # may have no name.
+        # Members live as long as their class, and some, like those of IntEnum, cannot be referenced weakly. A combination
+        # of flags may have no name.
         return ("member", token(kind), value.name if isinstance(value.name, str) else _canonical(value.value))
     return token(value)
 
@@ -115,9 +117,9 @@ def token(value: object) -> object:
         except TypeError:
             kind = type(value)
             raise CacheKeyError(
-                f"an argument of type {kind.__module__}.{kind.__qualname__} cannot be part of a key: it is no plain value, has no "
-                "__cache_key__() and cannot be referenced weakly, so another object could be taken for it later. Give the class a "
-                "method __cache_key__ that returns what identifies the object"
+                f"an argument of type {kind.__module__}.{kind.__qualname__} cannot be part of a key: it is no plain value, "
+                "has no __cache_key__() and cannot be referenced weakly, so another object could be taken for it later. Give "
+                "the class a method __cache_key__ that returns what identifies the object"
             ) from None
         made = (reference, next(_numbers))
         known = _tokens.setdefault(address, made)

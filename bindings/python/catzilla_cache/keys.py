@@ -99,8 +99,11 @@ class KeyMaker:
         parameters = _parameters(function)
         self._bind: Bind = _bind_nothing if parameters is None else _Parameters(parameters).bind
         # By their addresses, which they keep: the function's defaults are held here.
-        self._sentinels = {id(each.default): (each.default, each.name) for each in parameters or () if _is_sentinel(each.default)}
-        #: A builtin that makes the key of a call whose arguments are all scalars, and None of any other; or None where there is none.
+        self._sentinels = {
+            id(each.default): (each.default, each.name) for each in parameters or () if _is_sentinel(each.default)
+        }
+        #: A builtin that makes the key of a call whose arguments are all scalars, and None of any other; None where the
+        #: backend has none, or the function takes any number of arguments.
         self.quick = None if parameters is None else _quick(self.prefix, identity, parameters)
 
     def __call__(self, args: "tuple[object, ...]", kwargs: "dict[str, object]") -> str:
@@ -170,7 +173,9 @@ class _Parameters:
     """Gives the arguments of a call the order of the parameters, defaults filled in; None when they do not fit."""
 
     def __init__(self, parameters: Sequence[inspect.Parameter]) -> None:
-        self.positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+        self.positional = [
+            each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        ]
         self.keyword_only = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
         self.takes_more_positional = any(each.kind is each.VAR_POSITIONAL for each in parameters)
         self.takes_more_keywords = any(each.kind is each.VAR_KEYWORD for each in parameters)

@@ -1,4 +1,4 @@
-/* BLAKE2b of RFC 7693 with a result of 128 bits and no key: what `hashlib.blake2b(data, digest_size=16)` gives, without its objects. */
+/* BLAKE2b of RFC 7693, with a result of 128 bits and no key: what `hashlib.blake2b(data, digest_size=16)` gives. */
 #ifndef CATZILLA_BLAKE2B_H
 #define CATZILLA_BLAKE2B_H
 

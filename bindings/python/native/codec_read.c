@@ -1,6 +1,6 @@
 /*
- * Bytes to objects, whoever wrote the bytes: what has no members. A declared length is believed only as far as bytes are left. What
- * `codec_write.c` would not have written is refused: longer forms of lengths and numbers, anything behind the end.
+ * Bytes to objects, whoever wrote the bytes: what has no members. A declared length is believed only as far as bytes are left.
+ * What `codec_write.c` would not have written is refused: longer forms of lengths and numbers, anything behind the end.
  */
 #include "codec_reader.h"
 
@@ -256,8 +256,10 @@ static inline PyObject *read_common(struct codec_reader *reader, unsigned char t
         run = read_run(reader, &len, alone);
         if (run == NULL)
             return NULL;
+        if (!alone && len <= SHORT_TEXT_LEN)
+            return refuse(reader, "a short text has the form of a long one");
         if (!alone)
-            return len <= SHORT_TEXT_LEN ? refuse(reader, "a short text has the form of a long one") : make_text(reader, run, len);
+            return make_text(reader, run, len);
         /* Checked first, so that nothing can fail that would make an exception. */
         return is_utf8(run, len) ? PyUnicode_DecodeUTF8((const char *)run, (Py_ssize_t)len, NULL) : refuse(reader, NOT_UTF8);
     case TAG_TEXT_WITH_SURROGATES:
@@ -272,9 +274,9 @@ static inline PyObject *read_common(struct codec_reader *reader, unsigned char t
 
 #ifndef Py_GIL_DISABLED
 /*
- * Keys of dicts that were read last, by their bytes: the dicts of a program have few different keys, and one that is there already
- * needs no memory, no decoding and no new hash. Under the interpreter's lock; 512 places and no key above 24 bytes, both arbitrary,
- * bound what it holds to some tens of KiB for good.
+ * Keys of dicts that were read last, by their bytes: the dicts of a program have few different keys, and one that is there
+ * already needs no memory, no decoding and no new hash. Under the interpreter's lock; 512 places and no key above 24 bytes, both
+ * arbitrary, bound what it holds to some tens of KiB for good.
  */
 enum { KNOWN_KEYS = 512, LONGEST_KNOWN_KEY = 24 };
 

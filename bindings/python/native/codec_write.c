@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* A longer text is encoded into a copy: CPython keeps the UTF-8 of a text that it is asked for as long as the text lives, which the
-   caller's memory should not notice. Shorter ones, most of them ASCII, which costs nothing, are worth it. */
+/* A longer text is encoded into a copy: CPython keeps the UTF-8 of a text that it is asked for as long as the text lives, which
+   the caller's memory should not notice. Shorter ones, most of them ASCII, which costs nothing, are worth it. */
 static const Py_ssize_t LONGEST_KEPT_UTF8 = 4096;
 
 unsigned char *codec_grow(struct codec_buffer *out, size_t more)

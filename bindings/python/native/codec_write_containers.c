@@ -1,6 +1,6 @@
 /*
- * Containers to bytes, with a stack of our own: depth costs no C stack, and a container that is open already is seen. Such a value
- * has no end and is not plain.
+ * Containers to bytes, with a stack of our own: depth costs no C stack, and a container that is open already is seen. Such a
+ * value has no end and is not plain.
  */
 #include "codec_writer.h"
 
@@ -38,7 +38,8 @@ static int changed(void)
 static int deeper(struct stack *stack)
 {
     if (stack->depth == MAX_DEPTH)
-        return codec_raise("catzilla_cache.errors", "CacheValueError", "a value nested deeper than %d containers", (int)MAX_DEPTH);
+        return codec_raise("catzilla_cache.errors", "CacheValueError", "a value nested deeper than %d containers",
+                           (int)MAX_DEPTH);
     size_t capacity = stack->capacity * 2;
     struct level *levels =
         PyMem_Realloc(stack->levels == stack->first ? NULL : stack->levels, capacity * sizeof *levels);
