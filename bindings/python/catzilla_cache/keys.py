@@ -59,9 +59,11 @@ def _text(value: object, what: str) -> str:
 
 
 def _escaped(text: str, special: str) -> str:
-    text = text.replace("\\", "\\\\")
-    for character in special:
-        text = text.replace(character, "\\" + character)
+    for character in "\\" + special:
+        if character in text:
+            text = text.replace(character, "\\" + character)
+    if text.isascii():
+        return text
     # Lone surrogates are not UTF-8; a backslash of the text's own is doubled already.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -69,7 +71,7 @@ def _escaped(text: str, special: str) -> str:
 def _headers_hash(headers: Headers) -> str:
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     listed = sorted((_text(name, "header's name").lower(), _text(value, "header")) for name, value in pairs)
-    return blake2b(canonical_bytes(listed), digest_size=_HASH_LEN).hexdigest()
+    return blake2b(encoded(listed), digest_size=_HASH_LEN).hexdigest()
 
 
 class KeyMaker:

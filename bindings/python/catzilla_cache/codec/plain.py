@@ -22,6 +22,9 @@ and shorter forms replace longer ones:
 
 A length or count has seven bits a byte, the lowest first, the top bit set on all bytes but the last. 20 and 21
 are the first bytes of values that a codec made (``values``).
+
+What reading takes is bounded by the length of the bytes, in time and memory; but keys can be made whose hashes meet, and a dict of
+those takes the square of that, as any dict of somebody else's keys does.
 """
 
 from __future__ import annotations

@@ -61,8 +61,10 @@ class ValueCodec:
     def dumps(self, key: bytes, value: object, expires_at: Optional[float] = None) -> bytes:
         """The bytes to store. ``expires_at`` is in wall-clock seconds, None for never. ``CacheValueError`` says why not."""
         encoded = encode(value)
-        if encoded is not None:
-            return encoded
+        return self.dumps_by_codec(key, value, expires_at) if encoded is None else encoded
+
+    def dumps_by_codec(self, key: bytes, value: object, expires_at: Optional[float] = None) -> bytes:
+        """As ``dumps``, for a value that is known not to be plain."""
         codec = self._codec
         signed = self._leaves_process and not codec.trusted
         if signed and not self._signer:
