@@ -9,6 +9,7 @@ import gc
 import os
 import threading
 import uuid
+import weakref
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -139,6 +140,17 @@ def test_nothing_is_kept_for_objects_that_are_gone() -> None:
     things.clear()
     gc.collect()
     assert len(identity._tokens) == before - 100
+
+
+def test_what_is_known_of_an_object_that_is_gone_is_not_believed_of_another() -> None:
+    from catzilla_cache import identity
+
+    # As if it had died without a word and another had come to its address: the callback says so in time, but who knows.
+    gone, here = Thing(), Thing()
+    key_of_gone = only(gone)
+    identity._tokens[id(here)] = (weakref.ref(gone), identity._tokens[id(gone)][1])
+    del gone
+    assert only(here) == only(here) != key_of_gone
 
 
 def test_threads_agree_about_an_object() -> None:
