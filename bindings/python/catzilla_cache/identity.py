@@ -25,7 +25,6 @@ _BY_VALUE: "dict[tuple[str, str], Callable[[Any], tuple[object, ...]]]" = {
     ("builtins", "complex"): lambda value: (value.real, value.imag),
     ("builtins", "range"): lambda value: (value.start, value.stop, value.step),
     ("builtins", "slice"): lambda value: (value.start, value.stop, value.step),
-    ("builtins", "ellipsis"): lambda value: (),
     ("datetime", "date"): lambda value: (value.isoformat(),),
     ("datetime", "time"): lambda value: (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo),
     ("datetime", "datetime"): lambda value: (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo),
@@ -90,9 +89,13 @@ def _identified(value: object, kind: "type[Any]") -> object:
     own = getattr(kind, "__cache_key__", None)
     if own is not None:
         return ("key", kind.__module__, kind.__qualname__, _canonical(own(value)))
-    parts = _BY_VALUE.get((kind.__module__, kind.__name__))
-    if parts is not None and getattr(sys.modules.get(kind.__module__), kind.__name__, kind) is kind:
-        return ("value", kind.__module__, kind.__name__, tuple(map(_canonical, parts(value))))
+    if value is Ellipsis or value is NotImplemented:
+        return ("value", "builtins", repr(value))
+    # Where the class is offered, not where this version of Python has put it.
+    module = kind.__module__.partition(".")[0]
+    parts = _BY_VALUE.get((module, kind.__name__))
+    if parts is not None and getattr(sys.modules.get(module), kind.__name__, None) is kind:
+        return ("value", module, kind.__name__, tuple(map(_canonical, parts(value))))
     if isinstance(value, enum.Enum):
         # Members live as long as their class, and some, like those of IntEnum, cannot be referenced weakly. A combination
         # of flags may have no name.
