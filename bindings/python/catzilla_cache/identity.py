@@ -21,7 +21,7 @@ SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 
 # Immutable values of the standard library, most of which cannot be told apart in any other way: they cannot be referenced weakly.
 # What they are is made of plain values and of one another. By name, so that nobody has to import them; exactly these types.
-_BY_VALUE: "dict[tuple[str, str], Callable[[Any], tuple[object, ...]]]" = {
+_BY_VALUE: "dict[tuple[str, str], Callable[[Any], Optional[tuple[object, ...]]]]" = {
     ("builtins", "complex"): lambda value: (value.real, value.imag),
     ("builtins", "range"): lambda value: (value.start, value.stop, value.step),
     ("builtins", "slice"): lambda value: (value.start, value.stop, value.step),
@@ -30,6 +30,8 @@ _BY_VALUE: "dict[tuple[str, str], Callable[[Any], tuple[object, ...]]]" = {
     ("datetime", "datetime"): lambda value: (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo),
     ("datetime", "timedelta"): lambda value: (value.days, value.seconds, value.microseconds),
     ("datetime", "timezone"): lambda value: (value.utcoffset(None), value.tzname(None)),
+    # One that was read from a file has no name, and is itself only.
+    ("zoneinfo", "ZoneInfo"): lambda value: None if value.key is None else (value.key,),
     ("decimal", "Decimal"): lambda value: (str(value),),
     ("fractions", "Fraction"): lambda value: (value.numerator, value.denominator),
     ("uuid", "UUID"): lambda value: (value.bytes,),
@@ -95,7 +97,9 @@ def _identified(value: object, kind: "type[Any]") -> object:
     module = kind.__module__.partition(".")[0]
     parts = _BY_VALUE.get((module, kind.__name__))
     if parts is not None and getattr(sys.modules.get(module), kind.__name__, None) is kind:
-        return ("value", module, kind.__name__, tuple(map(_canonical, parts(value))))
+        made = parts(value)
+        if made is not None:
+            return ("value", module, kind.__name__, tuple(map(_canonical, made)))
     if isinstance(value, enum.Enum):
         # Members live as long as their class, and some, like those of IntEnum, cannot be referenced weakly. A combination
         # of flags may have no name.
@@ -103,8 +107,8 @@ def _identified(value: object, kind: "type[Any]") -> object:
     return token(value)
 
 
-# Identities, by the address of what has them. A lock would be held where a collection can call `_forget`; none is needed, since
-# each step on the dict is atomic, and no new object can have an address before the callback for the former one has returned.
+# Identities, by the address of what has them. A lock would be held where a collection can call `forget`; none is needed, since each
+# step on the dict is atomic, and no new object can have an address before the callback for the former one has returned.
 _tokens: "dict[int, tuple[weakref.ref[Any], int]]" = {}
 _numbers = itertools.count(1)
 _process = os.urandom(16)

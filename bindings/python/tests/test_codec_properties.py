@@ -19,6 +19,14 @@ if not TYPE_CHECKING and importlib.util.find_spec("hypothesis") is None:
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from hypothesis.configuration import set_hypothesis_home_dir
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # Where it keeps tables of characters.
+    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
+
 
 # The same examples in every run, no folder of past failures, no deadline that a slow machine could miss.
 repeatable = settings(derandomize=True, database=None, deadline=None, max_examples=400)

@@ -7,9 +7,11 @@ import decimal
 import enum
 import gc
 import os
+import struct
 import threading
 import uuid
 import weakref
+import zoneinfo
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -103,6 +105,26 @@ def test_equal_values_made_apart_have_one_key() -> None:
         (uuid.UUID(int=5), uuid.UUID(int=5)),
     ):
         assert only(one) == only(two)
+
+
+def test_time_zones_are_known_by_their_names(tmp_path: Path) -> None:
+    # As TZif version 1 has it: UTC, no transitions.
+    (tmp_path / "Own").mkdir()
+    (tmp_path / "Own" / "Zone").write_bytes(
+        b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + bytes(6) + b"UTC\0"
+    )
+    with (tmp_path / "Own" / "Zone").open("rb") as one, (tmp_path / "Own" / "Zone").open("rb") as two:
+        nameless, another = zoneinfo.ZoneInfo.from_file(one), zoneinfo.ZoneInfo.from_file(two)
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([str(tmp_path)])
+    try:
+        named, again = zoneinfo.ZoneInfo.no_cache("Own/Zone"), zoneinfo.ZoneInfo.no_cache("Own/Zone")
+    finally:
+        zoneinfo.reset_tzpath(before)
+    assert only(named) == only(again)
+    moments = [datetime.datetime(2024, 1, 1, tzinfo=zone) for zone in (None, named, nameless, another)]
+    assert len({only(moment) for moment in moments}) == 4
+    assert only(moments[1]) == only(datetime.datetime(2024, 1, 1, tzinfo=again))
 
 
 def test_an_object_is_itself_and_no_other() -> None:
