@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from catzilla_cache.codec import Refused
-from conftest import missing
+from conftest import REPOSITORY, missing
 from plain_values import IMPLEMENTATIONS, same
 
 if not TYPE_CHECKING and importlib.util.find_spec("hypothesis") is None:
@@ -22,11 +22,8 @@ from hypothesis import strategies as some
 from hypothesis.configuration import set_hypothesis_home_dir
 
 
-@pytest.fixture(scope="module", autouse=True)
-def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> None:
-    # Where it keeps tables of characters.
-    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
-
+# Where it keeps what it finds out about characters and sources: with everything else that is built.
+set_hypothesis_home_dir(REPOSITORY / "build" / "hypothesis")
 
 # The same examples in every run, no folder of past failures, no deadline that a slow machine could miss.
 repeatable = settings(derandomize=True, database=None, deadline=None, max_examples=400)
