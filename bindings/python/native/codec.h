@@ -36,7 +36,8 @@ PyObject *codec_decode(const unsigned char *data, size_t len);
 
 /*
  * The same for a scalar, and then making its object cannot run a collection or any other foreign code: the caller may hold what
- * it likes. NULL without an exception: damaged; ask `codec_decode` for the exception when nothing is held any more.
+ * it likes. NULL without an exception: damaged; ask `codec_decode` for the exception when nothing is held any more. NULL with
+ * one: no memory.
  */
 PyObject *codec_decode_scalar(const unsigned char *data, size_t len);
 

@@ -60,6 +60,8 @@ def encode(value: object) -> Optional[bytes]:
     kind = type(value)
     if kind is bytes:
         return b"\x05" + cast(bytes, value)
+    if kind is str and cast(str, value).isascii():
+        return b"\x06" + cast(str, value).encode("ascii")
     out = bytearray()
     if kind is int and _LEAST <= cast(int, value) <= _MOST:
         return b"%d" % cast(int, value)
@@ -70,8 +72,15 @@ def encode(value: object) -> Optional[bytes]:
 
 def decode(data: bytes) -> object:
     """The value; ``Refused`` for bytes that ``encode`` does not make."""
-    if data and data[0] == BYTES:
+    # The two most frequent kinds, without a reader; what is wrong with a text the reader says.
+    tag = data[0] if data else None
+    if tag == BYTES:
         return data[1:]
+    if tag == TEXT:
+        try:
+            return data[1:].decode("utf-8")
+        except UnicodeDecodeError:
+            pass
     return _Reader(data).read()
 
 
