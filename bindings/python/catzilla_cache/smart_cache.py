@@ -546,7 +546,7 @@ class TierView:
         return bool(self._cache.health_check()[self.tier])
 
     def __repr__(self) -> str:
-        return f"<the {self.tier} tier of {self._cache!r}>"
+        return f"<the {self.tier} tier of a SmartCache>"
 
 
 class MemoryCache(SmartCache):
