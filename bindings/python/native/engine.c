@@ -1,8 +1,8 @@
 /*
  * The calls on a cache that have to be fast, as builtins: base classes that `BytesCache` and `SmartCache` inherit.
  *
- * Each does what memory can answer at once, with the interpreter's lock held and one copy. Everything else (a key or a value that needs a
- * word said about it, a tier below memory, a failure) it leaves to the method of the same name with an underscore in front, which is written
+ * Each does what memory can answer at once, with the interpreter's lock held and one copy; look-ups ask the tiers below it, too, without the
+ * lock. Everything else (a key or a value that needs a word said about it, a write to those tiers, a failure) it leaves to the method of the same name with an underscore in front, which is written
  * in Python, for both backends: so what a call means is decided there alone.
  *
  * A value is made in the visitor, while the engine holds the entry. So only objects are made there that run no code and begin no collection.
@@ -145,29 +145,48 @@ static void make_value(void *user, const void *data, size_t len)
 
 enum answer { FOUND, ABSENT, ELSEWHERE, FAILED };
 
-/* Asks memory, and counts a miss if nobody else can be asked. ELSEWHERE: the method in Python has to find out. */
-static enum answer visit(struct held *held, const struct key *key, catzilla_visitor_t visitor, void *user)
+/* Who is asked: every tier; memory, and then others for many keys at once; memory, and then whoever loads the key, who counts it. */
+enum reach { EVERY_TIER, THEN_A_BATCH, THEN_A_LOADER };
+
+/* Shows the visitor a key's value. ELSEWHERE: the caller, or the method in Python, has to go on. */
+static enum answer visit(struct held *held, const struct key *key, enum reach reach, catzilla_visitor_t visitor, void *user)
 {
-    catzilla_status_t status = catzilla_memory_visit(held->cache, key->data, (size_t)key->len, held->memory_only, visitor, user);
+    int is_last = held->memory_only && reach != THEN_A_LOADER;
+    catzilla_status_t status = catzilla_memory_visit(held->cache, key->data, (size_t)key->len, is_last, visitor, user);
     if (status == CATZILLA_OK)
         return FOUND;
-    return status == CATZILLA_NOT_FOUND && held->memory_only ? ABSENT : ELSEWHERE;
+    if (status != CATZILLA_NOT_FOUND)
+        return ELSEWHERE;
+    if (is_last)
+        return ABSENT;
+    if (reach != EVERY_TIER)
+        return ELSEWHERE;
+    catzilla_value_t *value;
+    Py_BEGIN_ALLOW_THREADS
+    status = catzilla_cache_acquire(held->cache, key->data, (size_t)key->len, &value);
+    Py_END_ALLOW_THREADS
+    if (status == CATZILLA_OK) {
+        visitor(user, catzilla_value_data(value), catzilla_value_size(value));
+        catzilla_value_release(value);
+        return FOUND;
+    }
+    return status == CATZILLA_NOT_FOUND ? ABSENT : ELSEWHERE;
 }
 
-static enum answer find_bytes(struct engine *self, PyObject *object, PyObject **found)
+static enum answer find_bytes(struct engine *self, PyObject *object, enum reach reach, PyObject **found)
 {
     struct held held;
     struct key key;
     *found = NULL;
     if (!hold(self, &held))
         return ELSEWHERE;
-    enum answer answer = key_of(object, &key) ? visit(&held, &key, make_bytes, found) : ELSEWHERE;
+    enum answer answer = key_of(object, &key) ? visit(&held, &key, reach, make_bytes, found) : ELSEWHERE;
     let_go(&held);
     return answer == FOUND && *found == NULL ? FAILED : answer;
 }
 
-/* As find_bytes; on the way to others that are asked, a miss is ELSEWHERE and not counted. What only Python code can read is asked of `_revive`, with the key and the stored bytes: it returns the pair. */
-static enum answer find_value(struct engine *self, PyObject *object, int on_the_way, PyObject **found, PyObject **pair)
+/* As find_bytes. What only Python code can read is asked of `_revive`, with the key and the stored bytes: it returns the pair. */
+static enum answer find_value(struct engine *self, PyObject *object, enum reach reach, PyObject **found, PyObject **pair)
 {
     struct held held;
     struct key key;
@@ -175,9 +194,7 @@ static enum answer find_value(struct engine *self, PyObject *object, int on_the_
     *found = *pair = NULL;
     if (!hold(self, &held))
         return ELSEWHERE;
-    if (on_the_way)
-        held.memory_only = 0;
-    enum answer answer = key_of(object, &key) ? visit(&held, &key, make_value, &shown) : ELSEWHERE;
+    enum answer answer = key_of(object, &key) ? visit(&held, &key, reach, make_value, &shown) : ELSEWHERE;
     let_go(&held);
     if (answer != FOUND)
         return answer;
@@ -372,13 +389,13 @@ typedef enum answer (*finder)(PyObject *self, PyObject *key, PyObject **found);
 
 static enum answer find_one_bytes(PyObject *self, PyObject *key, PyObject **found)
 {
-    return find_bytes((struct engine *)self, key, found);
+    return find_bytes((struct engine *)self, key, THEN_A_BATCH, found);
 }
 
 static enum answer find_one_value(PyObject *self, PyObject *key, PyObject **found)
 {
     PyObject *pair;
-    enum answer answer = find_value((struct engine *)self, key, 0, found, &pair);
+    enum answer answer = find_value((struct engine *)self, key, THEN_A_BATCH, found, &pair);
     if (answer == FOUND && pair != NULL) {
         if (PyTuple_GetItem(pair, 1) == Py_True) {
             *found = PyTuple_GetItem(pair, 0);
@@ -442,7 +459,7 @@ static PyObject *bytes_get(PyObject *object, PyObject *const *args, Py_ssize_t c
 {
     if (names == NULL && (count == 1 || count == 2)) {
         PyObject *found;
-        switch (find_bytes((struct engine *)object, args[0], &found)) {
+        switch (find_bytes((struct engine *)object, args[0], EVERY_TIER, &found)) {
         case FOUND:
             return found;
         case ABSENT:
@@ -461,7 +478,7 @@ static PyObject *bytes_get(PyObject *object, PyObject *const *args, Py_ssize_t c
 static PyObject *bytes_getitem(PyObject *object, PyObject *key)
 {
     PyObject *found;
-    switch (find_bytes((struct engine *)object, key, &found)) {
+    switch (find_bytes((struct engine *)object, key, EVERY_TIER, &found)) {
     case FOUND:
         return found;
     case ABSENT:
@@ -525,7 +542,7 @@ static PyType_Spec bytes_spec = {
 static PyObject *values_get(PyObject *object, PyObject *key)
 {
     PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, 0, &found, &pair)) {
+    switch (find_value((struct engine *)object, key, EVERY_TIER, &found, &pair)) {
     case FOUND:
         if (pair != NULL)
             return pair;
@@ -547,7 +564,7 @@ static PyObject *values_get(PyObject *object, PyObject *key)
 static PyObject *values_get_from_memory(PyObject *object, PyObject *key)
 {
     PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, 1, &found, &pair)) {
+    switch (find_value((struct engine *)object, key, THEN_A_LOADER, &found, &pair)) {
     case FOUND:
         if (pair != NULL)
             return pair;
@@ -565,7 +582,7 @@ static PyObject *values_get_from_memory(PyObject *object, PyObject *key)
 static PyObject *values_getitem(PyObject *object, PyObject *key)
 {
     PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, 0, &found, &pair)) {
+    switch (find_value((struct engine *)object, key, EVERY_TIER, &found, &pair)) {
     case FOUND:
         if (pair == NULL)
             return found;
