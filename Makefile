@@ -11,7 +11,7 @@ WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
 
 export CARGO PYTHON CC
 
-.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python model sanitize soak fuzz bench bench-large bench-programs hit-ratio header documents clean
+.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python model sanitize soak fuzz bench bench-python bench-large bench-programs hit-ratio header documents clean
 
 build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
@@ -126,6 +126,15 @@ bench: bench-programs ## The engine beside the original one and its peers; print
 	    $(BENCHES)/$$question $(BENCH_ARGS) || exit 1; echo; \
 	done
 	$(MAKE) --no-print-directory hit-ratio
+
+bench-python: python ## The Python package beside what people use today; says where a promise is missed
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade \
+	    --target build/python-bench-packages $(PYTHON_PEERS)
+	for question in objects_bench values_bench codec_bench key_bench; do \
+	    PYTHONPATH=$(CURDIR)/bindings/python:$(PYTHON_PACKAGES) $(PYTHON) bindings/python/benches/$$question.py $(BENCH_ARGS) || true; \
+	done
+
+PYTHON_PEERS := cachebox==6.2.10 cachetools==6.2.2 pyferris==0.5.2 diskcache==5.6.3 redis==7.1.0
 
 hit-ratio: build ## How often each policy hits on every trace there is; draws build/hit-ratio.png
 	$(CARGO) build --release --locked --manifest-path tools/policies/Cargo.toml --target-dir target --features chart
