@@ -41,9 +41,15 @@ def _sections() -> Iterator[tuple[str, Section]]:
 SECTIONS = list(_sections())
 
 
+# Where the published framework is unpacked, behind everything else.
+ORIGINAL = Path(os.environ.get("CATZILLA_ORIGINAL_DIR", REPOSITORY / "build" / "original"))
+
+
 def _is_there(need: str) -> bool:
     if need == "redis":
         return redis_server.is_installed()
+    if need == "catzilla":
+        return (ORIGINAL / need).is_dir()
     try:
         return importlib.util.find_spec(need) is not None
     except ModuleNotFoundError:
@@ -65,7 +71,7 @@ def test_the_python_of_a_document_runs_and_gives_what_it_says(name: str, section
 
 def _run(name: str, section: Section, replacements: dict[str, str], without: list[str], folder: Path) -> None:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("CATZILLA_CACHE_SECRET")}
-    search = os.pathsep.join(filter(None, [PACKAGE_FOLDER, os.environ.get("PYTHONPATH")]))
+    search = os.pathsep.join(filter(None, [PACKAGE_FOLDER, os.environ.get("PYTHONPATH"), str(ORIGINAL)]))
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("document_blocks.py")), str(REPOSITORY / name), section.title]
         + [json.dumps(replacements), json.dumps(without)],
