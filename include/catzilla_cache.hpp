@@ -172,6 +172,9 @@ enum class when : std::uint32_t {
     present = CATZILLA_PUT_IF_PRESENT,
 };
 
+/// The lowest tier that a value is put to; what those below it have of the key is removed.
+enum class lowest : std::uint32_t { memory = CATZILLA_PUT_MEMORY_ONLY, redis = CATZILLA_PUT_NOT_TO_DISK, disk = 0 };
+
 /// How `put_with` stores. The views have to live until it returns.
 struct put_options {
     ttl lifetime = default_ttl;
@@ -180,6 +183,7 @@ struct put_options {
     std::uint64_t expected_version = 0;
     /// What the entry can be purged by.
     std::vector<std::string_view> tags = {};
+    lowest tier = lowest::disk;
 };
 
 /// What `put_many` stores. The views have to live until it returns.
@@ -287,7 +291,7 @@ public:
         options.struct_size = sizeof options;
         options.ttl_ms = detail::milliseconds(how.lifetime);
         options.expected_version = how.expected_version;
-        options.flags = static_cast<std::uint32_t>(how.condition);
+        options.flags = static_cast<std::uint32_t>(how.condition) | static_cast<std::uint32_t>(how.tier);
         options.tags = tags.data();
         options.tag_count = tags.size();
         return detail::succeeded(catzilla_cache_put_with(

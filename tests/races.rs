@@ -813,7 +813,8 @@ fn compare_and_swap_beside_compare_and_swap() {
                 let model = model.clone();
                 spawn(move || {
                     let put = |key, condition| {
-                        let options = PutOptions { condition, ttl: Ttl::Forever, tags: &[], tell_version: true };
+                        let options =
+                            PutOptions { condition, ttl: Ttl::Forever, tell_version: true, ..PutOptions::default() };
                         model.cache.put_with(&name(key), &value(key, writer), &options).unwrap()
                     };
                     (put(KEY, Condition::IfVersion(seen)), put(1, Condition::IfAbsent))

@@ -381,8 +381,12 @@ fn of_those_that_expect_one_version_one_stores() {
                             if condition == Condition::IfVersion(0) {
                                 continue;
                             }
-                            let options =
-                                PutOptions { condition, ttl: Ttl::Forever, tell_version: round % 2 == 0, tags: &[] };
+                            let options = PutOptions {
+                                condition,
+                                ttl: Ttl::Forever,
+                                tell_version: round % 2 == 0,
+                                ..PutOptions::default()
+                            };
                             match cache.put_with(b"sum", &value(sum_of(&held) + 1), &options).unwrap() {
                                 PutOutcome::Stored(version) => break assert_eq!(version > 0, options.tell_version),
                                 PutOutcome::VersionMismatch => {}

@@ -16,7 +16,7 @@ fn open(options: &[(&str, &str)]) -> (Arc<Cache>, ManualTime) {
 }
 
 const TOLD: PutOptions<'static> =
-    PutOptions { ttl: Ttl::Default, condition: Condition::Always, tags: &[], tell_version: true };
+    PutOptions { ttl: Ttl::Default, condition: Condition::Always, tags: &[], lowest: None, tell_version: true };
 
 fn put(cache: &Cache, key: &[u8], value: &[u8], condition: Condition) -> PutOutcome {
     cache.put_with(key, value, &PutOptions { condition, ..TOLD }).unwrap()

@@ -11,8 +11,8 @@ use super::turns::Turn;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
-use crate::tiers::TierName;
 use crate::tiers::memory::{check_largest, Condition, Memory, Put, PutOptions, PutOutcome, Ready, Remove};
+use crate::tiers::TierName;
 use std::time::{Duration, Instant};
 
 /// How long a purge waits for those who are filling a tier with what it is about to remove: as long as they may take.

@@ -33,7 +33,8 @@ pub unsafe extern "C" fn catzilla_memory_visit(
         let cache = handle(cache)?;
         let key = key_of(key, key_len)?;
         // SAFETY: the caller's own function, with the arguments it has agreed to.
-        let found = cache.visit_memory(key, is_last, |value| unsafe { visitor(user, value.as_ptr().cast(), value.len()) })?;
+        let found =
+            cache.visit_memory(key, is_last, |value| unsafe { visitor(user, value.as_ptr().cast(), value.len()) })?;
         Ok(if found { Status::Ok } else { Status::NotFound })
     })
 }

@@ -9,8 +9,8 @@ use super::Memory;
 use crate::clock::{Ttl, FOREVER};
 use crate::codec::envelope::Body;
 use crate::error::{Error, Result, Status};
-use crate::tiers::TierName;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::tiers::TierName;
 use std::io::Write;
 
 /// When a value is stored.
