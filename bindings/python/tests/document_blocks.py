@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Union
 
-_NEEDS = re.compile(r"<!-- needs: ([\w. -]+?) -->")
+#: What stands in front of a block, or of a table, that is about something which need not be there.
+NEEDS = re.compile(r"<!-- needs: ([\w. -]+?) -->")
 _CLAIM = re.compile(r"#\s*(->|raises)\s+(\S.*)")
 
 
@@ -65,7 +66,8 @@ def sections(text: str) -> list[Section]:
             fence, language, begin, body = marker[1], marker[2], number + 1, []
         elif line.startswith("## "):
             found.append(Section(line[3:].strip()))
-        elif asked := _NEEDS.fullmatch(line.strip()):
+            needs = ()
+        elif asked := NEEDS.fullmatch(line.strip()):
             needs = tuple(asked[1].split())
     if fence:
         raise ValueError(f"the block that begins at line {begin} does not end")

@@ -16,7 +16,7 @@ import pytest
 
 import redis_server
 from conftest import REPOSITORY, missing
-from document_blocks import Section, run, sections
+from document_blocks import NEEDS, Section, run, sections
 from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS
 
 DOCUMENTS = ("docs/python.md", "docs/migration.md", "docs/troubleshooting.md", "bindings/python/README.md", "README.md")
@@ -226,10 +226,15 @@ def _sources() -> str:
 
 
 def _quoted() -> Iterator[str]:
-    """The first cells of the tables of messages."""
+    """The first cells of the tables of messages; not of those behind ``<!-- needs: ... -->`` whose module is not there."""
+    is_there = True
     for line in TROUBLESHOOTING.read_text(encoding="utf-8").partition("\n## Every message")[2].splitlines():
-        cell = re.match(r"\| (?:`` (.+?) ``|`([^`]+)`) \|", line)
-        if cell:
+        if line.startswith("#"):
+            is_there = True
+        elif needs := NEEDS.fullmatch(line):
+            is_there = all(map(_is_there, needs[1].split()))
+        cell = re.match(r"\| (?:`` ?(.+?) ?`` |`([^`]+)` )\|", line)
+        if cell and is_there:
             yield cell[1] or cell[2]
 
 
