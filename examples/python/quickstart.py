@@ -10,7 +10,7 @@ It prints:
     loading the page
     <html> <html>
     the token is gone after its second: True
-    2 hits, 2 misses, 4 entries
+    2 hits, 2 misses, 3 entries
 """
 
 import time

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Iterator
 
@@ -17,7 +18,7 @@ import pytest
 import redis_server
 from conftest import REPOSITORY, missing
 from document_blocks import NEEDS, Section, run, sections
-from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS
+from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS, output_of
 
 DOCUMENTS = ("docs/python.md", "docs/migration.md", "docs/troubleshooting.md", "bindings/python/README.md", "README.md")
 
@@ -119,6 +120,13 @@ def test_a_claim_that_nothing_checks_is_noticed() -> None:
         run(Path("a document"), sections("```python\n# -> 2\n```")[0], {}, set())
     with pytest.raises(AssertionError, match="did not run"):
         run(Path("a document"), sections("```python\nif False:\n    1 + 1  # -> 2\n```")[0], {}, set())
+
+
+def test_the_quickstart_prints_what_stands_on_top_of_it() -> None:
+    source = (REPOSITORY / "examples" / "python" / "quickstart.py").read_text(encoding="utf-8")
+    told = textwrap.dedent((ast.get_docstring(ast.parse(source)) or "").partition("It prints:\n\n")[2])
+    assert told.count("\n") > 3
+    assert output_of(source).rstrip("\n") == told
 
 
 # ---- Links ----
