@@ -84,6 +84,31 @@ static void a_value_that_is_too_large_for_memory_is_kept_below(void **state)
     catzilla_cache_destroy(cache);
 }
 
+static void one_tier_is_asked_and_robbed_by_itself(void **state)
+{
+    struct ground *ground = *state;
+    catzilla_cache_t *cache = open_with(WITH({"disk.path", ground->disk}));
+    assert_int_equal(catzilla_cache_put(cache, "k", 1, "value", 5, 0), CATZILLA_OK);
+    assert_int_equal(catzilla_tier_contains(cache, CATZILLA_TIER_MEMORY, "k", 1), CATZILLA_OK);
+    assert_int_equal(catzilla_tier_contains(cache, CATZILLA_TIER_DISK, "k", 1), CATZILLA_OK);
+    assert_int_equal(catzilla_tier_contains(cache, CATZILLA_TIER_REDIS, "k", 1), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_tier_contains(cache, 7, "k", 1), CATZILLA_INVALID_ARGUMENT);
+
+    assert_int_equal(catzilla_tier_remove(cache, CATZILLA_TIER_MEMORY, "k", 1), CATZILLA_OK);
+    assert_int_equal(catzilla_tier_remove(cache, CATZILLA_TIER_MEMORY, "k", 1), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_tier_contains(cache, CATZILLA_TIER_MEMORY, "k", 1), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_tier_contains(cache, CATZILLA_TIER_DISK, "k", 1), CATZILLA_OK);
+    char buffer[8];
+    size_t len;
+    assert_int_equal(catzilla_cache_read(cache, "k", 1, buffer, sizeof buffer, &len), CATZILLA_OK);
+    assert_int_equal(catzilla_tier_contains(cache, CATZILLA_TIER_MEMORY, "k", 1), CATZILLA_OK);
+
+    assert_int_equal(catzilla_tier_remove(cache, CATZILLA_TIER_DISK, "k", 1), CATZILLA_OK);
+    assert_int_equal(catzilla_tier_contains(cache, CATZILLA_TIER_DISK, "k", 1), CATZILLA_NOT_FOUND);
+    assert_int_equal(catzilla_cache_contains(cache, "k", 1), CATZILLA_OK);
+    catzilla_cache_destroy(cache);
+}
+
 /* Of two values that were put on disk before, one is kept off it now: the old one must not come back when memory has lost the new one. */
 static void a_value_for_memory_alone_takes_what_the_disk_had_with_it(void **state)
 {
@@ -331,6 +356,7 @@ int main(void)
         ON_ITS_GROUND(a_flush_or_a_commit_lets_another_cache_on_the_file_read_it),
         ON_ITS_GROUND(what_memory_has_no_room_for_is_read_from_disk),
         ON_ITS_GROUND(a_value_that_is_too_large_for_memory_is_kept_below),
+        ON_ITS_GROUND(one_tier_is_asked_and_robbed_by_itself),
         ON_ITS_GROUND(a_value_for_memory_alone_takes_what_the_disk_had_with_it),
         ON_ITS_GROUND(a_flood_of_new_keys_leaves_what_is_on_disk),
         ON_ITS_GROUND(a_batch_is_one_transaction),

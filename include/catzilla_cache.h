@@ -1203,6 +1203,24 @@ catzilla_status_t catzilla_cache_flush(catzilla_cache_t *cache,
                                        uint64_t timeout_ms);
 
 /**
+ * Whether one tier has `key`, whatever the others have. Asks it; counts neither as a request nor as a use.
+ *
+ * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND`, also when the cache has no such tier or it cannot be reached;
+ * `CATZILLA_INVALID_ARGUMENT` for a number that is no tier.
+ */
+catzilla_status_t catzilla_tier_contains(catzilla_cache_t *cache,
+                                         catzilla_tier_t tier,
+                                         const void *key,
+                                         size_t key_len);
+
+/**
+ * Removes `key` from one tier. The others keep what they have, and a look-up that finds it there brings it back.
+ *
+ * Returns: as `catzilla_tier_contains`: `CATZILLA_OK` when it was there.
+ */
+catzilla_status_t catzilla_tier_remove(catzilla_cache_t *cache, catzilla_tier_t tier, const void *key, size_t key_len);
+
+/**
  * Fills `*health` for a tier, as far as its `struct_size` says that the caller knows the struct. Asks nobody.
  *
  * Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND` when the cache has no such tier, and nothing is filled;

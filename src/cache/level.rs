@@ -174,6 +174,11 @@ impl Level {
         look
     }
 
+    /// Whether the tier has a key that is to be believed.
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
+        matches!(self.look(key, false), Look::Found(_))
+    }
+
     /// Looks keys up, in one round trip or transaction.
     pub(super) fn look_many(&self, keys: &[&[u8]], counts: bool) -> Vec<Look> {
         let tended = &*self.tended;

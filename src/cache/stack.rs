@@ -335,6 +335,25 @@ impl Cache {
         self.lower.as_ref()?.level(tier).map(Level::statistics)
     }
 
+    /// Whether one tier has a key, whatever the others have; `None`: this cache has no tier of that name. Neither a request nor a use.
+    pub fn tier_contains(&self, tier: TierName, key: &[u8]) -> Option<bool> {
+        match tier {
+            TierName::Memory => Some(self.memory.contains(key)),
+            below => Some(self.lower.as_ref()?.level(below)?.contains(key)),
+        }
+    }
+
+    /// Removes a key from one tier; the others keep what they have, and a look-up that finds it there brings it back. `None`: this
+    /// cache has no tier of that name.
+    pub fn tier_remove(&self, tier: TierName, key: &[u8]) -> Option<bool> {
+        let removed = match tier {
+            TierName::Memory => self.memory.remove(key),
+            below => self.lower.as_ref()?.level(below)?.remove_many(&[key]).contains(&true),
+        };
+        self.memory.tell();
+        Some(removed)
+    }
+
     /// How a tier is doing; `None`: this cache has none of that name.
     pub fn health(&self, tier: TierName) -> Option<Health> {
         match tier {

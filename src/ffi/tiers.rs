@@ -1,13 +1,13 @@
 //! The tiers below memory: how they are doing, and when they have everything.
 
-use super::boundary::{boundary, fill, fillable, handle};
+use super::boundary::{boundary, fill, fillable, handle, key as key_of};
 use super::cache::catzilla_cache_t;
 use super::load::CATZILLA_WAIT_FOREVER;
 use super::status::catzilla_status_t;
 use super::value::{catzilla_tier_t, CATZILLA_TIER_DISK, CATZILLA_TIER_MEMORY, CATZILLA_TIER_REDIS};
 use crate::error::{Error, Result, Status};
 use crate::{TierName, TierStatistics};
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
 /// How many bytes the text of `catzilla_health_t` has, its NUL included; a longer one is cut.
@@ -138,6 +138,43 @@ pub unsafe extern "C" fn catzilla_cache_flush(cache: *mut catzilla_cache_t, time
         };
         handle(cache)?.flush(timeout)?;
         Ok(Status::Ok)
+    })
+}
+
+/// Whether one tier has `key`, whatever the others have. Asks it; counts neither as a request nor as a use.
+///
+/// Returns: `CATZILLA_OK`; `CATZILLA_NOT_FOUND`, also when the cache has no such tier or it cannot be reached;
+/// `CATZILLA_INVALID_ARGUMENT` for a number that is no tier.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_tier_contains(
+    cache: *mut catzilla_cache_t,
+    tier: catzilla_tier_t,
+    key: *const c_void,
+    key_len: usize,
+) -> catzilla_status_t {
+    boundary(|| {
+        let cache = handle(cache)?;
+        let key = key_of(key, key_len)?;
+        let found = cache.tier_contains(tier_of(tier)?, key).unwrap_or(false);
+        Ok(if found { Status::Ok } else { Status::NotFound })
+    })
+}
+
+/// Removes `key` from one tier. The others keep what they have, and a look-up that finds it there brings it back.
+///
+/// Returns: as `catzilla_tier_contains`: `CATZILLA_OK` when it was there.
+#[no_mangle]
+pub unsafe extern "C" fn catzilla_tier_remove(
+    cache: *mut catzilla_cache_t,
+    tier: catzilla_tier_t,
+    key: *const c_void,
+    key_len: usize,
+) -> catzilla_status_t {
+    boundary(|| {
+        let cache = handle(cache)?;
+        let key = key_of(key, key_len)?;
+        let removed = cache.tier_remove(tier_of(tier)?, key).unwrap_or(false);
+        Ok(if removed { Status::Ok } else { Status::NotFound })
     })
 }
 

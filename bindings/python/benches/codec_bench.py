@@ -8,6 +8,7 @@ for what cannot do a value, or gives back another one (JSON: bytes, sets; Messag
 
 from __future__ import annotations
 
+import fractions
 import json
 import marshal
 import pickle
@@ -15,7 +16,7 @@ import sys
 import time
 from typing import Any, Callable, Optional
 
-from catzilla_cache.codec import decode, encode, plain
+from catzilla_cache.codec import ValueCodec, decode, encode, plain
 
 VALUES: "dict[str, object]" = {
     "128 bytes": b"x" * 128,
@@ -33,7 +34,9 @@ VALUES: "dict[str, object]" = {
         "points": [(1, 2), (3, 4), (5, 6)],
         "tags": {"a", "b", "c"},
     },
-    "20 rows": [{"id": number, "name": f"row {number}", "price": number * 1.25, "active": True} for number in range(20)],
+    "20 rows": [
+        {"id": number, "name": f"row {number}", "price": number * 1.25, "active": True} for number in range(20)
+    ],
     "list of 1000 ints": list(range(1000)),
 }
 
@@ -105,7 +108,9 @@ def measure(contestants: "list[tuple[Callable[[Any], Any], object]]") -> "list[f
 def main() -> None:
     there = ways()
     idle = min(nanoseconds(lambda value: value, None, 10000) for _ in range(ROUNDS))
-    print(f"CPython {sys.version.split()[0]}; ns to write / ns to read / bytes; a call that does nothing takes {idle:.0f} ns")
+    print(
+        f"CPython {sys.version.split()[0]}; ns to write / ns to read / bytes; a call that does nothing takes {idle:.0f} ns"
+    )
     print(f"{'':<22}" + "".join(f"{way.name:>24}" for way in there))
     for name, value in VALUES.items():
         able = [way for way in there if does(way, value) is not None]
@@ -115,6 +120,25 @@ def main() -> None:
         for way, writing, reading in zip(able, wrote, read):
             cells[way.name] = f"{writing:.0f} / {reading:.0f} / {does(way, value)}"
         print(f"{name:<22}" + "".join(f"{cells.get(way.name, '-'):>24}" for way in there))
+    print("\nvalues that are not plain, by codec, and what a signature adds")
+    key, value = b"user:17", fractions.Fraction(1, 3)
+    inside = ValueCodec()
+    outside = ValueCodec(secrets=[bytes(32)], leaves_process=True)
+    contestants: "list[tuple[Callable[[Any], Any], object]]" = [
+        (lambda value: pickle.dumps(value, 5), value),
+        (lambda value: inside.dumps(key, value), value),
+        (lambda value: outside.dumps(key, value, 4e9), value),
+    ]
+    wrote = measure(contestants)
+    read = measure(
+        [
+            (pickle.loads, pickle.dumps(value, 5)),
+            (lambda data: inside.loads(key, data, 0.0), inside.dumps(key, value)),
+            (lambda data: outside.loads(key, data, 0.0), outside.dumps(key, value)),
+        ]
+    )
+    for name, writing, reading in zip(("pickle alone", "inside the process", "signed"), wrote, read):
+        print(f"{name:<22}{f'{writing:.0f} / {reading:.0f}':>24}")
 
 
 if __name__ == "__main__":

@@ -392,6 +392,18 @@ def flush(handle: Handle, timeout_ms: int) -> int:
     return status
 
 
+def tier_contains(handle: Handle, tier: int, key: bytes) -> int:
+    """OK when that tier has the key, NOT_FOUND when not."""
+    status: int = lib.catzilla_tier_contains(handle.cache, tier, key, len(key))
+    return status
+
+
+def tier_remove(handle: Handle, tier: int, key: bytes) -> int:
+    """OK when that tier had the key; the others keep what they have."""
+    status: int = lib.catzilla_tier_remove(handle.cache, tier, key, len(key))
+    return status
+
+
 def health(handle: Handle, tier: int) -> tuple[int, bool, str, int]:
     """Status, whether the tier is up, its last error in words, and when that was, in microseconds since the Unix epoch."""
     told = ffi.new("catzilla_health_t *")

@@ -284,6 +284,8 @@ _value_release = _bind("catzilla_value_release", None, c_void_p)
 _sweep = _bind("catzilla_cache_sweep", c_int32, c_void_p, POINTER(c_size_t))
 _statistics = _bind("catzilla_cache_statistics", c_int32, c_void_p, POINTER(CStatistics))
 _flush = _bind("catzilla_cache_flush", c_int32, c_void_p, c_uint64)
+_tier_contains = _bind("catzilla_tier_contains", c_int32, c_void_p, c_int32, c_char_p, c_size_t)
+_tier_remove = _bind("catzilla_tier_remove", c_int32, c_void_p, c_int32, c_char_p, c_size_t)
 _health = _bind("catzilla_cache_health", c_int32, c_void_p, c_int32, POINTER(CHealth))
 _tier_statistics = _bind("catzilla_cache_tier_statistics", c_int32, c_void_p, c_int32, POINTER(CTierStatistics))
 
@@ -641,6 +643,18 @@ def statistics(handle: Handle) -> tuple[int, dict[str, Union[int, float]]]:
 def flush(handle: Handle, timeout_ms: int) -> int:
     """OK when everything that was put before is in the tiers below memory."""
     status: int = _flush(handle, timeout_ms)
+    return status
+
+
+def tier_contains(handle: Handle, tier: int, key: bytes) -> int:
+    """OK when that tier has the key, NOT_FOUND when not."""
+    status: int = _tier_contains(handle, tier, key, len(key))
+    return status
+
+
+def tier_remove(handle: Handle, tier: int, key: bytes) -> int:
+    """OK when that tier had the key; the others keep what they have."""
+    status: int = _tier_remove(handle, tier, key, len(key))
     return status
 
 

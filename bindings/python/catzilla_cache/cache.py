@@ -151,7 +151,7 @@ class Cache(SmartCache):
         stats = self.get_stats()
         figures: Dict[str, Any] = dict(vars(stats))
         figures["memory_usage_mb"] = stats.memory_usage / _MIB
-        figures["ops_per_second"] = stats.rates["requests_per_second"] + stats.rates["puts_per_second"]
+        figures["ops_per_second"] = stats.ops_per_second
         levels: List[str] = [CacheLevel(level).value for level in self.plan.levels]
         figures["levels"] = levels
         return figures

@@ -21,16 +21,17 @@ SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 
 # Immutable values of the standard library, most of which cannot be told apart in any other way: they cannot be referenced weakly.
 # What they are is made of plain values and of one another. By name, so that nobody has to import them; exactly these types.
-_BY_VALUE: "dict[tuple[str, str], Callable[[Any], tuple[object, ...]]]" = {
+_BY_VALUE: "dict[tuple[str, str], Callable[[Any], Optional[tuple[object, ...]]]]" = {
     ("builtins", "complex"): lambda value: (value.real, value.imag),
     ("builtins", "range"): lambda value: (value.start, value.stop, value.step),
     ("builtins", "slice"): lambda value: (value.start, value.stop, value.step),
-    ("builtins", "ellipsis"): lambda value: (),
     ("datetime", "date"): lambda value: (value.isoformat(),),
     ("datetime", "time"): lambda value: (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo),
     ("datetime", "datetime"): lambda value: (value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo),
     ("datetime", "timedelta"): lambda value: (value.days, value.seconds, value.microseconds),
     ("datetime", "timezone"): lambda value: (value.utcoffset(None), value.tzname(None)),
+    # One that was read from a file has no name, and is itself only.
+    ("zoneinfo", "ZoneInfo"): lambda value: None if value.key is None else (value.key,),
     ("decimal", "Decimal"): lambda value: (str(value),),
     ("fractions", "Fraction"): lambda value: (value.numerator, value.denominator),
     ("uuid", "UUID"): lambda value: (value.bytes,),
@@ -45,18 +46,24 @@ def canonical(value: object) -> object:
     try:
         return _canonical(value)
     except RecursionError:
-        raise CacheKeyError("an argument that contains itself, or is nested too deeply, cannot be part of a key") from None
+        raise CacheKeyError(
+            "an argument that contains itself, or is nested too deeply, cannot be part of a key"
+        ) from None
 
 
 def canonical_bytes(value: object) -> bytes:
     """``canonical`` in the plain encoding."""
-    plain = canonical(value)
+    return encoded(canonical(value))
+
+
+def encoded(plain: object) -> bytes:
+    """What ``canonical`` made, in the plain encoding."""
     try:
-        encoded = encode(plain)
+        made = encode(plain)
     except CacheValueError as error:
         raise CacheKeyError(f"an argument cannot be part of a key: {error}") from None
-    assert encoded is not None
-    return encoded
+    assert made is not None
+    return made
 
 
 def _canonical(value: object) -> object:
@@ -77,21 +84,31 @@ def _canonical(value: object) -> object:
 
 
 def _identified(value: object, kind: "type[Any]") -> object:
+    known = _tokens.get(id(value))
+    if known is not None and known[0]() is value:
+        # It had no other identity when it was met first.
+        return ("object", _process, known[1])
     own = getattr(kind, "__cache_key__", None)
     if own is not None:
         return ("key", kind.__module__, kind.__qualname__, _canonical(own(value)))
-    parts = _BY_VALUE.get((kind.__module__, kind.__name__))
-    if parts is not None and getattr(sys.modules.get(kind.__module__), kind.__name__, kind) is kind:
-        return ("value", kind.__module__, kind.__name__, tuple(map(_canonical, parts(value))))
+    if value is Ellipsis or value is NotImplemented:
+        return ("value", "builtins", repr(value))
+    # Where the class is offered, not where this version of Python has put it.
+    module = kind.__module__.partition(".")[0]
+    parts = _BY_VALUE.get((module, kind.__name__))
+    if parts is not None and getattr(sys.modules.get(module), kind.__name__, None) is kind:
+        made = parts(value)
+        if made is not None:
+            return ("value", module, kind.__name__, tuple(map(_canonical, made)))
     if isinstance(value, enum.Enum):
-        # Members live as long as their class, and some, like those of IntEnum, cannot be referenced weakly. A combination of flags
-        # may have no name.
+        # Members live as long as their class, and some, like those of IntEnum, cannot be referenced weakly. A combination
+        # of flags may have no name.
         return ("member", token(kind), value.name if isinstance(value.name, str) else _canonical(value.value))
     return token(value)
 
 
-# Identities, by the address of what has them. A lock would be held where a collection can call `_forget`; none is needed, since
-# each step on the dict is atomic, and no new object can have an address before the callback for the former one has returned.
+# Identities, by the address of what has them. A lock would be held where a collection can call `forget`; none is needed, since each
+# step on the dict is atomic, and no new object can have an address before the callback for the former one has returned.
 _tokens: "dict[int, tuple[weakref.ref[Any], int]]" = {}
 _numbers = itertools.count(1)
 _process = os.urandom(16)
@@ -107,9 +124,9 @@ def token(value: object) -> object:
         except TypeError:
             kind = type(value)
             raise CacheKeyError(
-                f"an argument of type {kind.__module__}.{kind.__qualname__} cannot be part of a key: it is no plain value, has no "
-                "__cache_key__() and cannot be referenced weakly, so another object could be taken for it later. Give the class a "
-                "method __cache_key__ that returns what identifies the object"
+                f"an argument of type {kind.__module__}.{kind.__qualname__} cannot be part of a key: it is no plain value, "
+                "has no __cache_key__() and cannot be referenced weakly, so another object could be taken for it later. Give "
+                "the class a method __cache_key__ that returns what identifies the object"
             ) from None
         made = (reference, next(_numbers))
         known = _tokens.setdefault(address, made)

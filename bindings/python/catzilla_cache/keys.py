@@ -10,12 +10,22 @@ import types
 from hashlib import blake2b
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
+from catzilla_cache._backend import backend
 from catzilla_cache.codec.encoding import encode
 from catzilla_cache.errors import CacheKeyError
-from catzilla_cache.identity import SCALARS, canonical, canonical_bytes, own_token
+from catzilla_cache.identity import SCALARS, canonical, canonical_bytes, encoded, own_token
+
+# The builtin for calls with scalar arguments, where the backend has it.
+_call_keys: "Optional[Callable[[tuple[object, ...]], Optional[Quick]]]" = getattr(
+    getattr(backend, "native", None), "call_keys", None
+)
 
 # 128 bits: two inputs of the same hash will not be met by chance, and to look for them takes 2**64 attempts.
 _HASH_LEN = 16
+
+Bound = Optional["tuple[object, ...]"]
+Bind = Callable[["tuple[object, ...]", Mapping[str, object]], Bound]
+Quick = Callable[["tuple[object, ...]", "dict[str, object]"], Optional[str]]
 
 Headers = Union[Mapping[str, object], Iterable["tuple[object, object]"]]
 
@@ -49,9 +59,11 @@ def _text(value: object, what: str) -> str:
 
 
 def _escaped(text: str, special: str) -> str:
-    text = text.replace("\\", "\\\\")
-    for character in special:
-        text = text.replace(character, "\\" + character)
+    for character in "\\" + special:
+        if character in text:
+            text = text.replace(character, "\\" + character)
+    if text.isascii():
+        return text
     # Lone surrogates are not UTF-8; a backslash of the text's own is doubled already.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -59,7 +71,7 @@ def _escaped(text: str, special: str) -> str:
 def _headers_hash(headers: Headers) -> str:
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     listed = sorted((_text(name, "header's name").lower(), _text(value, "header")) for name, value in pairs)
-    return blake2b(canonical_bytes(listed), digest_size=_HASH_LEN).hexdigest()
+    return blake2b(encoded(listed), digest_size=_HASH_LEN).hexdigest()
 
 
 class KeyMaker:
@@ -72,7 +84,7 @@ class KeyMaker:
     has keys of its own each time it is made, and in every process.
     """
 
-    __slots__ = ("prefix", "_begun", "_bind")
+    __slots__ = ("prefix", "quick", "_begun", "_bind", "_sentinels")
 
     def __init__(self, function: Callable[..., object], prefix: str = "") -> None:
         if not isinstance(prefix, str):
@@ -80,19 +92,36 @@ class KeyMaker:
         module, name, rest = _function_identity(function)
         #: What all keys of the function begin with.
         self.prefix = f"{prefix}{module}.{name}:"
-        self._begun = blake2b(canonical_bytes((prefix, module, name, rest)), digest_size=_HASH_LEN)
-        self._bind = _binder(function)
+        try:
+            self.prefix.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CacheKeyError(f"a key's prefix that is not valid text: {error}") from None
+        identity = blake2b(canonical_bytes((prefix, module, name, rest)), digest_size=_HASH_LEN).digest()
+        self._begun = blake2b(identity, digest_size=_HASH_LEN)
+        parameters = _parameters(function)
+        self._bind: Bind = _bind_nothing if parameters is None else _Parameters(parameters).bind
+        # By their addresses, which they keep: the function's defaults are held here.
+        self._sentinels = {
+            id(each.default): (each.default, each.name) for each in parameters or () if _is_sentinel(each.default)
+        }
+        #: A builtin that makes the key of a call whose arguments are all scalars, and None of any other; None where the
+        #: backend has none, or the function takes any number of arguments.
+        self.quick = None if parameters is None else _quick(self.prefix, identity, parameters)
 
-    def __call__(self, args: "tuple[object, ...]", kwargs: Mapping[str, object]) -> str:
+    def __call__(self, args: "tuple[object, ...]", kwargs: "dict[str, object]") -> str:
         """The key of a call. ``CacheKeyError`` for an argument that cannot be identified."""
+        if self.quick is not None:
+            made = self.quick(args, kwargs)
+            if made is not None:
+                return made
         bound = self._bind(args, kwargs)
         if bound is None:
             # The function will say what is wrong with the call, unless it is a wrapper that takes others than it says.
-            data = b"\x01" + canonical_bytes((args, dict(kwargs)))
+            data = b"\x01" + canonical_bytes((args, kwargs))
         else:
             for value in bound:
                 if type(value) not in SCALARS:
-                    data = b"\x00" + canonical_bytes(bound)
+                    data = b"\x00" + (self._with_sentinels(bound) if self._sentinels else canonical_bytes(bound))
                     break
             else:
                 # A tuple of scalars is its own canonical form; its first byte is neither of those above.
@@ -101,24 +130,54 @@ class KeyMaker:
         hash.update(data)
         return self.prefix + hash.hexdigest()
 
+    def _with_sentinels(self, bound: "tuple[object, ...]") -> bytes:
+        parts = []
+        for value in bound:
+            _, name = self._sentinels.get(id(value), (None, None))
+            parts.append(canonical(value) if name is None else ("default", name))
+        return encoded(("tuple", tuple(parts)))
 
-Bound = Optional["tuple[object, ...]"]
-Bind = Callable[["tuple[object, ...]", Mapping[str, object]], Bound]
 
-
-def _binder(function: Callable[..., object]) -> Bind:
-    """What gives the arguments of a call one order, defaults filled in; None when they do not fit."""
+def _parameters(function: Callable[..., object]) -> "Optional[list[inspect.Parameter]]":
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         # Some builtins do not say what they take.
-        return lambda args, kwargs: None
-    return _Parameters(parameters).bind
+        return None
+
+
+def _quick(prefix: str, identity: bytes, parameters: "list[inspect.Parameter]") -> Optional[Quick]:
+    if _call_keys is None or any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
+        return None
+    # No keyword is None.
+    names = tuple(None if each.kind is each.POSITIONAL_ONLY else each.name for each in parameters)
+    positional = sum(each.kind is not each.KEYWORD_ONLY for each in parameters)
+    defaults = tuple(each.default for each in parameters)
+    return _call_keys((prefix.encode("utf-8"), identity, names, defaults, inspect.Parameter.empty, positional))
+
+
+def _bind_nothing(args: "tuple[object, ...]", kwargs: Mapping[str, object]) -> Bound:
+    return None
+
+
+def _is_sentinel(default: object) -> bool:
+    """Whether a default can only be told by being it, such as ``object()``."""
+    if default is inspect.Parameter.empty:
+        return False
+    try:
+        canonical(default)
+    except CacheKeyError:
+        return True
+    return False
 
 
 class _Parameters:
+    """Gives the arguments of a call the order of the parameters, defaults filled in; None when they do not fit."""
+
     def __init__(self, parameters: Sequence[inspect.Parameter]) -> None:
-        self.positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+        self.positional = [
+            each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        ]
         self.keyword_only = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
         self.takes_more_positional = any(each.kind is each.VAR_POSITIONAL for each in parameters)
         self.takes_more_keywords = any(each.kind is each.VAR_KEYWORD for each in parameters)

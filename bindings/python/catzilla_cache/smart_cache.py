@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+import weakref
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Set, Union
 
 from catzilla_cache import _annotation, _status, codec, keys
@@ -17,7 +18,7 @@ from catzilla_cache._arguments import Key, Tags, check, fail, found, key_bytes, 
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache._flights import Flights
 from catzilla_cache._loading import Load, get_or_set
-from catzilla_cache._open_cache import OpenCache
+from catzilla_cache._open_cache import TIERS, OpenCache, Tier
 from catzilla_cache._rates import Rates
 from catzilla_cache.decorator import CacheInfo, cached
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheNotAvailableError, CacheValueError
@@ -490,46 +491,62 @@ def _says(annotation: Annotation) -> bool:
 
 
 class TierView:
-    """What a ``SmartCache`` shows of one of its tiers to programs that look at them. Values go through the whole cache."""
+    """One tier of a ``SmartCache``, for programs that look at it: what it has, apart from the others."""
 
-    def __init__(self, cache: SmartCache, tier: str) -> None:
-        self._cache = cache
+    __slots__ = ("_cache", "_number", "tier")
+
+    def __init__(self, cache: SmartCache, tier: Tier) -> None:
+        # Not the other way round, too: the cache would be kept by its views.
+        self._cache = weakref.proxy(cache)
+        self._number = TIERS[tier]
         self.tier = tier
 
+    def exists(self, key: Key) -> bool:
+        """Whether this tier has the key, whatever the others have."""
+        return found(_backend.tier_contains(self._cache._live(), self._number, key_bytes(key)))
+
     def get(self, key: Key) -> tuple[Any, bool]:
-        """As the cache's; the view of memory asks memory alone."""
-        cache = self._cache
-        if self.tier != "memory":
-            return cache.get(key)
-        status, data = _backend.read_memory(cache._live(), key_bytes(key), True)
-        return cache._revive(key, data) if found(status) else (None, False)
+        """The value of a key that this tier has."""
+        if self.tier == "memory":
+            pair: tuple[Any, bool] = self._cache._get_from_memory(key)
+            return pair
+        return self._cache.get(key) if self.exists(key) else (None, False)
 
     def set(self, key: Key, value: object, ttl: Optional[float] = None) -> bool:
-        """As the cache's."""
-        return self._cache.set(key, value, ttl)
+        """As the cache's: no tier is written to by itself, since another would have an older value then."""
+        return bool(self._cache.set(key, value, ttl))
 
     def delete(self, key: Key) -> bool:
-        """As the cache's."""
-        return self._cache.delete(key)
-
-    def exists(self, key: Key) -> bool:
-        """As the cache's."""
-        return self._cache.exists(key)
+        """Removes a key from this tier. A look-up that finds it in another brings it back."""
+        return found(_backend.tier_remove(self._cache._live(), self._number, key_bytes(key)))
 
     def clear(self) -> None:
-        """As the cache's."""
-        self._cache.clear()
+        """As the cache's; the view of memory clears memory alone."""
+        if self.tier != "memory":
+            self._cache.clear()
+            return
+        for key in list(self._cache.keys()):
+            self.delete(key)
 
-    def get_stats(self) -> dict[str, int]:
-        """The tier's hits and misses."""
-        return self._cache.get_stats().tier_stats[self.tier]
+    def get_stats(self) -> CacheStats:
+        """The cache's figures, with this tier's hits and misses as the hits and misses."""
+        stats: CacheStats = self._cache.get_stats()
+        hits, misses = stats.tier_stats[self.tier]["hits"], stats.tier_stats[self.tier]["misses"]
+        return replace(
+            stats,
+            hits=hits,
+            misses=misses,
+            requests=hits + misses,
+            total_requests=hits + misses,
+            hit_ratio=hits / (hits + misses) if hits + misses else 0.0,
+        )
 
     def health_check(self) -> bool:
         """Whether the tier can be used now."""
-        return self._cache.health_check()[self.tier]
+        return bool(self._cache.health_check()[self.tier])
 
     def __repr__(self) -> str:
-        return f"<the {self.tier} tier of {self._cache!r}>"
+        return f"<the {self.tier} tier of a SmartCache>"
 
 
 class MemoryCache(SmartCache):
@@ -544,24 +561,18 @@ class RedisCache(SmartCache):
     """A ``SmartCache`` in Redis alone. A server that does not answer is a ``CacheNotAvailableError``."""
 
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
-        config = _with(config, redis_enabled=True, disk_enabled=False)
+        config = replace(config, redis_enabled=True, disk_enabled=False)
         options = {**config.library_options(), **_WITHOUT_MEMORY, "redis.required": True}
         return {name: value for name, value in options.items() if not name.startswith("disk.")}
 
 
 class DiskCache(SmartCache):
-    """A ``SmartCache`` on disk alone. A folder that cannot be used is a ``CacheNotAvailableError``."""
+    """A ``SmartCache`` on disk alone: what was set is on disk when ``set`` returns. A folder that cannot be used is a ``CacheNotAvailableError``."""
 
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
-        config = _with(config, redis_enabled=False, disk_enabled=True)
-        options = {**config.library_options(), **_WITHOUT_MEMORY}
+        config = replace(config, redis_enabled=False, disk_enabled=True)
+        options = {"disk.sync": "commit", **config.library_options(), **_WITHOUT_MEMORY}
         return {name: value for name, value in options.items() if not name.startswith("redis.")}
-
-
-def _with(config: SmartCacheConfig, **fields: bool) -> SmartCacheConfig:
-    from dataclasses import replace
-
-    return replace(config, **fields)  # type: ignore[arg-type]
 
 
 _the_cache: Optional[SmartCache] = None
@@ -581,9 +592,10 @@ def get_cache(config: Optional[SmartCacheConfig] = None) -> SmartCache:
 
 
 def reset_cache() -> None:
-    """Closes the cache of this process; the next ``get_cache`` opens another."""
+    """Clears the cache of this process, in every tier, and closes it; the next ``get_cache`` opens another."""
     global _the_cache
     with _the_cache_lock:
         cache, _the_cache = _the_cache, None
-    if cache is not None:
+    if cache is not None and not cache.closed:
+        cache.clear()
         cache.close()

@@ -14,50 +14,50 @@ class Statistics:
     Names and meaning are those of ``catzilla_statistics_t``, where the C header explains each.
     """
 
-    hits: int
-    misses: int
-    requests: int
-    hit_ratio: float
-    puts: int
-    removals: int
-    memory_hits: int
-    memory_misses: int
-    memory_entries: int
+    hits: int = 0
+    misses: int = 0
+    requests: int = 0
+    hit_ratio: float = 0.0
+    puts: int = 0
+    removals: int = 0
+    memory_hits: int = 0
+    memory_misses: int = 0
+    memory_entries: int = 0
     #: None when the number of entries is not bounded.
-    memory_capacity: Optional[int]
-    memory_bytes: int
+    memory_capacity: Optional[int] = None
+    memory_bytes: int = 0
     #: None when the bytes are not bounded.
-    memory_max_bytes: Optional[int]
-    memory_index_bytes: int
-    memory_lent_bytes: int
-    memory_active_bytes: int
-    memory_evictions: int
-    memory_expirations: int
-    memory_compressed_puts: int
-    memory_compression_input_bytes: int
-    memory_compression_output_bytes: int
-    memory_compression_ratio: float
-    memory_pressure_shrinks: int
-    loads: int
-    load_failures: int
-    load_waits: int
-    memory_untold_departures: int
-    memory_read_samples: int
-    memory_read_p50_ns: int
-    memory_read_p99_ns: int
-    memory_read_p999_ns: int
-    memory_read_max_ns: int
-    memory_write_samples: int
-    memory_write_p50_ns: int
-    memory_write_p99_ns: int
-    memory_write_p999_ns: int
-    memory_write_max_ns: int
-    redis_hits: int
-    redis_misses: int
-    redis_errors: int
-    disk_hits: int
-    disk_misses: int
-    disk_errors: int
+    memory_max_bytes: Optional[int] = None
+    memory_index_bytes: int = 0
+    memory_lent_bytes: int = 0
+    memory_active_bytes: int = 0
+    memory_evictions: int = 0
+    memory_expirations: int = 0
+    memory_compressed_puts: int = 0
+    memory_compression_input_bytes: int = 0
+    memory_compression_output_bytes: int = 0
+    memory_compression_ratio: float = 0.0
+    memory_pressure_shrinks: int = 0
+    loads: int = 0
+    load_failures: int = 0
+    load_waits: int = 0
+    memory_untold_departures: int = 0
+    memory_read_samples: int = 0
+    memory_read_p50_ns: int = 0
+    memory_read_p99_ns: int = 0
+    memory_read_p999_ns: int = 0
+    memory_read_max_ns: int = 0
+    memory_write_samples: int = 0
+    memory_write_p50_ns: int = 0
+    memory_write_p99_ns: int = 0
+    memory_write_p999_ns: int = 0
+    memory_write_max_ns: int = 0
+    redis_hits: int = 0
+    redis_misses: int = 0
+    redis_errors: int = 0
+    disk_hits: int = 0
+    disk_misses: int = 0
+    disk_errors: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,16 @@ class CacheStats(Statistics):
     failed_refreshes: int = 0
     #: ``requests_per_second`` and so on, on average of the last ``stats_collection_interval``.
     rates: Dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ops_per_second(self) -> float:
+        """Look-ups and writes, on average of the last ``stats_collection_interval``."""
+        return self.rates.get("requests_per_second", 0.0) + self.rates.get("puts_per_second", 0.0)
+
+    @property
+    def compression_ratio(self) -> float:
+        """Bytes before by bytes after, of what was compressed; 1 when nothing was."""
+        return self.memory_compression_ratio or 1.0
 
     @classmethod
     def of(

@@ -1,3 +1,4 @@
+#include "call_keys.h"
 #include "codec_format.h"
 
 #include <stdarg.h>
@@ -76,5 +77,5 @@ static PyMethodDef functions[] = {
 
 int codec_add_to(PyObject *module)
 {
-    return PyModule_AddFunctions(module, functions);
+    return PyModule_AddFunctions(module, functions) < 0 ? -1 : call_keys_add_to(module);
 }

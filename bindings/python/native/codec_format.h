@@ -40,6 +40,12 @@ enum {
 /* A number of 64 bits by itself is its decimal digits, so that the engine can count it up and down. */
 enum { MOST_DIGITS = 20 };
 
+/* Appends a scalar in the form that it has inside a container: 1. 0: it is none; -1 with an exception. */
+int codec_put_scalar(struct codec_buffer *out, PyObject *value);
+
+/* Appends a text, and bytes as hexadecimal digits. 1, or -1 with an exception. */
+int codec_put_hex(struct codec_buffer *out, const char *text, size_t text_len, const unsigned char *bytes, size_t len);
+
 /* Raises the class of that name. Returns -1. */
 int codec_raise(const char *module, const char *name, const char *format, ...);
 

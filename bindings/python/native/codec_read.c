@@ -1,31 +1,12 @@
 /*
- * Bytes to objects, whoever wrote the bytes. A declared length is believed only as far as bytes are left, and all the values that
- * the open containers still expect together need a byte each, so that little data cannot ask for much memory. What
- * `codec_write.c` would not have written is refused: longer forms of lengths and numbers, equal keys, anything behind the end.
+ * Bytes to objects, whoever wrote the bytes: what has no members. A declared length is believed only as far as bytes are left.
+ * What `codec_write.c` would not have written is refused: longer forms of lengths and numbers, anything behind the end.
  */
-#include "codec_format.h"
+#include "codec_reader.h"
 
 #include <string.h>
 
-struct reader {
-    const unsigned char *start, *at, *end;
-    size_t owed;        /* values that the open containers still expect */
-    const char *reason; /* why the bytes are refused; an exception is made of it at the very end */
-};
-
-static PyObject *refuse(struct reader *reader, const char *reason)
-{
-    reader->reason = reason;
-    return NULL;
-}
-
-static inline size_t remaining(const struct reader *reader)
-{
-    return (size_t)(reader->end - reader->at);
-}
-
-/* A length that many values of which, or bytes, can still follow. 0, or -1 with a reason. */
-static inline int read_length(struct reader *reader, size_t *length)
+int codec_read_length(struct codec_reader *reader, size_t *length)
 {
     const unsigned char *at = reader->at;
     if (at < reader->end && *at < 0x80) {
@@ -62,11 +43,11 @@ static inline int read_length(struct reader *reader, size_t *length)
 }
 
 /* The bytes of a run: all that are left for a value by itself, else as many as its length says. NULL with a reason. */
-static inline const unsigned char *read_run(struct reader *reader, size_t *len, int alone)
+static inline const unsigned char *read_run(struct codec_reader *reader, size_t *len, int alone)
 {
     if (alone)
         *len = remaining(reader);
-    else if (read_length(reader, len) < 0)
+    else if (codec_read_length(reader, len) < 0)
         return NULL;
     if (*len > remaining(reader)) {
         refuse(reader, "it ends inside a value");
@@ -118,7 +99,7 @@ static int is_utf8(const unsigned char *at, size_t len)
 
 static const char NOT_UTF8[] = "a text is not UTF-8";
 
-static PyObject *make_text(struct reader *reader, const unsigned char *run, size_t len)
+static PyObject *make_text(struct codec_reader *reader, const unsigned char *run, size_t len)
 {
     PyObject *text = PyUnicode_DecodeUTF8((const char *)run, (Py_ssize_t)len, NULL);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
@@ -128,7 +109,7 @@ static PyObject *make_text(struct reader *reader, const unsigned char *run, size
     return text;
 }
 
-static PyObject *read_text_with_surrogates(struct reader *reader, int alone)
+static PyObject *read_text_with_surrogates(struct codec_reader *reader, int alone)
 {
     size_t len;
     const unsigned char *run = read_run(reader, &len, alone);
@@ -170,7 +151,7 @@ static PyObject *make_large(const unsigned char *magnitude, size_t len, int nega
 
 static const char LONG_NUMBER[] = "a number has a longer form than it needs";
 
-static PyObject *read_large(struct reader *reader, int negative, int alone)
+static PyObject *read_large(struct codec_reader *reader, int negative, int alone)
 {
     size_t len;
     const unsigned char *run = read_run(reader, &len, alone);
@@ -188,7 +169,7 @@ static PyObject *read_large(struct reader *reader, int negative, int alone)
 }
 
 /* A number of 1 to 8 bytes inside a container. */
-static PyObject *read_number(struct reader *reader, unsigned char tag)
+static PyObject *read_number(struct codec_reader *reader, unsigned char tag)
 {
     int negative = tag >= TAG_NEGATIVE;
     size_t len = (size_t)(tag - (negative ? TAG_NEGATIVE : TAG_POSITIVE)) + 1;
@@ -211,7 +192,7 @@ static PyObject *read_number(struct reader *reader, unsigned char tag)
 static const char NOT_DIGITS[] = "a number by itself is not the digits of 64 bits";
 
 /* A number by itself: decimal digits, without zeros before them, perhaps after a minus. */
-static PyObject *read_digits(struct reader *reader)
+static PyObject *read_digits(struct codec_reader *reader)
 {
     const unsigned char *at = reader->at;
     int negative = *at == '-';
@@ -232,7 +213,7 @@ static PyObject *read_digits(struct reader *reader)
     return PyLong_FromLongLong(negative ? -(long long)(magnitude - 1) - 1 : (long long)magnitude);
 }
 
-static PyObject *read_float(struct reader *reader)
+static PyObject *read_float(struct codec_reader *reader)
 {
     if (remaining(reader) < 8)
         return refuse(reader, "it ends inside a value");
@@ -252,7 +233,7 @@ static PyObject *constant(PyObject *object)
 }
 
 /* What has one form by itself and inside a container, but for the length. */
-static inline PyObject *read_common(struct reader *reader, unsigned char tag, int alone)
+static inline PyObject *read_common(struct codec_reader *reader, unsigned char tag, int alone)
 {
     size_t len;
     const unsigned char *run;
@@ -275,8 +256,10 @@ static inline PyObject *read_common(struct reader *reader, unsigned char tag, in
         run = read_run(reader, &len, alone);
         if (run == NULL)
             return NULL;
+        if (!alone && len <= SHORT_TEXT_LEN)
+            return refuse(reader, "a short text has the form of a long one");
         if (!alone)
-            return len <= SHORT_TEXT_LEN ? refuse(reader, "a short text has the form of a long one") : make_text(reader, run, len);
+            return make_text(reader, run, len);
         /* Checked first, so that nothing can fail that would make an exception. */
         return is_utf8(run, len) ? PyUnicode_DecodeUTF8((const char *)run, (Py_ssize_t)len, NULL) : refuse(reader, NOT_UTF8);
     case TAG_TEXT_WITH_SURROGATES:
@@ -289,139 +272,11 @@ static inline PyObject *read_common(struct reader *reader, unsigned char tag, in
     }
 }
 
-/* A container that is being made. */
-struct level {
-    PyObject *made;
-    PyObject *key;  /* of a dict, read and waiting for its value */
-    size_t next;    /* the place of the next child */
-    size_t count;   /* of children; keys and values of a dict counted singly */
-    unsigned char tag;
-};
-
-struct stack {
-    struct level *levels;
-    size_t depth, capacity;
-    struct level first[FIRST_DEPTH];
-};
-
-static int deeper(struct stack *stack, struct reader *reader)
-{
-    if (stack->depth == MAX_DEPTH) {
-        refuse(reader, "it is nested deeper than the 1000 containers that are allowed");
-        return -1;
-    }
-    size_t capacity = stack->capacity * 2;
-    struct level *levels =
-        PyMem_Realloc(stack->levels == stack->first ? NULL : stack->levels, capacity * sizeof *levels);
-    if (levels == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (stack->levels == stack->first)
-        memcpy(levels, stack->first, sizeof stack->first);
-    stack->levels = levels;
-    stack->capacity = capacity;
-    return 0;
-}
-
-/* Reads the head of a container behind its tag and puts it on the stack. 0, or -1 with a reason or an exception. */
-static int enter(struct stack *stack, struct reader *reader, unsigned char tag)
-{
-    if ((stack->depth == stack->capacity || stack->depth == MAX_DEPTH) && deeper(stack, reader) < 0)
-        return -1;
-    size_t count;
-    if (read_length(reader, &count) < 0)
-        return -1;
-    /* Never wraps: what is owed is below what was left before, and 2 * count is at most twice 63 bits. */
-    if (count > remaining(reader) || count * (tag == TAG_DICT ? 2 : 1) + reader->owed > remaining(reader)) {
-        refuse(reader, "a container expects more values than bytes are left");
-        return -1;
-    }
-    struct level *level = &stack->levels[stack->depth];
-    level->tag = tag;
-    level->count = tag == TAG_DICT ? 2 * count : count;
-    level->next = 0;
-    level->key = NULL;
-    switch (tag) {
-    case TAG_LIST:
-        level->made = PyList_New((Py_ssize_t)count);
-        break;
-    case TAG_TUPLE:
-        level->made = PyTuple_New((Py_ssize_t)count);
-        break;
-    case TAG_SET:
-        level->made = PySet_New(NULL);
-        break;
-    case TAG_FROZENSET:
-        level->made = PyFrozenSet_New(NULL);
-        break;
-    default:
-        level->made = PyDict_New();
-    }
-    if (level->made == NULL)
-        return -1;
-    reader->owed += level->count;
-    stack->depth++;
-    return 0;
-}
-
-/* A key that has no hash, or keys so deep that they cannot be compared: not from a value that was stored. */
-static int refuse_key(struct reader *reader)
-{
-    if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_RecursionError)) {
-        PyErr_Clear();
-        refuse(reader, "a key or a member of a set is what cannot be one");
-    }
-    return -1;
-}
-
-/* Gives a container its next child, whose reference it takes. 0, or -1 with a reason or an exception. */
-static inline int place(struct level *level, struct reader *reader, PyObject *child)
-{
-    int done;
-    size_t index = level->next++;
-    switch (level->tag) {
-    case TAG_LIST:
-        return PyList_SetItem(level->made, (Py_ssize_t)index, child);
-    case TAG_TUPLE:
-        return PyTuple_SetItem(level->made, (Py_ssize_t)index, child);
-    case TAG_DICT:
-        if (level->key == NULL) {
-            level->key = child;
-            return 0;
-        }
-        done = PyDict_SetItem(level->made, level->key, child);
-        Py_DECREF(level->key);
-        level->key = NULL;
-        break;
-    default:
-        done = PySet_Add(level->made, child);
-    }
-    Py_DECREF(child);
-    return done < 0 ? refuse_key(reader) : 0;
-}
-
-/* The container, when it has all children; the caller gets the stack's reference. NULL with a reason. */
-static PyObject *leave(struct stack *stack, struct reader *reader)
-{
-    struct level *level = &stack->levels[--stack->depth];
-    PyObject *made = level->made;
-    size_t held = level->count;
-    if (level->tag == TAG_DICT)
-        held = 2 * (size_t)PyDict_Size(made);
-    else if (level->tag == TAG_SET || level->tag == TAG_FROZENSET)
-        held = (size_t)PySet_Size(made);
-    if (held == level->count)
-        return made;
-    Py_DECREF(made);
-    return refuse(reader, "a key or a member of a set comes twice");
-}
-
 #ifndef Py_GIL_DISABLED
 /*
- * Keys of dicts that were read last, by their bytes: the dicts of a program have few different keys, and one that is there already
- * needs no memory, no decoding and no new hash. Under the interpreter's lock; 512 places and no key above 24 bytes, both arbitrary,
- * bound what it holds to some tens of KiB for good.
+ * Keys of dicts that were read last, by their bytes: the dicts of a program have few different keys, and one that is there
+ * already needs no memory, no decoding and no new hash. Under the interpreter's lock; 512 places and no key above 24 bytes, both
+ * arbitrary, bound what it holds to some tens of KiB for good.
  */
 enum { KNOWN_KEYS = 512, LONGEST_KNOWN_KEY = 24 };
 
@@ -430,7 +285,7 @@ static struct {
     unsigned char len, bytes[LONGEST_KNOWN_KEY];
 } known_keys[KNOWN_KEYS];
 
-static PyObject *read_key(struct reader *reader, const unsigned char *run, size_t len)
+static PyObject *read_key(struct codec_reader *reader, const unsigned char *run, size_t len)
 {
     /* FNV-1a. Whoever makes keys that meet in one place makes them as slow as they are without this. */
     uint32_t hash = UINT32_C(2166136261);
@@ -453,7 +308,7 @@ static PyObject *read_key(struct reader *reader, const unsigned char *run, size_
 }
 #endif
 
-static PyObject *read_inside(struct reader *reader, unsigned char tag, int is_key)
+PyObject *codec_read_inside(struct codec_reader *reader, unsigned char tag, int is_key)
 {
     if (tag >= TAG_SMALL)
         return PyLong_FromLong((long)tag - TAG_SMALL + SMALL_LEAST);
@@ -476,55 +331,7 @@ static PyObject *read_inside(struct reader *reader, unsigned char tag, int is_ke
     return read_common(reader, tag, 0);
 }
 
-static PyObject *read_container(struct reader *reader, unsigned char tag)
-{
-    struct stack stack;
-    stack.levels = stack.first;
-    stack.depth = 0;
-    stack.capacity = FIRST_DEPTH;
-    PyObject *value = NULL;
-    for (;;) {
-        if (tag >= TAG_LIST && tag <= TAG_DICT) {
-            if (enter(&stack, reader, tag) < 0)
-                break;
-        } else {
-            struct level *around = &stack.levels[stack.depth - 1];
-            value = read_inside(reader, tag, around->tag == TAG_DICT && around->key == NULL);
-            if (value == NULL || place(around, reader, value) < 0)
-                break;
-        }
-        /* Every container that now has all its children is a child of the one around it. */
-        value = NULL;
-        while (stack.levels[stack.depth - 1].next == stack.levels[stack.depth - 1].count) {
-            value = leave(&stack, reader);
-            if (value == NULL || stack.depth == 0)
-                goto done;
-            if (place(&stack.levels[stack.depth - 1], reader, value) < 0) {
-                value = NULL;
-                goto done;
-            }
-            value = NULL;
-        }
-        if (reader->at == reader->end) {
-            refuse(reader, "it ends inside a container");
-            break;
-        }
-        tag = *reader->at++;
-        reader->owed--;
-    }
-    value = NULL;
-done:
-    while (stack.depth > 0) {
-        struct level *level = &stack.levels[--stack.depth];
-        Py_XDECREF(level->key);
-        Py_DECREF(level->made);
-    }
-    if (stack.levels != stack.first)
-        PyMem_Free(stack.levels);
-    return value;
-}
-
-static PyObject *read_alone(struct reader *reader)
+static PyObject *read_alone(struct codec_reader *reader)
 {
     if (reader->at == reader->end)
         return refuse(reader, "it is empty");
@@ -532,7 +339,7 @@ static PyObject *read_alone(struct reader *reader)
     if (tag == '-' || (tag >= '0' && tag <= '9'))
         return read_digits(reader);
     reader->at++;
-    PyObject *value = tag >= TAG_LIST && tag <= TAG_DICT ? read_container(reader, tag) : read_common(reader, tag, 1);
+    PyObject *value = tag >= TAG_LIST && tag <= TAG_DICT ? codec_read_container(reader, tag) : read_common(reader, tag, 1);
     if (value != NULL && reader->at != reader->end) {
         Py_DECREF(value);
         return refuse(reader, "something stands behind its end");
@@ -542,13 +349,13 @@ static PyObject *read_alone(struct reader *reader)
 
 PyObject *codec_decode_scalar(const unsigned char *data, size_t len)
 {
-    struct reader reader = {data, data, data + len, 0, NULL};
+    struct codec_reader reader = {data, data, data + len, 0, NULL};
     return len > 0 && codec_is_scalar(data[0]) ? read_alone(&reader) : NULL;
 }
 
 PyObject *codec_decode(const unsigned char *data, size_t len)
 {
-    struct reader reader = {data, data, data + len, 0, NULL};
+    struct codec_reader reader = {data, data, data + len, 0, NULL};
     PyObject *value = read_alone(&reader);
     if (value == NULL && reader.reason != NULL)
         codec_raise("catzilla_cache.codec.plain", "Refused", "a stored value is damaged at byte %zd: %s",

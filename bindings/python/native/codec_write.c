@@ -1,16 +1,13 @@
-/*
- * Objects to bytes. Containers are walked with a stack of our own, so that depth costs no C stack and a container that is already
- * open is seen: such a value has no end and is not plain.
- */
-#include "codec_format.h"
+/* Objects to bytes: what has no members. */
+#include "codec_writer.h"
 
 #include <string.h>
 
-/* A longer text is encoded into a copy: CPython keeps the UTF-8 of a text that it is asked for as long as the text lives, which the
-   caller's memory should not notice. Shorter ones, most of them ASCII, which costs nothing, are worth it. */
+/* A longer text is encoded into a copy: CPython keeps the UTF-8 of a text that it is asked for as long as the text lives, which
+   the caller's memory should not notice. Shorter ones, most of them ASCII, which costs nothing, are worth it. */
 static const Py_ssize_t LONGEST_KEPT_UTF8 = 4096;
 
-static unsigned char *grow(struct codec_buffer *out, size_t more)
+unsigned char *codec_grow(struct codec_buffer *out, size_t more)
 {
     if (more > (size_t)PY_SSIZE_T_MAX / 2 - out->len) {
         PyErr_NoMemory();
@@ -31,14 +28,6 @@ static unsigned char *grow(struct codec_buffer *out, size_t more)
     return data + out->len;
 }
 
-/* Where `more` bytes can be written; they count when `len` is moved. */
-static inline unsigned char *room(struct codec_buffer *out, size_t more)
-{
-    if (more <= out->capacity - out->len)
-        return out->data + out->len;
-    return grow(out, more);
-}
-
 static inline int put_byte(struct codec_buffer *out, unsigned char byte)
 {
     unsigned char *at = room(out, 1);
@@ -47,19 +36,6 @@ static inline int put_byte(struct codec_buffer *out, unsigned char byte)
     *at = byte;
     out->len += 1;
     return 1;
-}
-
-/* Seven bits a byte, the lowest first, the top bit on all but the last. */
-enum { MOST_LENGTH_BYTES = 10 };
-
-static inline unsigned char *write_length(unsigned char *at, size_t length)
-{
-    while (length >= 0x80) {
-        *at++ = (unsigned char)(length | 0x80);
-        length >>= 7;
-    }
-    *at++ = (unsigned char)length;
-    return at;
 }
 
 /* Tag, length unless the value is by itself, and bytes. */
@@ -119,7 +95,7 @@ static int put_text(struct codec_buffer *out, PyObject *text, int alone)
     return put_encoded_text(out, PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"), TAG_TEXT_WITH_SURROGATES, alone);
 }
 
-static int digit(char character)
+static int nibble(char character)
 {
     return character <= '9' ? character - '0' : character - 'a' + 10;
 }
@@ -154,9 +130,9 @@ static int put_large(struct codec_buffer *out, PyObject *number, int alone)
             at = write_length(at, len);
     }
     if ((end - from) % 2 != 0)
-        *at++ = (unsigned char)digit(*from++);
+        *at++ = (unsigned char)nibble(*from++);
     for (; from < end; from += 2)
-        *at++ = (unsigned char)(digit(from[0]) << 4 | digit(from[1]));
+        *at++ = (unsigned char)(nibble(from[0]) << 4 | nibble(from[1]));
     out->len += (size_t)(at - start);
     Py_DECREF(hexadecimal);
     return 1;
@@ -221,21 +197,22 @@ static int put_float(struct codec_buffer *out, PyObject *number)
 static int put_bytearray(struct codec_buffer *out, PyObject *bytes, int alone)
 {
 #ifdef Py_GIL_DISABLED
+    /* While a buffer is lent nobody can resize it; up to 3.13 those are not counted under the object's lock. */
+    int done = -1;
+    Py_BEGIN_CRITICAL_SECTION(bytes);
     Py_buffer view;
-    if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0)
-        return -1;
-    int done = put_run(out, TAG_BYTEARRAY, view.buf, (size_t)view.len, alone);
-    PyBuffer_Release(&view);
+    if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) == 0) {
+        done = put_run(out, TAG_BYTEARRAY, view.buf, (size_t)view.len, alone);
+        PyBuffer_Release(&view);
+    }
+    Py_END_CRITICAL_SECTION();
     return done;
 #else
     return put_run(out, TAG_BYTEARRAY, PyByteArray_AsString(bytes), (size_t)PyByteArray_Size(bytes), alone);
 #endif
 }
 
-/* What `put_value` says of a container, beside 1, 0 and -1. */
-enum { IS_CONTAINER = 2 };
-
-static inline int put_value(struct codec_buffer *out, PyObject *value, int alone)
+int codec_put_value(struct codec_buffer *out, PyObject *value, int alone)
 {
     PyTypeObject *type = Py_TYPE(value);
     if (type == &PyUnicode_Type)
@@ -259,200 +236,32 @@ static inline int put_value(struct codec_buffer *out, PyObject *value, int alone
     return 0;
 }
 
-/* A container that is being written. All references are our own: a collection may change what holds them. */
-struct level {
-    PyObject *container;
-    PyObject *source;  /* what is walked: the container, an iterator, or a copy that no other thread can change */
-    PyObject *pending; /* the value of the dict's key that was given out last */
-    Py_ssize_t next;   /* the place in the source */
-    Py_ssize_t left;   /* how many children were announced and not given out yet; pairs for a dict */
-    unsigned char tag;
-};
-
-struct stack {
-    struct level *levels;
-    size_t depth, capacity;
-    struct level first[FIRST_DEPTH];
-};
-
-static void leave(struct stack *stack)
-{
-    struct level *level = &stack->levels[--stack->depth];
-    Py_DECREF(level->container);
-    Py_XDECREF(level->source);
-    Py_XDECREF(level->pending);
-}
-
-static int changed(void)
-{
-    return codec_raise("catzilla_cache.errors", "CacheValueError", "the value was changed while it was being stored");
-}
-
-static int deeper(struct stack *stack)
-{
-    if (stack->depth == MAX_DEPTH)
-        return codec_raise("catzilla_cache.errors", "CacheValueError", "a value nested deeper than %d containers", (int)MAX_DEPTH);
-    size_t capacity = stack->capacity * 2;
-    struct level *levels =
-        PyMem_Realloc(stack->levels == stack->first ? NULL : stack->levels, capacity * sizeof *levels);
-    if (levels == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (stack->levels == stack->first)
-        memcpy(levels, stack->first, sizeof stack->first);
-    stack->levels = levels;
-    stack->capacity = capacity;
-    return 0;
-}
-
-/* Writes a container's head and puts it on the stack. 0: it is open already. */
-static int enter(struct stack *stack, PyObject *container, struct codec_buffer *out)
-{
-    for (size_t at = 0; at < stack->depth; at++)
-        if (stack->levels[at].container == container)
-            return 0;
-    if ((stack->depth == stack->capacity || stack->depth == MAX_DEPTH) && deeper(stack) < 0)
-        return -1;
-    struct level *level = &stack->levels[stack->depth];
-    PyTypeObject *type = Py_TYPE(container);
-    PyObject *source = container;
-    if (type == &PyList_Type) {
-        level->tag = TAG_LIST;
-        level->left = PyList_Size(container);
-        Py_INCREF(source);
-    } else if (type == &PyTuple_Type) {
-        level->tag = TAG_TUPLE;
-        level->left = PyTuple_Size(container);
-        Py_INCREF(source);
-    } else if (type == &PyDict_Type) {
-        level->tag = TAG_DICT;
-#ifdef Py_GIL_DISABLED
-        source = PyDict_Copy(container);
-        if (source == NULL)
-            return -1;
-#else
-        Py_INCREF(source);
-#endif
-        level->left = PyDict_Size(source);
-    } else {
-        level->tag = type == &PySet_Type ? TAG_SET : TAG_FROZENSET;
-#ifdef Py_GIL_DISABLED
-        PyObject *copy = PyFrozenSet_New(container);
-        if (copy == NULL)
-            return -1;
-        level->left = PySet_Size(copy);
-        source = PyObject_GetIter(copy);
-        Py_DECREF(copy);
-#else
-        level->left = PySet_Size(container);
-        source = PyObject_GetIter(container);
-#endif
-        if (source == NULL)
-            return -1;
-    }
-    Py_INCREF(container);
-    level->container = container;
-    level->source = source;
-    level->pending = NULL;
-    level->next = 0;
-    stack->depth++;
-
-    unsigned char *at = room(out, 1 + MOST_LENGTH_BYTES);
-    if (at == NULL)
-        return -1;
-    unsigned char *start = at;
-    *at++ = level->tag;
-    at = write_length(at, (size_t)level->left);
-    out->len += (size_t)(at - start);
-    return 1;
-}
-
-/* The next child, a new reference. NULL at the end, or with an exception. */
-static inline PyObject *next_child(struct level *level)
-{
-    PyObject *child = NULL;
-    if (level->pending != NULL) {
-        child = level->pending;
-        level->pending = NULL;
-        return child;
-    }
-    switch (level->tag) {
-    case TAG_DICT: {
-        PyObject *value;
-        if (PyDict_Next(level->source, &level->next, &child, &value)) {
-            Py_INCREF(child);
-            Py_INCREF(value);
-            level->pending = value;
-        }
-        break;
-    }
-    case TAG_LIST:
-#ifdef Py_GIL_DISABLED
-        child = PyList_GetItemRef(level->source, level->next++);
-        if (child == NULL)
-            PyErr_Clear();
-#else
-        if (level->next < PyList_Size(level->source)) {
-            child = PyList_GetItem(level->source, level->next++);
-            Py_INCREF(child);
-        }
-#endif
-        break;
-    case TAG_TUPLE:
-        if (level->left > 0) {
-            child = PyTuple_GetItem(level->source, level->next++);
-            Py_INCREF(child);
-        }
-        break;
-    default:
-        child = PyIter_Next(level->source);
-        if (child == NULL && PyErr_Occurred()) {
-            PyErr_Clear();
-            changed();
-            return NULL;
-        }
-    }
-    if (child != NULL && level->left-- == 0) {
-        Py_DECREF(child);
-        changed();
-        return NULL;
-    }
-    if (child == NULL && level->left > 0)
-        changed();
-    return child;
-}
-
-static int put_container(struct codec_buffer *out, PyObject *container)
-{
-    struct stack stack;
-    stack.levels = stack.first;
-    stack.depth = 0;
-    stack.capacity = FIRST_DEPTH;
-    int done = enter(&stack, container, out);
-    while (done > 0 && stack.depth > 0) {
-        PyObject *child = next_child(&stack.levels[stack.depth - 1]);
-        if (child == NULL) {
-            if (PyErr_Occurred())
-                done = -1;
-            else
-                leave(&stack);
-            continue;
-        }
-        done = put_value(out, child, 0);
-        if (done == IS_CONTAINER)
-            done = enter(&stack, child, out);
-        Py_DECREF(child);
-    }
-    while (stack.depth > 0)
-        leave(&stack);
-    if (stack.levels != stack.first)
-        PyMem_Free(stack.levels);
-    return done;
-}
-
 int codec_encode(PyObject *value, struct codec_buffer *out)
 {
-    int done = put_value(out, value, 1);
-    return done == IS_CONTAINER ? put_container(out, value) : done;
+    int done = codec_put_value(out, value, 1);
+    return done == IS_CONTAINER ? codec_put_container(out, value) : done;
+}
+
+int codec_put_scalar(struct codec_buffer *out, PyObject *value)
+{
+    if (Py_TYPE(value) == &PyByteArray_Type)
+        return 0;
+    int done = codec_put_value(out, value, 0);
+    return done == IS_CONTAINER ? 0 : done;
+}
+
+int codec_put_hex(struct codec_buffer *out, const char *text, size_t text_len, const unsigned char *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char *at = room(out, text_len + 2 * len);
+    if (at == NULL)
+        return -1;
+    memcpy(at, text, text_len);
+    at += text_len;
+    for (size_t index = 0; index < len; index++) {
+        *at++ = (unsigned char)digits[bytes[index] >> 4];
+        *at++ = (unsigned char)digits[bytes[index] & 15];
+    }
+    out->len += text_len + 2 * len;
+    return 1;
 }

@@ -30,7 +30,9 @@ def nested(depth: int, kind: type = list) -> object:
     return value
 
 
-@pytest.mark.parametrize("value", EXAMPLES, ids=lambda value: f"{type(value).__name__} {ascii(value)[:30] if value != 10**5000 else ''}")
+@pytest.mark.parametrize(
+    "value", EXAMPLES, ids=lambda value: f"{type(value).__name__} {ascii(value)[:30] if value != 10**5000 else ''}"
+)
 def test_a_value_comes_back_as_it_was(codec: Implementation, value: object) -> None:
     encoded = codec.encode(value)
     assert isinstance(encoded, bytes)
@@ -287,7 +289,9 @@ def test_random_damage_is_refused_or_a_value_alike_in_both(codec: Implementation
             except Refused:
                 refused += 1
                 outcomes.append(Refused)
-        assert all(outcome is Refused if outcomes[0] is Refused else same(outcomes[0], outcome) for outcome in outcomes), data.hex()
+        assert all(
+            outcome is Refused if outcomes[0] is Refused else same(outcomes[0], outcome) for outcome in outcomes
+        ), data.hex()
     assert 0.1 < refused / (20000 * len(IMPLEMENTATIONS)) < 0.99
 
 

@@ -125,7 +125,9 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.
     owner = os.geteuid()
     # Only root could make a file that is not its own; being somebody else is the same.
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    with pytest.raises(CacheNotAvailableError, match=f"it belongs to user {owner}, not to user {owner + 1}, who runs this"):
+    with pytest.raises(
+        CacheNotAvailableError, match=f"it belongs to user {owner}, not to user {owner + 1}, who runs this"
+    ):
         disk_secret(tmp_path)
 
 

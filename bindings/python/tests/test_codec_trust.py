@@ -72,7 +72,9 @@ def test_a_value_that_cannot_be_made_bytes_of_is_refused_with_the_reason() -> No
     assert caught.value.__cause__ is not None
     with pytest.raises(CacheValueError, match="Broken cannot be stored: codec 'pickle': KeyError: 'no such thing'"):
         ValueCodec().dumps(KEY, Broken())
-    with pytest.raises(CacheValueError, match="a value of type decimal.Decimal cannot be stored: codec 'json': TypeError"):
+    with pytest.raises(
+        CacheValueError, match="a value of type decimal.Decimal cannot be stored: codec 'json': TypeError"
+    ):
         ValueCodec("json").dumps(KEY, decimal.Decimal(1))
 
 
@@ -318,7 +320,20 @@ def test_a_class_that_is_no_more_makes_its_values_misses(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("data", [b"\x20", b"\x20\x00", b"\x20\x00abc", b"\x20\x05json", b"\x20\x01\xff[]", b"\x20\x04jsom[]", b"\x22", b"\x21", b""])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x20",
+        b"\x20\x00",
+        b"\x20\x00abc",
+        b"\x20\x05json",
+        b"\x20\x01\xff[]",
+        b"\x20\x04jsom[]",
+        b"\x22",
+        b"\x21",
+        b"",
+    ],
+)
 def test_a_codecs_name_that_is_damaged_is_refused(data: bytes) -> None:
     with pytest.raises(Refused):
         ValueCodec("json", leaves_process=True).loads(KEY, data)
@@ -381,7 +396,5 @@ def test_a_signature_is_what_it_was_in_the_first_release() -> None:
     values = ValueCodec(Upper(), secrets=[SECRET], leaves_process=True, namespace=b"shop")
     stored = values.dumps(KEY, VALUE, NOW)
     assert stored.hex() == (
-        "210141d954fc40000000"
-        "37a7a6696d58e313eb59fc8b021ef87bb7500c1acc91569d008e3a313d94b288"
-        "057570706572312f33"
+        "210141d954fc4000000037a7a6696d58e313eb59fc8b021ef87bb7500c1acc91569d008e3a313d94b288057570706572312f33"
     )

@@ -1,7 +1,8 @@
 """What makes bytes of values that are not plain: pickle, json, msgspec, msgpack, or a caller's own.
 
-A codec is an object with a name, which is stored with what it made, so that a reader with another default still reads it.
-``trusted`` says whether reading is safe whoever wrote the bytes; what an untrusted codec makes is signed when it leaves the process.
+A codec is an object with a name, which is stored with what it made, so that a reader with another default still reads
+it. ``trusted`` says whether reading is safe whoever wrote the bytes; what an untrusted codec makes is signed when it
+leaves the process.
 """
 
 from __future__ import annotations
@@ -100,14 +101,21 @@ class MsgpackCodec:
         return self._msgpack.unpackb(data, timestamp=3, strict_map_key=False)
 
 
-BUILT_IN: "dict[str, type[Codec]]" = {"pickle": PickleCodec, "json": JsonCodec, "msgspec": MsgspecCodec, "msgpack": MsgpackCodec}
+BUILT_IN: "dict[str, type[Codec]]" = {
+    "pickle": PickleCodec,
+    "json": JsonCodec,
+    "msgspec": MsgspecCodec,
+    "msgpack": MsgpackCodec,
+}
 
 
 def built_in(name: str) -> Codec:
     """The built-in codec of that name; ``CacheValueError`` when there is none, or when what it needs is not installed."""
     kind = BUILT_IN.get(name)
     if kind is None:
-        raise CacheValueError(f"a codec is one of {', '.join(BUILT_IN)}, or an object with dumps and loads, not {name!r}")
+        raise CacheValueError(
+            f"a codec is one of {', '.join(BUILT_IN)}, or an object with dumps and loads, not {name!r}"
+        )
     return kind()
 
 
@@ -117,7 +125,9 @@ def chosen(codec: Union[str, Codec]) -> Codec:
         return built_in(codec)
     for attribute in ("name", "trusted", "dumps", "loads"):
         if not hasattr(codec, attribute):
-            raise CacheValueError(f"a codec has name, trusted, dumps and loads; {type(codec).__name__} has no {attribute}")
+            raise CacheValueError(
+                f"a codec has name, trusted, dumps and loads; {type(codec).__name__} has no {attribute}"
+            )
     name = codec.name
     if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= _LONGEST_NAME:
         raise CacheValueError(f"a codec's name is text of 1 to {_LONGEST_NAME} bytes, not {name!r}")

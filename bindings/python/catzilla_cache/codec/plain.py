@@ -22,6 +22,9 @@ and shorter forms replace longer ones:
 
 A length or count has seven bits a byte, the lowest first, the top bit set on all bytes but the last. 20 and 21
 are the first bytes of values that a codec made (``values``).
+
+What reading takes is bounded by the length of the bytes, in time and memory; but keys can be made whose hashes meet, and a dict of
+those takes the square of that, as any dict of somebody else's keys does.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ def encode(value: object) -> Optional[bytes]:
     kind = type(value)
     if kind is bytes:
         return b"\x05" + cast(bytes, value)
+    if kind is str and cast(str, value).isascii():
+        return b"\x06" + cast(str, value).encode("ascii")
     out = bytearray()
     if kind is int and _LEAST <= cast(int, value) <= _MOST:
         return b"%d" % cast(int, value)
@@ -67,8 +72,15 @@ def encode(value: object) -> Optional[bytes]:
 
 def decode(data: bytes) -> object:
     """The value; ``Refused`` for bytes that ``encode`` does not make."""
-    if data and data[0] == BYTES:
+    # The two most frequent kinds, without a reader; what is wrong with a text the reader says.
+    tag = data[0] if data else None
+    if tag == BYTES:
         return data[1:]
+    if tag == TEXT:
+        try:
+            return data[1:].decode("utf-8")
+        except UnicodeDecodeError:
+            pass
     return _Reader(data).read()
 
 
@@ -138,20 +150,23 @@ def _write_container(out: bytearray, value: object) -> bool:
     while stack:
         for child in stack[-1]:
             kind = type(child)
-            if kind is int and _SMALL_LEAST <= cast(int, child) <= _SMALL_MOST:
-                out.append(SMALL + cast(int, child) - _SMALL_LEAST)
-                continue
-            if kind not in _CONTAINERS:
+            # The two most frequent kinds, without a call.
+            if kind is str and len(cast(str, child)) <= _SHORT_TEXT_LEN and cast(str, child).isascii():
+                out.append(SHORT_TEXT + len(cast(str, child)))
+                out += cast(str, child).encode("ascii")
+            elif kind is int and _SMALL_LEAST <= cast(int, child) <= _SMALL_MOST:
+                out.append(SMALL - _SMALL_LEAST + cast(int, child))
+            elif kind not in _CONTAINERS:
                 if not _write_scalar(out, child, alone=False):
                     return False
-                continue
-            if id(child) in open_now:
+            elif id(child) in open_now:
                 return False
-            if len(stack) == MAX_DEPTH:
+            elif len(stack) == MAX_DEPTH:
                 raise CacheValueError(f"a value nested deeper than {MAX_DEPTH} containers")
-            stack.append(_enter(out, child))
-            open_now.append(id(child))
-            break
+            else:
+                stack.append(_enter(out, child))
+                open_now.append(id(child))
+                break
         else:
             stack.pop()
             open_now.pop()
@@ -168,17 +183,6 @@ def _enter(out: bytearray, container: object) -> "chain[object]":
     children = tuple(cast("tuple[object, ...]", container))
     _write_length(out, len(children))
     return chain(children)
-
-
-class _Open:
-    """A container that is being read."""
-
-    __slots__ = ("tag", "left", "children")
-
-    def __init__(self, tag: int, left: int) -> None:
-        self.tag = tag
-        self.left = left
-        self.children: list[object] = []
 
 
 class _Reader:
@@ -211,6 +215,9 @@ class _Reader:
         return self.data[start : self.at]
 
     def length(self) -> int:
+        if self.at < len(self.data) and self.data[self.at] < 0x80:
+            self.at += 1
+            return self.data[self.at - 1]
         value = shift = 0
         while True:
             if self.at == len(self.data):
@@ -278,10 +285,7 @@ class _Reader:
         return number
 
     def inside(self, tag: int) -> object:
-        if tag >= SMALL:
-            return tag - SMALL + _SMALL_LEAST
-        if tag >= SHORT_TEXT:
-            return self.text(self.take(tag - SHORT_TEXT), "strict")
+        """What is neither short nor small, nor a container."""
         if POSITIVE <= tag < NEGATIVE + 8:
             negative = tag >= NEGATIVE
             run = self.take(tag - (NEGATIVE if negative else POSITIVE) + 1)
@@ -293,50 +297,60 @@ class _Reader:
 
     def container(self, tag: int) -> object:
         data = self.data
-        stack: list[_Open] = []
+        # Of the containers that are open, but for the innermost: tag, count, children.
+        around: "list[tuple[int, int, list[object]]]" = []
+        count, children = self.head(tag), cast("list[object]", [])
+        kind = tag
         while True:
-            if LIST <= tag <= DICT:
-                if len(stack) == MAX_DEPTH:
-                    raise self.refuse(f"it is nested deeper than the {MAX_DEPTH} containers that are allowed")
-                count = self.length() * (2 if tag == DICT else 1)
-                self.owed += count
-                if self.owed > len(self.data) - self.at:
-                    raise self.refuse("a container expects more values than bytes are left")
-                stack.append(_Open(tag, count))
-            else:
-                stack[-1].children.append(self.inside(tag))
-                stack[-1].left -= 1
             # Every container that now has all its children is a child of the one around it.
-            while stack[-1].left == 0:
-                made = self.finish(stack.pop())
-                if not stack:
+            while len(children) == count:
+                made = self.finish(kind, children)
+                if not around:
                     return made
-                stack[-1].children.append(made)
-                stack[-1].left -= 1
-            if self.at == len(data):
+                kind, count, children = around.pop()
+                children.append(made)
+            at = self.at
+            if at == len(data):
                 raise self.refuse("it ends inside a container")
-            tag = data[self.at]
-            self.at += 1
+            tag = data[at]
+            self.at = at = at + 1
             self.owed -= 1
+            if tag >= SMALL:
+                children.append(tag - SMALL + _SMALL_LEAST)
+            elif tag >= SHORT_TEXT:
+                children.append(self.text(self.take(tag - SHORT_TEXT), "strict"))
+            elif LIST <= tag <= DICT:
+                if len(around) + 1 == MAX_DEPTH:
+                    raise self.refuse(f"it is nested deeper than the {MAX_DEPTH} containers that are allowed")
+                around.append((kind, count, children))
+                kind, count, children = tag, self.head(tag), []
+            else:
+                children.append(self.inside(tag))
 
-    def finish(self, done: _Open) -> object:
-        children = done.children
-        if done.tag == LIST:
+    def head(self, tag: int) -> int:
+        """How many values a container has; keys and values of a dict counted singly."""
+        count = self.length() * (2 if tag == DICT else 1)
+        self.owed += count
+        if self.owed > len(self.data) - self.at:
+            raise self.refuse("a container expects more values than bytes are left")
+        return count
+
+    def finish(self, tag: int, children: "list[object]") -> object:
+        if tag == LIST:
             return children
-        if done.tag == TUPLE:
+        if tag == TUPLE:
             return tuple(children)
         try:
-            if done.tag == DICT:
+            if tag == DICT:
                 pairs = dict(zip(children[::2], children[1::2]))
                 made: object = pairs
                 complete = 2 * len(pairs) == len(children)
             else:
                 members = set(children)
-                made = members if done.tag == SET else frozenset(members)
+                made = members if tag == SET else frozenset(members)
                 complete = len(members) == len(children)
         except (TypeError, RecursionError):
             raise self.refuse("a key or a member of a set is what cannot be one") from None
         if not complete:
             raise self.refuse("a key or a member of a set comes twice")
         return made
-

@@ -25,8 +25,9 @@ _KEY_LEN = 32
 LEAST_LEN = 16
 
 NO_SECRET = (
-    "where others can write, as in Redis, such values must be signed, and there is no secret to sign with. Configure the same one for "
-    f"all processes, with SmartCacheConfig(secret=...) or {VARIABLE}, or choose a codec that is safe to read, such as json"
+    "where others can write, as in Redis, such values must be signed, and there is no secret to sign with. Configure the "
+    f"same one for all processes, with SmartCacheConfig(secret=...) or {VARIABLE}, or choose a codec that is safe to read, "
+    "such as json"
 )
 
 Secret = Union[str, bytes]
@@ -99,7 +100,9 @@ def _read(path: Path) -> bytes:
         if facts.st_uid != os.geteuid():
             raise _unusable(path, f"it belongs to user {facts.st_uid}, not to user {os.geteuid()}, who runs this")
         if stat.S_IMODE(facts.st_mode) & 0o077:
-            raise _unusable(path, f"others may read or write it: its mode is {stat.S_IMODE(facts.st_mode):04o}, not 0600")
+            raise _unusable(
+                path, f"others may read or write it: its mode is {stat.S_IMODE(facts.st_mode):04o}, not 0600"
+            )
         # One byte more than there should be.
         key = os.read(file, _KEY_LEN + 1)
     finally:

@@ -61,13 +61,16 @@ class ValueCodec:
     def dumps(self, key: bytes, value: object, expires_at: Optional[float] = None) -> bytes:
         """The bytes to store. ``expires_at`` is in wall-clock seconds, None for never. ``CacheValueError`` says why not."""
         encoded = encode(value)
-        if encoded is not None:
-            return encoded
+        return self.dumps_by_codec(key, value, expires_at) if encoded is None else encoded
+
+    def dumps_by_codec(self, key: bytes, value: object, expires_at: Optional[float] = None) -> bytes:
+        """As ``dumps``, for a value that is known not to be plain."""
         codec = self._codec
         signed = self._leaves_process and not codec.trusted
         if signed and not self._signer:
             raise CacheValueError(
-                f"a value of type {_named(value)} cannot be stored: reading what codec {codec.name!r} makes can run any code; {self._no_secret}"
+                f"a value of type {_named(value)} cannot be stored: reading what codec {codec.name!r} makes can run any "
+                f"code; {self._no_secret}"
             )
         try:
             made = codec.dumps(value)
@@ -95,7 +98,9 @@ class ValueCodec:
             return self._read(body, signed=True)
         return decode(data)
 
-    def rebind(self, key: bytes, data: bytes, expires_at: Optional[float], now: Optional[float] = None) -> Optional[bytes]:
+    def rebind(
+        self, key: bytes, data: bytes, expires_at: Optional[float], now: Optional[float] = None
+    ) -> Optional[bytes]:
         """The same value with another end, or None when its bytes carry no end. ``Refused`` as for ``loads``."""
         if not data or data[0] != SIGNED:
             return None
