@@ -113,8 +113,9 @@ fn committed(file: &str, text: &str) {
 fn the_page_of_options_is_made_from_the_table() {
     let mut page = String::from(
         "# Options\n\nMade from the table in `src/options.rs`; `make documents` makes it anew.\n\n\
-         Set with `catzilla_options_set(options, name, value)` in C, `Options::set` in Rust, `BytesCache({name: value})` in \
-         Python.\nSizes take `B`, `KiB`, `MiB`, `GiB`, `TiB` (1024) or `KB`, `MB`, `GB`, `TB` (1000); times take `ms`, \
+         Set with `catzilla_options_set(options, name, value)` in C, `Options::set` in Rust, and in Python with\n\
+         `BytesCache({name: value})` or `SmartCacheConfig(options={name: value})`.\n\
+         Sizes take `B`, `KiB`, `MiB`, `GiB`, `TiB` (1024) or `KB`, `MB`, `GB`, `TB` (1000); times take `ms`, \
          `s`, `m`, `h`, `d`;\nswitches take `on` and `off`. *Live* options can change while a cache runs.\n\n\
          | option | type | default | allowed | live | |\n|---|---|---|---|---|---|\n",
     );
