@@ -20,7 +20,23 @@ if TYPE_CHECKING:
     from catzilla_cache import _ctypes_backend as backend
 else:
 
+    def _refuse_subinterpreters():
+        # The library calls back from threads of its own, and the backends keep what belongs to one interpreter. Before either is loaded: in
+        # an interpreter with a lock of its own neither ctypes nor cffi can be, and would say so in words that help nobody.
+        # The name since 3.13, and the one before.
+        for name in ("_interpreters", "_xxsubinterpreters"):
+            try:
+                interpreters = importlib.import_module(name)
+            except ImportError:
+                continue
+            if interpreters.get_current() != interpreters.get_main():
+                raise ImportError(
+                    "catzilla_cache cannot be used in a subinterpreter: use it in the main interpreter, or in a process of its own"
+                )
+            return
+
     def _choose():
+        _refuse_subinterpreters()
         forced = os.environ.get(VARIABLE)
         if forced not in (None, "", "ctypes", "cffi"):
             raise ImportError(f"catzilla_cache: {VARIABLE} is cffi or ctypes, not {forced!r}")

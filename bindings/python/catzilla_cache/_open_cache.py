@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, Iterator, Literal, Mapping, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, Iterator, Literal, Mapping, NoReturn, Optional, TypeVar
 
 from catzilla_cache import _status
 from catzilla_cache._arguments import check, found, key_bytes, tag_bytes, timeout_ms
@@ -187,6 +187,10 @@ class OpenCache:
         traceback: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # Else ctypes would copy the handle's number, and two objects would destroy one cache.
+        raise TypeError(f"a {type(self).__name__} is not copied or pickled: open one with the same options where it is needed")
 
     def __repr__(self) -> str:
         try:

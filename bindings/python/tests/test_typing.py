@@ -37,8 +37,9 @@ def test_the_package_passes_mypy_strict(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_example_passes_mypy_strict(tmp_path: Path, repository: Path) -> None:
-    done = mypy(tmp_path, str(repository / "examples" / "python" / "quickstart.py"))
+@pytest.mark.parametrize("name", ["quickstart", "async_tasks", "three_tiers"])
+def test_the_examples_pass_mypy_strict(tmp_path: Path, repository: Path, name: str) -> None:
+    done = mypy(tmp_path, str(repository / "examples" / "python" / f"{name}.py"))
     assert done.returncode == 0, done.stdout
 
 
