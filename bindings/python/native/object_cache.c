@@ -498,7 +498,38 @@ static PyObject *method_keys(PyObject *self, PyObject *nothing)
     }
 }
 
-/* The rest is called by objects.py alone. */
+/* The rest is called by the Python files beside objects.py alone. */
+
+/* _peek(key, default): a look-up that is not counted, and no use. */
+static PyObject *method_peek(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    ObjectCache *cache = (ObjectCache *)self;
+    Wanted wanted;
+    Moment moment;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_peek(key, default)");
+        return NULL;
+    }
+    if (!wanted_from(&wanted, arguments[0]) || !moment_begin(cache, false, &moment))
+        return NULL;
+    PyObject *value = arguments[1];
+    GUARD_HOLD(&cache->guard);
+    uint32_t at = table_find(&cache->table, &wanted, &cache->guard);
+    if (at < FIND_FAILED && !has_expired(&cache->table.entries[at], moment))
+        value = cache->table.entries[at].value;
+    if (at != FIND_FAILED)
+        Py_INCREF(value);
+    GUARD_RELEASE(&cache->guard);
+    return at != FIND_FAILED ? value : NULL;
+}
+
+/* Types are for who checks types: SmartCache[str, int] is SmartCache. */
+static PyObject *class_itself(PyObject *type, PyObject *ignored)
+{
+    (void)ignored;
+    Py_INCREF(type);
+    return type;
+}
 
 static PyObject *method_figures(PyObject *self, PyObject *nothing)
 {
@@ -745,6 +776,8 @@ static PyMethodDef methods[] = {
     {"size", method_size, METH_NOARGS, size_doc},
     {"cleanup", method_cleanup, METH_NOARGS, cleanup_doc},
     {"keys", method_keys, METH_NOARGS, keys_doc},
+    {"__class_getitem__", class_itself, METH_O | METH_CLASS, NULL},
+    {"_peek", FAST(method_peek), METH_FASTCALL, NULL},
     {"_figures", method_figures, METH_NOARGS, NULL},
     {"_reset_figures", method_reset_figures, METH_NOARGS, NULL},
     {"_bound", method_bound, METH_O, NULL},
