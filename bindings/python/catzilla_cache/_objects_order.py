@@ -85,32 +85,31 @@ class _List:
 class Deadlines:
     """The entries that expire, by when they do; those of one moment in the order in which they were stored."""
 
-    __slots__ = ("_heap", "length")
+    __slots__ = ("_heap", "_filed")
 
     def __init__(self) -> None:
-        # With some that are no longer filed under that number; those are passed over.
-        self._heap: list[tuple[int, int, Entry]] = []
-        self.length = 0
+        # With the numbers of some that are filed no more; those are passed over.
+        self._heap: list[tuple[int, int]] = []
+        self._filed: dict[int, Entry] = {}
+
+    @property
+    def length(self) -> int:
+        return len(self._filed)
 
     def add(self, entry: Entry) -> None:
-        self.length += 1
-        heapq.heappush(self._heap, (entry.deadline, entry.born, entry))
-        if len(self._heap) > 2 * self.length + 64:
-            self._heap = [filed for filed in self._heap if self._is_filed(*filed)]
+        self._filed[entry.born] = entry
+        heapq.heappush(self._heap, (entry.deadline, entry.born))
+        if len(self._heap) > 2 * len(self._filed) + 64:
+            self._heap = [number for number in self._heap if number[1] in self._filed]
             heapq.heapify(self._heap)
 
     def remove(self, entry: Entry) -> None:
-        """An entry that loses its deadline or leaves: one of these has been seen to before."""
-        self.length -= 1
+        del self._filed[entry.born]
 
     def soonest(self) -> Entry:
-        while not self._is_filed(*self._heap[0]):
+        while self._heap[0][1] not in self._filed:
             heapq.heappop(self._heap)
-        return self._heap[0][2]
-
-    @staticmethod
-    def _is_filed(deadline: int, born: int, entry: Entry) -> bool:
-        return entry.is_held and entry.born == born and entry.deadline == deadline
+        return self._filed[self._heap[0][1]]
 
 
 class Order:

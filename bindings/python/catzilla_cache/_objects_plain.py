@@ -44,6 +44,7 @@ class ObjectCache(Generic[Key, Value]):
         # Bounds of 0 are none; what is in here is checked by who calls.
         self._lock = threading.RLock()
         self._postponed: list[Callable[[], object]] = []
+        self._is_draining = False
         # By hash. A tuple is never changed, so whoever has compared its keys can tell whether it is still the same.
         self._buckets: dict[int, Bucket] = {}
         self._size_bound = max_size
@@ -104,6 +105,7 @@ class ObjectCache(Generic[Key, Value]):
             for bucket in kept.values():
                 for entry in bucket:
                     entry.is_held = False
+                    entry.newer = entry.older = None  # no circles, which only a collection would free
             self._buckets = {}
             self._order_of.clear()
             self._deadlines = Deadlines()
@@ -199,7 +201,7 @@ class ObjectCache(Generic[Key, Value]):
         while True:
             bucket = self._buckets.get(hash_of_key)
             for entry in bucket or ():
-                if entry.key is key or entry.key == key:
+                if entry.is_held and (entry.key is key or entry.key == key):
                     if entry.is_held:
                         return bucket, entry
                     break  # removed while it was compared
@@ -394,9 +396,16 @@ class _Work:
 
     def __exit__(self, *_: object) -> None:
         cache = self._cache
+        is_drainer = bool(cache._postponed) and not cache._is_draining
+        if is_drainer:
+            cache._is_draining = True
         cache._lock.release()
-        while cache._postponed and not cache._is_at_work():
-            cache._postponed.pop(0)()
+        while is_drainer:
+            with cache._lock:
+                postponed = cache._postponed.pop(0) if cache._postponed else None
+                is_drainer = cache._is_draining = postponed is not None
+            if postponed is not None:
+                postponed()
 
 
 # What is between the positional arguments and the others in a key, and like nothing else.

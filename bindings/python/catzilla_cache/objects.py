@@ -218,7 +218,7 @@ class SmartCache(_ObjectCache[Key, Value]):
             raise TypeError(f"ttl_seconds is a number of seconds, or None, not {seconds!r}")
         if not seconds > 0:
             raise ValueError(f"ttl_seconds is more than 0, or None for no end, not {seconds!r}")
-        return NEVER if seconds * 1e9 > _LONGEST_NANOSECONDS else math.ceil(seconds * 1e9)
+        return NEVER if seconds >= _LONGEST_NANOSECONDS // 10**9 else math.ceil(seconds * 1e9)
 
     def _info(self) -> CacheInfo:
         hits, misses, _, size, _, _ = self._figures()

@@ -2,7 +2,6 @@
 #include "object_cache.h"
 #include "object_flight.h"
 
-#include <string.h>
 #include <structmember.h>
 
 PyTypeObject *object_cache_type;
@@ -10,6 +9,11 @@ PyTypeObject *object_cache_type;
 /* At every put that knows the time so many entries that have expired go, so that they do not stay until the cache is full. A bound,
    so that no put is slow because much has expired; more than one, so that they get fewer. */
 #define EXPIRED_A_PUT 8
+
+/* As in objects.py. */
+#define LONGEST_NANOSECONDS 4611686018427387904.0
+
+static PyObject *lifetime_name; /* "_lifetime" */
 
 /* ---- Time ---- */
 
@@ -330,7 +334,13 @@ static int64_t lifetime_from(ObjectCache *cache, PyObject *seconds)
 {
     if (seconds == NULL || seconds == Py_None)
         return LIFETIME_OF_CACHE;
-    PyObject *told = PyObject_CallMethod((PyObject *)cache, "_lifetime", "(O)", seconds);
+    if (PyFloat_CheckExact(seconds) || PyLong_CheckExact(seconds)) {
+        double nanoseconds = PyFloat_AsDouble(seconds) * 1e9;
+        if (nanoseconds > 0 && nanoseconds < LONGEST_NANOSECONDS)
+            return (int64_t)nanoseconds + (nanoseconds > (double)(int64_t)nanoseconds); /* rounded up */
+        PyErr_Clear();
+    }
+    PyObject *told = PyObject_CallMethodObjArgs((PyObject *)cache, lifetime_name, seconds, NULL);
     if (told == NULL)
         return -2;
     int64_t lifetime = PyLong_AsLongLong(told);
@@ -817,8 +827,9 @@ static PyType_Spec spec = {
 
 int object_cache_add_to(PyObject *module)
 {
+    lifetime_name = PyUnicode_InternFromString("_lifetime");
     object_cache_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (object_cache_type == NULL)
+    if (lifetime_name == NULL || object_cache_type == NULL)
         return -1;
     Py_INCREF(object_cache_type); /* the module's own; this file's is for as long as the process runs */
     return PyModule_AddObject(module, "ObjectCache", (PyObject *)object_cache_type);

@@ -387,8 +387,9 @@ def test_lifetimes_may_be_as_long_and_as_short_as_one_likes() -> None:
     cache.put("long", 1, ttl_seconds=math.inf)
     cache.put("longer", 1, ttl_seconds=1e300)
     cache.put("an int", 1, ttl_seconds=10**12)
+    cache.put("a long int", 1, ttl_seconds=10**400)
     cache.put("short", 1, ttl_seconds=1e-9)
-    assert [cache.get(key) for key in ("long", "longer", "an int", "short")] == [1, 1, 1, None]
+    assert [cache.get(key) for key in ("long", "longer", "an int", "a long int", "short")] == [1, 1, 1, 1, None]
 
 
 def test_real_time_passes_too() -> None:
