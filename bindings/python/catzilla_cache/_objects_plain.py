@@ -415,9 +415,8 @@ _MARK = object()
 class CachedFunction:
     """A function that remembers its results: what ``objects.cached`` makes."""
 
-    __slots__ = ("cache", "_function", "_begin", "_is_typed", "__dict__", "__weakref__")
+    __slots__ = ("_cache", "_function", "_begin", "_is_typed", "__dict__", "__weakref__")
 
-    cache: Any
     # Given by functools.update_wrapper.
     if TYPE_CHECKING:
         __qualname__: str
@@ -429,19 +428,24 @@ class CachedFunction:
         is_typed: bool,
         begin: Optional[Callable[[Any, tuple[Any, ...], Optional[Mapping[str, Any]]], Any]],
     ) -> None:
-        self.cache = cache
+        self._cache = cache
         self._function = function
         self._begin = begin
         self._is_typed = is_typed
 
+    @property
+    def cache(self) -> Any:
+        """The SmartCache that holds the results."""
+        return self._cache
+
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
         key = self._key(arguments, keywords)
-        value = self.cache._find(key)
+        value = self._cache._find(key)
         if value is not _MISSING:
             return value if self._begin is None else Ready(value)
         if self._begin is not None:
             return self._begin(key, arguments, keywords or None)
-        return self.cache._load(key, lambda: self._function(*arguments, **keywords), self.cache._lifetime_ns)
+        return self._cache._load(key, lambda: self._function(*arguments, **keywords), self._cache._lifetime_ns)
 
     def _key(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         if not keywords and not self._is_typed:
@@ -461,19 +465,19 @@ class CachedFunction:
 
     def cache_clear(self) -> None:
         """Forgets all results and begins to count anew."""
-        self.cache._start_over()
+        self._cache._start_over()
 
     def cache_stats(self) -> dict[str, Any]:
         """The cache's stats()."""
-        return self.cache.stats()  # type: ignore[no-any-return]
+        return self._cache.stats()  # type: ignore[no-any-return]
 
     def cache_size(self) -> int:
         """How many results are held."""
-        return self.cache.size()  # type: ignore[no-any-return]
+        return self._cache.size()  # type: ignore[no-any-return]
 
     def cache_info(self) -> Any:
         """Hits, misses, largest and current size, as functools.lru_cache tells them."""
-        return self.cache._info()
+        return self._cache._info()
 
     def __reduce__(self) -> str:
         # Found by its name when it is unpickled, as the function that it stands for would be.
