@@ -10,10 +10,11 @@
 #ifndef CATZILLA_OBJECT_TABLE_H
 #define CATZILLA_OBJECT_TABLE_H
 
+/* Python.h comes first: it says which interfaces of the system there are. */
+#include "native.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "native.h"
 
 /*
  * The guard of a cache. With the GIL it is the GIL: nothing that is done while the guard is "held" calls anything that could let the

@@ -300,7 +300,7 @@ def test_a_function_and_its_results_are_collected_with_it() -> None:
 
 def test_arguments_are_not_kept_by_a_hit() -> None:
     function, _ = counting()
-    argument = ("a", "tuple")
+    argument = tuple(["a", "tuple"])
     function(argument, 5)
     before = sys.getrefcount(argument)
     for _ in range(20):

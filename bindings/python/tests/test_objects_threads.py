@@ -330,8 +330,9 @@ import threading, time
 from catzilla_cache.objects import SmartCache, cached
 cache = SmartCache()
 class Value:
-    def __del__(self):
+    def __del__(self, cache=cache):
         cache.get("key")
+        cache.put("late", 1)
 cache["key"] = Value()
 cache["cache"] = cache
 @cached
