@@ -171,7 +171,7 @@ def awaited() -> Question:
 
     ours = cached(function)
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(ours(5))  # type: ignore[arg-type]
+    loop.run_until_complete(ours(5))
     names: dict[str, Any] = {}
     # The same loop in all of them, with another awaitable.
     source = "async def spin(f):\n    for _ in range(2000):\n" + "        await f(5)\n" * 50
