@@ -199,11 +199,14 @@ again:
             continue;
         PyObject *stored = entry->key;
         uint64_t born = entry->born;
+        uint32_t capacity = table->capacity;
         Py_INCREF(stored);
         GUARD_RELEASE(guard);
         equal = table_compare(stored, wanted);
         GUARD_HOLD(guard);
-        if (at < table->used && table->entries[at].key == stored && table->entries[at].born == born) {
+        bool is_same = at < table->used && table->entries[at].key == stored && table->entries[at].born == born;
+        /* Growth hangs all entries anew, and some that were behind this one may be before it. */
+        if (is_same && (equal != 0 || table->capacity == capacity)) {
             Py_DECREF(stored); /* not the last one: the table holds it */
             if (equal != 0)
                 return equal > 0 ? at : FIND_FAILED;

@@ -90,6 +90,24 @@ def test_a_comparison_may_do_anything_to_the_cache(call: str, meddler: str, poli
     assert len(cache) == bound
 
 
+def test_a_table_that_grows_while_keys_are_compared_loses_none_of_them() -> None:
+    cache = SmartCache[Any, Any](max_size=None)
+    numbers = list(range(8))
+    for number in numbers:
+        cache[Key(number)] = number
+    # Their places are given out anew in another order, and then the table grows: with it, who is compared before whom changes.
+    for number in (0, 1, 2, 3):
+        cache.remove(Key(number))
+    for number in (0, 1, 2, 3):
+        cache[Key(number)] = number
+    for asked in numbers:
+        Key.meddle = lambda: [cache.put(f"{asked}, {filling}", filling) for filling in range(3 * len(cache))]
+        assert cache.get(Key(asked)) == asked
+        Key.meddle = None
+        cache[Key(asked)] = asked
+        assert sum(isinstance(key, Key) for key in cache.keys()) == len(numbers)
+
+
 def test_a_comparison_that_raises_stops_the_call_and_changes_nothing() -> None:
     def fail() -> None:
         raise OSError("compared")
