@@ -13,8 +13,6 @@ __all__ = ["VARIABLE", "backend"]
 
 VARIABLE = "CATZILLA_CACHE_BACKEND"
 
-__all__ = ["backend"]
-
 if TYPE_CHECKING:
     # Both have the same functions; a test compares them.
     from catzilla_cache import _ctypes_backend as backend

@@ -1,0 +1,499 @@
+"""The object cache: every method, its arguments, and what they are refused with."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+import pickle
+import sys
+import weakref
+from typing import Any, Callable
+
+import pytest
+
+from catzilla_cache.objects import EvictionPolicy, SmartCache
+
+
+class Clock:
+    """A timer that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_what_was_put_comes_back_as_the_same_object() -> None:
+    cache = SmartCache[Any, Any]()
+    value = ["a", {"list": 1}]
+    cache.put(("a", 1), value)
+    assert cache.get(("a", 1)) is value
+    assert cache[("a", 1)] is value
+
+
+def test_a_miss_is_none_or_the_default_and_as_an_item_a_key_error() -> None:
+    cache = SmartCache[Any, Any]()
+    assert cache.get("nobody") is None
+    assert cache.get("nobody", 5) == 5
+    assert cache.get("nobody", default=6) == 6
+    with pytest.raises(KeyError) as caught:
+        cache["nobody"]
+    assert caught.value.args == ("nobody",)
+    with pytest.raises(KeyError) as caught:
+        cache[(1, 2)]
+    assert caught.value.args == ((1, 2),)
+    with pytest.raises(KeyError):
+        del cache["nobody"]
+
+
+def test_none_is_a_value() -> None:
+    cache = SmartCache[Any, Any]()
+    cache.put("key", None)
+    assert "key" in cache
+    assert cache.get("key", "default") is None
+    assert cache["key"] is None
+    assert cache.get_or_set("key", lambda: 1) is None
+    del cache["key"]
+    assert "key" not in cache
+
+
+def test_keys_are_compared_by_equality_and_never_by_hash_alone() -> None:
+    class Same:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Same) and self.name == other.name
+
+    cache = SmartCache[Any, Any]()
+    for name in "abcdefgh":
+        cache.put(Same(name), name)
+    assert [cache.get(Same(name)) for name in "abcdefghi"] == [*"abcdefgh", None]
+    assert cache.get(7) is None
+    cache.put(1, "int")
+    assert cache.get(1.0) == "int" and cache.get(True) == "int"
+    assert cache.get("1") is None
+    for name in "hcafb":
+        assert cache.remove(Same(name)) == name
+    assert [cache.get(Same(name)) for name in "abcdefgh"] == [None, None, None, "d", "e", None, "g", None]
+
+
+def test_numbers_far_apart_with_the_same_low_bits_are_found() -> None:
+    cache = SmartCache[int, int](max_size=None)
+    for shift in (0, 8, 20, 40, 55):
+        cache.clear()
+        for number in range(300):
+            cache.put(number << shift, number)
+        assert [cache.get(number << shift) for number in range(300)] == list(range(300))
+
+
+def test_a_key_put_again_has_the_new_value_and_one_entry() -> None:
+    cache = SmartCache[Any, Any]()
+    cache["key"] = 1
+    cache.put("key", 2)
+    cache.put(key="key", value=3)
+    assert cache.get("key") == 3
+    assert len(cache) == cache.size() == 1
+    assert cache.stats()["evictions"] == 0
+
+
+def test_remove_gives_the_value_and_none_when_there_was_none() -> None:
+    cache = SmartCache[Any, Any]()
+    cache["key"] = "value"
+    assert cache.remove("key") == "value"
+    assert cache.remove("key") is None
+    assert len(cache) == 0
+
+
+def test_clear_removes_everything_and_the_counters_go_on() -> None:
+    cache = SmartCache[Any, Any](max_size=20)
+    for number in range(30):
+        cache[number] = number
+    assert cache.get(29) == 29
+    cache.clear()
+    assert len(cache) == 0 and cache.keys() == []
+    assert cache.stats() == {
+        "hits": 1, "misses": 0, "evictions": 10, "current_size": 0, "max_size": 20, "hit_rate": 1.0,
+    }  # fmt: skip
+    cache[1] = 1
+    assert cache.get(1) == 1
+
+
+def test_statistics_count_look_ups_but_not_contains() -> None:
+    cache = SmartCache[Any, Any](max_size=2)
+    assert cache.stats() == {
+        "hits": 0, "misses": 0, "evictions": 0, "current_size": 0, "max_size": 2, "hit_rate": 0.0,
+    }  # fmt: skip
+    for key in "abc":
+        cache.put(key, key)
+    assert [cache.get(key) for key in "abcc"] == [None, "b", "c", "c"]
+    assert cache.contains("b") and "c" in cache and not cache.contains("a")
+    cache.get_or_set("c", list)
+    cache.get_or_set("z", list)
+    with pytest.raises(KeyError):
+        cache["a"]
+    assert cache.stats() == {
+        "hits": 4, "misses": 3, "evictions": 2, "current_size": 2, "max_size": 2, "hit_rate": 4 / 7,
+    }  # fmt: skip
+
+
+def test_contains_is_no_use_of_a_key() -> None:
+    cache = SmartCache[str, str](max_size=2)
+    cache["a"] = cache["b"] = "value"
+    assert cache.contains("a") and "a" in cache
+    cache["c"] = "value"
+    assert "a" not in cache
+
+
+def test_it_has_the_manners_of_an_object() -> None:
+    with SmartCache[Any, Any](max_size=3, policy=EvictionPolicy.LFU) as cache:
+        cache["key"] = 1
+        assert repr(cache) == "SmartCache(size=1, max_size=3, policy=EvictionPolicy.LFU)"
+        assert bool(cache)
+        with pytest.raises(TypeError):
+            iter(cache)
+        with pytest.raises(TypeError, match="cannot pickle 'SmartCache'"):
+            pickle.dumps(cache)
+        with pytest.raises(TypeError, match="cannot pickle 'SmartCache'"):
+            copy.copy(cache)
+        assert weakref.ref(cache)() is cache
+    assert len(cache) == 0
+
+
+def test_it_can_be_derived_from() -> None:
+    class Doubling(SmartCache[Any, Any]):
+        def __init__(self, name: str) -> None:
+            super().__init__(max_size=2)
+            self.name = name
+
+        def get(self, key: Any, default: Any = None) -> Any:
+            return 2 * super().get(key, default)
+
+        def __missing__(self, key: Any) -> Any:
+            raise AssertionError("not a dict")
+
+    cache = Doubling("mine")
+    cache["key"] = 4
+    assert cache.get("key") == 8 and cache["key"] == 4 and cache.name == "mine"
+    assert repr(cache).startswith("Doubling(size=1")
+    with pytest.raises(KeyError):
+        cache["nobody"]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, -(10**30)])
+def test_a_bound_below_one_is_a_value_error(wrong: int) -> None:
+    with pytest.raises(ValueError, match="max_size is 1 or more entries"):
+        SmartCache(max_size=wrong)
+    with pytest.raises(ValueError, match="max_bytes is 1 or more bytes"):
+        SmartCache(max_bytes=wrong)
+    cache = SmartCache[Any, Any]()
+    with pytest.raises(ValueError, match="max_size"):
+        cache.set_max_size(wrong)
+    assert cache.get_max_size() == 1000
+
+
+@pytest.mark.parametrize("wrong", [True, 2.5, "10", [1]])
+def test_a_bound_that_is_no_whole_number_is_a_type_error(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="max_size is a whole number of entries"):
+        SmartCache(max_size=wrong)
+    with pytest.raises(TypeError, match="max_size"):
+        SmartCache[Any, Any]().set_max_size(wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 0.0, -0.5, math.nan, -math.inf])
+def test_a_lifetime_that_is_not_above_zero_is_a_value_error(wrong: float) -> None:
+    cache = SmartCache[Any, Any](ttl_seconds=5)
+    attempts: list[Callable[[], object]] = [
+        lambda: SmartCache[Any, Any](ttl_seconds=wrong),
+        lambda: cache.set_ttl(wrong),
+        lambda: cache.put("key", 1, wrong),
+        lambda: cache.put("key", 1, ttl_seconds=wrong),
+        lambda: cache.get_or_set("key", int, wrong),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ValueError, match="ttl_seconds is more than 0"):
+            attempt()
+    assert cache.get_ttl() == 5 and len(cache) == 0
+
+
+@pytest.mark.parametrize("wrong", [True, "1", (1, 2)])
+def test_a_lifetime_that_is_no_number_is_a_type_error(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="ttl_seconds is a number of seconds"):
+        SmartCache(ttl_seconds=wrong)
+    with pytest.raises(TypeError, match="ttl_seconds is a number of seconds"):
+        SmartCache[Any, Any]().put("key", 1, wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, 70])
+def test_a_threshold_outside_of_zero_to_one_is_a_value_error(wrong: float) -> None:
+    with pytest.raises(ValueError, match="adaptive_threshold is a part of the requests"):
+        SmartCache(adaptive_threshold=wrong)
+
+
+def test_other_arguments_are_checked_as_well() -> None:
+    with pytest.raises(TypeError, match="adaptive_threshold"):
+        SmartCache(adaptive_threshold="0.7")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="policy is one of EvictionPolicy.LRU, .*, not 'best'"):
+        SmartCache(policy="best")
+    with pytest.raises(TypeError, match="weigher is a function"):
+        SmartCache(weigher=5)  # type: ignore[arg-type]
+    cache = SmartCache[Any, Any]()
+    wrong: list[Callable[[], object]] = [
+        lambda: cache.get(),  # type: ignore[call-overload]
+        lambda: cache.get(1, 2, 3),  # type: ignore[call-overload]
+        lambda: cache.get(1, other=2),  # type: ignore[call-overload]
+        lambda: cache.get(1, key=1),  # type: ignore[call-overload]
+        lambda: cache.put(1),  # type: ignore[call-arg]
+        lambda: cache.get_or_set(1, 5),  # type: ignore[arg-type]
+    ]
+    for call in wrong:
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_an_unhashable_key_is_a_type_error_everywhere() -> None:
+    cache = SmartCache[Any, Any]()
+    cache["key"] = 1
+    calls: list[Callable[[], object]] = [
+        lambda: cache.get([]), lambda: cache.put([], 1), lambda: cache.contains([]), lambda: cache.remove([]), lambda: cache[[]],
+        lambda: [] in cache, lambda: cache.get_or_set([], int), lambda: cache.__setitem__([], 1), lambda: cache.__delitem__([]),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(TypeError, match="unhashable"):
+            call()
+    assert cache.stats()["misses"] == 0 and len(cache) == 1
+
+
+def test_bounds_policies_and_lifetimes_can_be_asked_for_and_changed() -> None:
+    cache = SmartCache[Any, Any](max_size=10, policy="fifo", ttl_seconds=2.5)
+    assert cache.get_max_size() == 10 and cache.get_policy() is EvictionPolicy.FIFO and cache.get_ttl() == 2.5
+    cache.set_policy(EvictionPolicy.SIEVE)
+    cache.set_max_size(None)
+    cache.set_ttl(None)
+    assert cache.get_max_size() is None and cache.get_policy() is EvictionPolicy.SIEVE and cache.get_ttl() is None
+    for number in range(5000):
+        cache[number] = number
+    assert len(cache) == 5000 and cache.stats()["max_size"] is None
+    with pytest.raises(ValueError):
+        cache.set_policy("none")
+    assert cache.get_policy() is EvictionPolicy.SIEVE
+
+
+def test_a_smaller_bound_lets_go_at_once_of_who_would_leave_first() -> None:
+    cache = SmartCache[int, int](max_size=500)
+    for number in range(500):
+        cache[number] = number
+    for number in range(0, 500, 2):
+        cache.get(number)
+    cache.set_max_size(250)
+    assert sorted(cache.keys()) == list(range(0, 500, 2))
+    assert cache.stats()["evictions"] == 250
+    cache.set_max_size(1)
+    assert cache.keys() == [498]
+    cache.set_max_size(3)
+    for number in range(10):
+        cache[number] = number
+    assert sorted(cache.keys()) == [7, 8, 9]
+
+
+def test_an_entry_is_gone_when_its_lifetime_is_over(clock: Clock) -> None:
+    cache = SmartCache[Any, Any](ttl_seconds=10, timer=clock)
+    cache["a"] = 1
+    cache.put("b", 2, ttl_seconds=20)
+    clock.now += 9.5
+    assert cache.get("a") == 1 and "a" in cache
+    clock.now += 0.5
+    assert cache.get("a") is None and "a" not in cache and cache.remove("a") is None
+    assert cache.get("b") == 2
+    clock.now += 10
+    assert len(cache) == 1, "nobody has met it since"
+    assert "b" not in cache and cache.keys() == []
+    assert cache.remove("b") is None
+    with pytest.raises(KeyError):
+        cache["b"]
+    assert len(cache) == 0
+
+
+def test_a_hit_does_not_lengthen_a_life_and_a_put_does(clock: Clock) -> None:
+    cache = SmartCache[Any, Any](ttl_seconds=10, timer=clock)
+    cache["a"] = cache["b"] = 1
+    clock.now += 6
+    cache.get("a")
+    cache["b"] = 2
+    clock.now += 6
+    assert cache.get("a") is None and cache.get("b") == 2
+
+
+def test_a_changed_lifetime_is_for_what_is_put_from_then_on(clock: Clock) -> None:
+    cache = SmartCache[Any, Any](timer=clock)
+    cache["always"] = 1
+    cache.set_ttl(5)
+    cache["short"] = 1
+    cache.set_ttl(None)
+    cache["always too"] = 1
+    clock.now += 5
+    assert [cache.get(key) for key in ("always", "short", "always too")] == [1, None, 1]
+
+
+def test_cleanup_counts_what_it_removes(clock: Clock) -> None:
+    cache = SmartCache[Any, Any](timer=clock)
+    for number in range(100):
+        cache.put(number, number, ttl_seconds=1 + number)
+    cache["always"] = 1
+    assert cache.cleanup() == 0
+    clock.now += 60
+    assert cache.cleanup() == 60
+    assert cache.cleanup() == 0
+    assert len(cache) == 41
+    clock.now += 1000
+    assert cache.cleanup() == 40
+    assert cache.keys() == ["always"]
+    assert cache.stats()["evictions"] == 0
+
+
+def test_what_has_expired_leaves_before_anything_is_evicted(clock: Clock) -> None:
+    cache = SmartCache[Any, Any](max_size=3, timer=clock)
+    cache["old"] = 1
+    cache.put("expiring", 1, ttl_seconds=1)
+    cache["new"] = 1
+    clock.now += 2
+    cache["newer"] = 1
+    assert sorted(cache.keys()) == ["new", "newer", "old"]
+    assert cache.stats()["evictions"] == 0
+
+
+def test_what_has_expired_does_not_stay_until_the_cache_is_full(clock: Clock) -> None:
+    cache = SmartCache[Any, Any](max_size=1000, ttl_seconds=1, timer=clock)
+    for number in range(500):
+        cache[number] = number
+    clock.now += 2
+    for number in range(500, 600):
+        cache[number] = number
+    assert len(cache) == 100
+
+
+def test_lifetimes_may_be_as_long_and_as_short_as_one_likes() -> None:
+    cache = SmartCache[Any, Any]()
+    cache.put("long", 1, ttl_seconds=math.inf)
+    cache.put("longer", 1, ttl_seconds=1e300)
+    cache.put("an int", 1, ttl_seconds=10**12)
+    cache.put("a long int", 1, ttl_seconds=10**400)
+    cache.put("short", 1, ttl_seconds=1e-9)
+    assert [cache.get(key) for key in ("long", "longer", "an int", "a long int", "short")] == [1, 1, 1, 1, None]
+
+
+def test_real_time_passes_too() -> None:
+    import time
+
+    cache = SmartCache[Any, Any](ttl_seconds=0.05)
+    stored = time.monotonic()
+    cache["key"] = 1
+    value = cache.get("key")
+    # On a slow machine it may be over already, but never before.
+    assert value == 1 or time.monotonic() - stored >= 0.05
+    while time.monotonic() - stored < 0.05:
+        if cache.get("key") is None:
+            assert time.monotonic() - stored >= 0.05
+    time.sleep(0.001)
+    assert cache.get("key") is None
+
+
+def test_a_bound_in_bytes_goes_by_the_weigher() -> None:
+    cache = SmartCache[str, bytes](max_size=None, max_bytes=100, weigher=len)
+    for key in "abcd":
+        cache[key] = bytes(30)
+    assert sorted(cache.keys()) == ["b", "c", "d"] and cache.weight() == 90
+    cache["c"] = bytes(5)
+    assert cache.weight() == 65
+    cache["d"] = bytes(71)  # it and c fit no more with b
+    assert sorted(cache.keys()) == ["c", "d"] and cache.weight() == 76
+    cache["e"] = bytes(100)
+    assert cache.keys() == ["e"] and cache.weight() == 100
+    cache.remove("e")
+    assert cache.weight() == 0
+
+
+def test_what_alone_is_heavier_than_the_bound_is_not_kept() -> None:
+    cache = SmartCache[str, bytes](max_bytes=100, weigher=len)
+    cache["small"] = bytes(50)
+    cache["key"] = bytes(10)
+    cache["key"] = bytes(101)
+    assert "key" not in cache, "and the former value is not kept either"
+    assert cache.get("small") is not None
+    assert cache.get_or_set("key", lambda: bytes(500)) == bytes(500)
+    assert cache.keys() == ["small"]
+
+
+def test_the_default_weigher_is_the_size_of_the_object() -> None:
+    cache = SmartCache[int, bytes](max_size=None, max_bytes=10_000)
+    for number in range(100):
+        cache[number] = bytes(967)
+    assert len(cache) == 10_000 // sys.getsizeof(bytes(967))
+    assert cache.weight() == len(cache) * sys.getsizeof(bytes(967))
+    assert SmartCache[int, int]().weight() == 0
+
+
+def test_a_weigher_that_fails_leaves_all_as_it_was() -> None:
+    answers: list[Any] = [5]
+
+    def weigh(_: object) -> Any:
+        if isinstance(answers[0], BaseException):
+            raise answers[0]
+        return answers[0]
+
+    cache = SmartCache[str, int](max_bytes=100, weigher=weigh)
+    cache["key"] = 1
+    for answer, error in ((OSError("no"), OSError), (-1, ValueError), (1.5, TypeError), (2**80, ValueError)):
+        answers[0] = answer
+        with pytest.raises(error):
+            cache["key"] = 2
+    assert cache.get("key") == 1 and cache.weight() == 5
+
+
+def test_the_size_of_the_cache_itself_is_told_and_given_back() -> None:
+    cache = SmartCache[int, int](max_size=None)
+    empty = sys.getsizeof(cache)
+    for number in range(10_000):
+        cache[number] = 0
+    if type(cache).__mro__[1].__module__ == "catzilla_cache._native":
+        assert 10_000 * 64 < sys.getsizeof(cache) < 10_000 * 200
+    cache.clear()
+    assert sys.getsizeof(cache) == empty
+
+
+def test_it_takes_part_in_garbage_collection() -> None:
+    class Holder:
+        pass
+
+    holder, key = Holder(), Holder()
+    cache = SmartCache[Any, Any]()
+    holder.cache = cache  # type: ignore[attr-defined]
+    cache["holder"] = holder
+    cache[key] = [cache]
+    gone = [weakref.ref(holder), weakref.ref(cache), weakref.ref(key)]
+    del holder, cache, key
+    gc.collect()
+    assert [reference() for reference in gone] == [None] * 3
+
+
+def test_a_cache_in_a_cache_as_deep_as_one_likes_is_freed() -> None:
+    innermost = SmartCache[str, Any]()
+    cache = innermost
+    for _ in range(20_000):
+        outer = SmartCache[str, Any](max_size=1)
+        outer["inner"] = cache
+        cache = outer
+    gone = weakref.ref(innermost)
+    del innermost, outer, cache
+    gc.collect()
+    assert gone() is None
