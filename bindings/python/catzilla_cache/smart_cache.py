@@ -6,6 +6,7 @@ become bytes is decided in ``codec``, what waits for whom in ``_flights``, what 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -57,9 +58,15 @@ C_LIBRARY_AVAILABLE = True
 REDIS_AVAILABLE = True
 LZ4_AVAILABLE = True
 
-# What is asked of the library for a cache of one tier below memory: memory keeps nothing, because nothing that is stored is so short
-# (see `SmartCache._encode`). Its lifetime bounds none in the other tier.
-_WITHOUT_MEMORY: Dict[str, object] = {"memory.capacity": 1, "memory.max_value_size": 1, "memory.ttl": "36500d"}
+# What is asked of the library for a cache of one tier below memory: memory keeps one value of one byte. None is stored that is so short
+# (see `SmartCache._encode`), and one that somebody else has stored is driven out by the next (`_drive_out`). Its lifetime bounds none in
+# the other tier.
+_WITHOUT_MEMORY: Dict[str, object] = {
+    "memory.capacity": 1, "memory.max_value_size": 1, "memory.ttl": "36500d", "memory.policy": "fifo", "memory.shards": 1
+}  # fmt: skip
+
+# What drives it out. Nobody else has a key of that name.
+_NOBODYS_KEY = b"\0catzilla-cache: nobody's key\0" + os.urandom(16)
 
 # An annotation that says nothing, before a value of one byte.
 _PADDING = _annotation.write(_annotation.NONE, b"")
@@ -227,8 +234,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             status, _ = _backend.put_with(self._live(), name, data, lifetime, 0, 0, encoded_tags)
         else:
             status = _backend.put(self._live(), name, data, lifetime)
-        check(status)
-        return True
+        return self._is_stored(status)
 
     def _get_below(self, answers: dict[Key, Any], keys: list[Key]) -> dict[Key, Any]:
         """Adds what a batch finds of these keys."""
@@ -257,8 +263,21 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         # Nothing that others may overwrite is so short that a cache without memory keeps it there.
         return _PADDING + data if self._pads and len(data) < 2 else data
 
+    def _is_stored(self, status: int) -> bool:
+        """What came of a put. False: the one tier that there is did not take it; that it is down is no exception."""
+        if self._pads and status == _status.VALUE_TOO_LARGE:
+            return False
+        check(status)
+        return True
+
+    def _drive_out(self) -> None:
+        """Has memory keep nothing that it was given by a look-up."""
+        _backend.put_with(self._live(), _NOBODYS_KEY, b"", 1, _status.PUT_MEMORY_ONLY, 0, [])
+
     def _decode(self, key: bytes, data: bytes) -> tuple[Annotation, Any]:
         """What was stored; raises ``codec.Refused`` for what is not to be believed, and counts it."""
+        if self._pads and len(data) < 2:
+            self._drive_out()
         try:
             try:
                 annotation, data = _annotation.read(data)
@@ -301,7 +320,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         name, lifetime, encoded_tags = key_bytes(key), ttl_ms(ttl), tag_bytes(tags)
         data = self._encode(name, value, lifetime, Annotation(tags=encoded_tags))
         status, _ = _backend.put_with(self._live(), name, data, lifetime, flags, 0, encoded_tags)
-        return status <= 0 and (status == _status.OK or fail(status))
+        return status <= 0 and self._is_stored(status)
 
     def touch(self, key: Key, ttl: Optional[float] = None) -> bool:
         """Gives a key a new lifetime from now on, as in ``set``. True when it was there."""
@@ -359,9 +378,12 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         while True:
             status, stored, left_ms, version, _ = _backend.inspect(self._live(), name)
             if not found(status):
-                if self.add(key, delta):
-                    return delta
-                continue
+                status, _ = _backend.put_with(self._live(), name, self._encode(name, delta, 0), 0, _status.PUT_IF_ABSENT, 0, [])
+                if status == _status.EXISTS:
+                    continue
+                # When the one tier that there is did not take it, the next begins at 0 again.
+                self._is_stored(status)
+                return delta
             try:
                 annotation, value = self._decode(name, stored)
                 is_over = annotation.fresh_until is not None and time.time() >= annotation.fresh_until
@@ -376,10 +398,9 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             data = self._encode(name, value + delta, left_ms, annotation)
             condition = 0 if version else _status.PUT_IF_PRESENT
             status, _ = _backend.put_with(self._live(), name, data, max(left_ms, 1), condition, version, list(annotation.tags))
-            if status == _status.OK:
+            if status <= 0:
+                self._is_stored(status)
                 return value + delta
-            if status < 0:
-                fail(status)
 
     def decr(self, key: Key, delta: int = 1) -> int:
         """As ``incr``, downward."""
@@ -423,8 +444,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         names = [key_bytes(key) for key in mapping]
         pairs = [(name, self._encode(name, value, lifetime)) for name, value in zip(names, mapping.values())]
         status, _ = _backend.put_many(self._live(), pairs, lifetime)
-        check(status)
-        return True
+        return self._is_stored(status)
 
     def delete_many(self, keys: Iterable[Key]) -> int:
         """Removes many keys in one call of the library. How many were there."""
