@@ -8,9 +8,7 @@ and because what the loader raises reaches everybody who waits.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import weakref
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Generic, Optional, TypeVar
@@ -29,7 +27,7 @@ class TooLate(Exception):
 
 
 class Flight(Generic[Value]):
-    """A load that is under way. Ended once, by its leader."""
+    """A load that is under way. Ended by its leader."""
 
     __slots__ = ("_future", "_task", "_thread")
 
@@ -45,7 +43,13 @@ class Flight(Generic[Value]):
         self._future.set_result(value)
 
     def crash(self, error: BaseException) -> None:
-        """Everybody who waits gets the exception."""
+        """Everybody who waits gets the exception, unless they have the value already: an interrupt may come right after it."""
+        if self._future.done():
+            return
+        if isinstance(error, StopIteration):
+            # No future of asyncio takes one, and a task that waits would wait forever.
+            wrapped = RuntimeError("the loader raised StopIteration")
+            wrapped.__cause__, error = error, wrapped
         self._future.set_exception(error)
 
     def wait(self, timeout: Optional[float]) -> Value:
@@ -79,12 +83,11 @@ class Flight(Generic[Value]):
 class Flights:
     """The loads of a cache that are under way in this process."""
 
-    __slots__ = ("_flights", "_lock", "__weakref__")
+    __slots__ = ("_flights", "_lock")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[bytes, Flight[Any]] = {}
-        _all.add(self)
 
     def board(self, key: bytes) -> tuple[Flight[Any], bool]:
         """The flight of a key, and whether the caller leads it: it has to end it then, by ``leave`` and one of the flight's own."""
@@ -101,7 +104,7 @@ class Flights:
             if self._flights.get(key) is flight:
                 del self._flights[key]
 
-    def forget_others(self) -> None:
+    def renew_in_child(self) -> None:
         """In a forked child: those who led are not there any more."""
         self._lock = threading.Lock()
         self._flights = {}
@@ -112,15 +115,3 @@ def _current_task() -> Optional[asyncio.Task[Any]]:
         return asyncio.current_task()
     except RuntimeError:
         return None
-
-
-_all: weakref.WeakSet[Flights] = weakref.WeakSet()
-
-
-def _in_child() -> None:
-    for flights in list(_all):
-        flights.forget_others()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)

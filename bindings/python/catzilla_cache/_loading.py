@@ -6,14 +6,16 @@ The two ways through differ in how they wait and nothing else; what they have in
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 import random
 import time
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, NamedTuple, Optional
 
-from catzilla_cache import _status, _workers, codec
+from catzilla_cache import _annotation, _status, _workers, codec
 from catzilla_cache._annotation import Annotation
-from catzilla_cache._arguments import Key, Tags, found, key_bytes, tag_bytes, timeout_ms, ttl_ms
+from catzilla_cache._arguments import Key, Tags, check, found, key_bytes, tag_bytes, timeout_ms, ttl_ms
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache._open_cache import Tier
 from catzilla_cache._flights import Abandoned, Flight, TooLate
@@ -22,16 +24,33 @@ from catzilla_cache.errors import CacheError, CacheValueError
 if TYPE_CHECKING:
     from catzilla_cache.smart_cache import SmartCache
 
+# What `SmartCache._revive` answers for what was found and is not served: a miss, told from one where nothing was found by being this very pair.
+# Made at run time, since constants of one value may be one object.
+NOT_SERVED: tuple[Any, bool] = tuple([None, False])  # type: ignore[assignment]
+
 _FRESH, _STALE, _MISSING = range(3)
 
 # By the lowest tier that a value goes to.
 _PLACES = {"memory": _status.PUT_MEMORY_ONLY, "redis": _status.PUT_NOT_TO_DISK, "disk": 0}
 
+# How often a leader asks again after it has removed what is not to be believed. Somebody who goes on writing such things, or a tier
+# that cannot remove them, must not keep a value from being loaded.
+_ATTEMPTS = 2
+
+
+class Answer(NamedTuple):
+    """What a leader was told: what there is, or that it may load."""
+
+    worth: int
+    value: Any
+    #: The right to load the key. None, and nothing is there: somebody outside this package keeps it busy, and what is loaded is just set.
+    lease: Optional[_backend.Lease]
+
 
 class Load:
     """One call of ``get_or_set``: which key, and how what is loaded for it is stored."""
 
-    __slots__ = ("beta", "cache", "flags", "fresh_for", "key", "lifetime_ms", "name", "tags", "timeout", "version")
+    __slots__ = ("beta", "cache", "flags", "fresh_for", "key", "lifetime_ms", "name", "seen_until", "tags", "timeout", "version")
 
     def __init__(
         self,
@@ -46,8 +65,9 @@ class Load:
     ) -> None:
         if lowest is not None and lowest not in _PLACES:
             raise CacheValueError(f"a tier is one of {', '.join(_PLACES)}, not {lowest!r}")
-        if not grace >= 0 or not beta >= 0:
-            raise CacheValueError(f"grace and beta are numbers, 0 or above, not {grace!r} and {beta!r}")
+        for number in (grace, beta):
+            if not isinstance(number, (int, float)) or not number >= 0:
+                raise CacheValueError(f"grace and beta are numbers, 0 or above, not {grace!r} and {beta!r}")
         timeout_ms(timeout)
         self.cache = cache
         self.key = key
@@ -57,60 +77,78 @@ class Load:
         self.beta = beta
         #: Which tiers a loaded value goes to.
         self.flags = _PLACES[lowest or "disk"]
+        #: Of what is to be replaced; 0 when it is not in memory, which alone has versions.
         self.version = 0
+        #: Until when the stale value was fresh that this call was given.
+        self.seen_until: Optional[float] = None
         #: For how many seconds a loaded value is fresh; None: for as long as it is kept.
         self.fresh_for: Optional[float] = None
+        self.lifetime_ms = ttl_ms(ttl)
         if grace or beta:
-            fresh_for = ttl or cache.config.memory_ttl
+            fresh_for = ttl or cache._default_fresh
             if math.isfinite(fresh_for):
                 self.fresh_for = fresh_for
-                ttl = fresh_for + grace
-        self.lifetime_ms = ttl_ms(ttl)
+                self.lifetime_ms = ttl_ms(fresh_for + grace)
+                cache._has_annotated = True
 
-    def decoded(self, data: bytes) -> tuple[int, Any]:
-        """What stored bytes are worth to this call."""
+    # ---- What is there ----
+
+    def find_in_memory(self) -> tuple[int, Any]:
+        """What memory has. If it has nothing, whoever goes on asks the library again, and is counted there."""
+        status, data = _backend.read_memory(self.cache._live(), self.name, False)
+        return self._worth(data) if found(status) else (_MISSING, None)
+
+    def ask(self, deadline: Optional[float]) -> Answer:
+        """Asks the library for the key, or for the right to load it. May ask Redis and disk, and wait for callers outside this package."""
+        for _ in range(_ATTEMPTS):
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            status, data, lease = _backend.lease(self.cache._live(), self.name, timeout_ms(left))
+            if lease is not None:
+                return Answer(_MISSING, None, lease)
+            if status == _status.TIMED_OUT:
+                raise TooLate
+            if not found(status):
+                break
+            worth, value = self._worth(data)
+            if worth != _MISSING:
+                return Answer(worth, value, None)
+            # As long as it is there, the library gives nobody the right to load it.
+            self.cache._delete(self.key)
+        return Answer(_MISSING, None, None)
+
+    def _worth(self, data: bytes) -> tuple[int, Any]:
+        """What stored bytes are worth to this call, and the value in them."""
         try:
             annotation, value = self.cache._decode(self.name, data)
         except codec.Refused:
-            self.cache._delete(self.key)
             return _MISSING, None
         if annotation.fresh_until is None:
             return _FRESH, value
         now = time.time()
         # Before the end by a random time of the same order as a load takes. 1 - random() is never 0.
         early = -annotation.cost * self.beta * math.log(1 - random.random()) if self.beta else 0.0
+        self.seen_until = annotation.fresh_until
         return (_STALE if now + early >= annotation.fresh_until else _FRESH), value
 
-    def encoded(self, value: object, cost: float) -> bytes:
-        """What is stored for a loaded value."""
-        fresh_until = None if self.fresh_for is None else time.time() + self.fresh_for
-        return self.cache._encode(self.name, value, self.lifetime_ms, Annotation(fresh_until, cost, self.tags))
+    # ---- Flights ----
 
     def board(self) -> tuple[Flight[Any], bool]:
         """The flight of the key, and whether this call leads it."""
         return self.cache._flights.board(self.name)
 
-    def lease(self, deadline: Optional[float]) -> tuple[int, bytes, Optional[_backend.Lease]]:
-        """Asks the library for the key, or for the right to load it; may ask Redis and disk, and wait for callers outside this package."""
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        return _backend.lease(self.cache._live(), self.name, timeout_ms(left))
-
-    def find_in_memory(self) -> tuple[int, Any]:
-        """What memory has. If it has nothing, whoever goes on asks the library again, and is counted there."""
-        status, data = _backend.read_memory(self.cache._live(), self.name, False)
-        return self.answered(status, data)
-
-    def answered(self, status: int, data: bytes) -> tuple[int, Any]:
-        """What an answer of the library is worth, and the value in it."""
-        return self.decoded(data) if found(status) else (_MISSING, None)
-
     def end(self, flight: Flight[Any], lease: Optional[_backend.Lease], value: object, begun: float) -> None:
-        """Stores what was loaded, and hands it to everybody who waits. Raises when it cannot be stored."""
-        data = self.encoded(value, time.monotonic() - begun)
-        if lease is not None:
-            # When it is refused (the cache was closed meanwhile, there is no memory) everybody has the value all the same.
-            _backend.lease_fulfil(lease, data, self.lifetime_ms, self.tags, self.flags)
-        self.land(flight, value)
+        """Stores what was loaded, and hands it to everybody who waits. What cannot be stored is an error to them all."""
+        try:
+            data = self._encoded(value, time.monotonic() - begun)
+            # When it is refused (the cache was closed meanwhile, there is no room) everybody has the value all the same.
+            if lease is not None:
+                _backend.lease_fulfil(lease, data, self.lifetime_ms, self.tags, self.flags)
+            elif not self.cache.closed:
+                _backend.put_with(self.cache._live(), self.name, data, self.lifetime_ms, self.flags, 0, self.tags)
+            self.land(flight, value)
+        except BaseException as error:
+            self.crash(flight, lease, error)
+            raise
 
     def land(self, flight: Flight[Any], value: object) -> None:
         """Hands the value to everybody who waits."""
@@ -119,41 +157,70 @@ class Load:
 
     def crash(self, flight: Flight[Any], lease: Optional[_backend.Lease], error: BaseException) -> None:
         """Hands an error to everybody who waits; what is no failure of the loader but the end of who ran it makes another one load."""
-        self.cache._flights.leave(self.name, flight)
-        if isinstance(error, Exception):
-            if lease is not None:
+        is_failure = isinstance(error, Exception) and not isinstance(error, TooLate)
+        # Before anybody else can lead: who asks for a lease while this thread's own is out is refused.
+        if lease is not None:
+            if is_failure:
                 _backend.lease_fail(lease, _status.LOAD_FAILED)
-            flight.crash(error)
-        else:
-            if lease is not None:
+            else:
                 _backend.lease_cancel(lease)
-            flight.crash(Abandoned())
+        self.cache._flights.leave(self.name, flight)
+        flight.crash(error if is_failure else Abandoned())
+
+    def give_up(self, flight: Flight[Any], asked: Future[Answer]) -> None:
+        """The end of a flight whose leader was cancelled while it asked: called when the answer is there."""
+        error = None if asked.cancelled() else asked.exception()
+        lease = None if asked.cancelled() or error is not None else asked.result().lease
+        self.crash(flight, lease, error or asyncio.CancelledError())
+
+    def _encoded(self, value: object, cost: float) -> bytes:
+        """What is stored for a loaded value."""
+        fresh_until = None if self.fresh_for is None else time.time() + self.fresh_for
+        return self.cache._encode(self.name, value, self.lifetime_ms, Annotation(fresh_until, cost, self.tags))
 
     # ---- Loading anew what is there ----
 
-    def claim_refresh(self) -> bool:
-        """Whether this call is to load anew what is stale: one in this process does at a time, and only if it is still there."""
+    def claim(self) -> bool:
+        """Whether this call is to load anew what is stale: one in this process does at a time."""
         cache = self.cache
-        with cache._refreshing_lock:
+        with cache._lock:
             if self.name in cache._refreshing:
-                return False
-            cache._refreshing.add(self.name)
-        return True
+                task = cache._refreshing[self.name]
+                # A task whose loop has ended never does.
+                if task is None or not task.get_loop().is_closed():
+                    return False
+            cache._refreshing[self.name] = None
+            return True
 
-    def find_version(self) -> bool:
-        """Which version is to be replaced. False: none is there any more."""
-        status, _, _, self.version, _ = _backend.inspect(self.cache._live(), self.name)
-        return status == _status.OK
+    def claimed_by(self, task: asyncio.Future[Any]) -> None:
+        """Notes who loads. The loop itself does not keep its tasks."""
+        self.cache._refreshing[self.name] = task
+
+    def release(self) -> None:
+        """The end of a claim."""
+        with self.cache._lock:
+            self.cache._refreshing.pop(self.name, None)
+
+    def is_still_stale(self) -> bool:
+        """Whether there still is what this call was given, and nobody has loaded it anew."""
+        status, data, _, self.version, _ = _backend.inspect(self.cache._live(), self.name)
+        if not found(status):
+            return False
+        try:
+            annotation, _ = _annotation.read(data)
+        except ValueError:
+            return False
+        return annotation.fresh_until == self.seen_until
 
     def replace(self, value: object, begun: float) -> None:
         """Stores the new value, unless the key was set or deleted meanwhile."""
-        data = self.encoded(value, time.monotonic() - begun)
-        _backend.put_with(self.cache._live(), self.name, data, self.lifetime_ms, self.flags, self.version, self.tags)
-
-    def refreshed(self) -> None:
-        """The end of a claim."""
-        with self.cache._refreshing_lock:
-            self.cache._refreshing.discard(self.name)
+        data = self._encoded(value, time.monotonic() - begun)
+        condition = 0 if self.version else _status.PUT_IF_PRESENT
+        status, _ = _backend.put_with(
+            self.cache._live(), self.name, data, self.lifetime_ms, self.flags | condition, self.version, self.tags
+        )
+        if status not in (_status.NOT_FOUND, _status.VERSION_MISMATCH):
+            check(status)
 
 
 # ---- For threads ----
@@ -169,51 +236,58 @@ def get_or_set(load: Load, loader: Callable[[], Any]) -> Any:
     deadline = None if load.timeout is None else time.monotonic() + load.timeout
     while True:
         flight, leads = load.board()
-        if leads:
-            return _lead(load, flight, loader, deadline)
         try:
+            if leads:
+                return _lead(load, flight, loader, deadline)
             return flight.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
         except Abandoned:
             continue
         except TooLate:
             raise _too_late(load) from None
+        finally:
+            # It holds what was raised, and that this frame.
+            del flight
 
 
 def _lead(load: Load, flight: Flight[Any], loader: Callable[[], Any], deadline: Optional[float]) -> Any:
     lease: Optional[_backend.Lease] = None
     try:
-        status, data, lease = load.lease(deadline)
-        if lease is None:
-            worth, value = load.answered(status, data)
-            if worth == _STALE:
-                _refresh_in_background(load, loader)
-            if worth != _MISSING:
-                load.land(flight, value)
-                return value
-        begun = time.monotonic()
-        value = loader()
-        load.end(flight, lease, value, begun)
-        return value
+        worth, value, lease = load.ask(deadline)
+        if worth == _MISSING:
+            begun = time.monotonic()
+            value = loader()
+            load.end(flight, lease, value, begun)
+        else:
+            load.land(flight, value)
     except BaseException as error:
         load.crash(flight, lease, error)
         raise
+    finally:
+        del flight
+    if worth == _STALE:
+        _refresh_in_background(load, loader)
+    return value
 
 
 def _refresh_in_background(load: Load, loader: Callable[[], Any]) -> None:
-    if load.claim_refresh():
-        _workers.executor().submit(_refresh, load, loader)
+    if load.claim():
+        try:
+            _workers.refreshers().submit(contextvars.copy_context().run, _refresh, load, loader)
+        except RuntimeError:
+            # The interpreter is ending, and starts nothing any more; the stale value is there all the same.
+            load.release()
 
 
 def _refresh(load: Load, loader: Callable[[], Any]) -> None:
     try:
-        if load.find_version():
+        if load.is_still_stale():
             begun = time.monotonic()
             load.replace(loader(), begun)
     except Exception:
         # The stale value goes on being served until its grace is over; then whoever asks gets the failure.
         load.cache._count_failed_refresh()
     finally:
-        load.refreshed()
+        load.release()
 
 
 # ---- For tasks ----
@@ -229,64 +303,106 @@ async def get_or_set_async(load: Load, loader: Callable[[], Awaitable[Any]]) -> 
     deadline = None if load.timeout is None else time.monotonic() + load.timeout
     while True:
         flight, leads = load.board()
-        if leads:
-            return await _lead_async(load, flight, loader, deadline)
         try:
+            if leads:
+                return await _lead_async(load, flight, loader, deadline)
             return await flight.wait_async(None if deadline is None else max(0.0, deadline - time.monotonic()))
         except Abandoned:
             continue
         except TooLate:
             raise _too_late(load) from None
+        finally:
+            del flight
 
 
 async def _lead_async(
     load: Load, flight: Flight[Any], loader: Callable[[], Awaitable[Any]], deadline: Optional[float]
 ) -> Any:
-    lease: Optional[_backend.Lease] = None
     try:
-        status, data, lease = await off_loop(load.lease, deadline)
-        if lease is None:
-            worth, value = load.answered(status, data)
+        worth, value, lease = _ask_at_once(load, flight) or await _ask_elsewhere(load, flight, deadline)
+        if worth != _MISSING:
+            load.land(flight, value)
             if worth == _STALE:
                 _refresh_in_task(load, loader)
-            if worth != _MISSING:
-                load.land(flight, value)
-                return value
+            return value
         begun = time.monotonic()
-        value = await loader()
-        if load.cache._asks_below:
-            await off_loop(load.end, flight, lease, value, begun)
-        else:
+        try:
+            value = await loader()
+        except BaseException as error:
+            load.crash(flight, lease, error)
+            raise
+        if not load.cache._asks_below:
             load.end(flight, lease, value, begun)
-        return value
+            return value
+        try:
+            storing = _workers.callers().submit(load.end, flight, lease, value, begun)
+        except BaseException as error:
+            load.crash(flight, lease, error)
+            raise
+    finally:
+        del flight
+    # Whoever cancels this task now does not cancel that: what was loaded is stored, and handed on.
+    await asyncio.shield(asyncio.wrap_future(storing))
+    return value
+
+
+def _ask_at_once(load: Load, flight: Flight[Any]) -> Optional[Answer]:
+    """The answer, if there is memory alone, which is asked here and now. Ends the flight when it raises."""
+    if load.cache._asks_below:
+        return None
+    try:
+        return load.ask(time.monotonic())
+    except TooLate:
+        # Somebody outside this package loads it, and that can be waited for elsewhere.
+        return None
     except BaseException as error:
-        load.crash(flight, lease, error)
+        load.crash(flight, None, error)
+        raise
+
+
+async def _ask_elsewhere(load: Load, flight: Flight[Any], deadline: Optional[float]) -> Answer:
+    """The answer, waited for on another thread. Ends the flight when it raises."""
+    try:
+        asked = _workers.callers().submit(load.ask, deadline)
+    except BaseException as error:
+        load.crash(flight, None, error)
+        raise
+    try:
+        return await asyncio.wrap_future(asked)
+    except BaseException:
+        # A task that is cancelled does not stop the thread, which may be given the right to load after this.
+        asked.add_done_callback(lambda asked: load.give_up(flight, asked))
         raise
 
 
 def _refresh_in_task(load: Load, loader: Callable[[], Awaitable[Any]]) -> None:
-    if load.claim_refresh():
-        tasks = load.cache._tasks
+    if load.claim():
         task = asyncio.ensure_future(_refresh_async(load, loader))
-        # The loop itself keeps no task.
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        load.claimed_by(task)
+        # Not at the end of the coroutine, which never begins if the task is cancelled before.
+        task.add_done_callback(lambda _: load.release())
 
 
 async def _refresh_async(load: Load, loader: Callable[[], Awaitable[Any]]) -> None:
+    cache = load.cache
     try:
-        if await off_loop(load.find_version):
+        if await in_turn(cache, load.is_still_stale):
             begun = time.monotonic()
-            await off_loop(load.replace, await loader(), begun)
+            await in_turn(cache, load.replace, await loader(), begun)
     except Exception:
-        load.cache._count_failed_refresh()
-    finally:
-        load.refreshed()
+        cache._count_failed_refresh()
+
+
+async def in_turn(cache: SmartCache, call: Callable[..., Any], *arguments: Any) -> Any:
+    """Makes a call on a cache: here and now if it waits for nothing, else on a thread of its own."""
+    if not cache._asks_below:
+        return call(*arguments)
+    return await off_loop(call, *arguments)
 
 
 async def off_loop(call: Callable[..., Any], *arguments: Any) -> Any:
     """Runs a call that may wait, on a thread of its own."""
-    return await asyncio.get_running_loop().run_in_executor(_workers.executor(), call, *arguments)
+    return await asyncio.get_running_loop().run_in_executor(_workers.callers(), call, *arguments)
 
 
 def _too_late(load: Load) -> CacheError:

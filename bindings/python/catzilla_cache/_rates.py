@@ -27,6 +27,10 @@ class Rates:
         # The stretch that is measured begins at the older one, so it is between one and two intervals long once there were that many.
         self._before = self._last = start
 
+    def renew_in_child(self) -> None:
+        """In a forked child: the thread that held the lock is not there any more."""
+        self._lock = threading.Lock()
+
     def of(self, counters: Mapping[str, float]) -> dict[str, float]:
         """What was counted in a second, on average of the last stretch."""
         now = time.monotonic()

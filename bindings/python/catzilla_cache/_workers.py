@@ -8,30 +8,38 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Optional
 
 # As many as Redis has connections by default; more would wait for one.
-_THREADS = 10
+_CALLERS = 10
+
+# Loaders are the program's own code, and may take any time: they have threads apart, so that no call of a task waits for one.
+# Arbitrary: more than one, since they mostly wait for others, and few, since nobody waits for them.
+_REFRESHERS = 4
 
 _lock = threading.Lock()
-_executor: Optional[ThreadPoolExecutor] = None
+_executors: "dict[str, ThreadPoolExecutor]" = {}
 
 
-def executor() -> ThreadPoolExecutor:
-    """The threads of this process. The interpreter waits for them when it ends."""
-    global _executor
-    found = _executor
-    if found is None:
-        with _lock:
-            found = _executor
-            if found is None:
-                found = _executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="catzilla-cache")
-    return found
+def callers() -> ThreadPoolExecutor:
+    """The threads that tasks leave their calls to. The interpreter waits for them when it ends."""
+    return _executors.get("call") or _made("call", _CALLERS)
+
+
+def refreshers() -> ThreadPoolExecutor:
+    """The threads that load values anew."""
+    return _executors.get("load") or _made("load", _REFRESHERS)
+
+
+def _made(name: str, threads: int) -> ThreadPoolExecutor:
+    with _lock:
+        if name not in _executors:
+            _executors[name] = ThreadPoolExecutor(threads, thread_name_prefix=f"catzilla-cache-{name}")
+        return _executors[name]
 
 
 def _in_child() -> None:
-    global _executor, _lock
-    _executor, _lock = None, threading.Lock()
+    global _executors, _lock
+    _executors, _lock = {}, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

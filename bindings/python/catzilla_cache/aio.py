@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional, Union
 
 from catzilla_cache._arguments import Key, Tags
-from catzilla_cache._loading import Load, get_or_set_async, off_loop
+from catzilla_cache._loading import NOT_SERVED, Load, get_or_set_async, in_turn, off_loop
+from catzilla_cache.errors import CacheValueError
 
 if TYPE_CHECKING:
     from catzilla_cache.smart_cache import SmartCache
@@ -29,7 +30,8 @@ class AsyncCache:
         if not cache._asks_below:
             return cache.get(key)
         found = cache._get_from_memory(key)
-        if found[1]:
+        # What memory has and nobody believes is a miss, as in `SmartCache.get`.
+        if found[1] or found is NOT_SERVED:
             return found
         answer: tuple[Any, bool] = await off_loop(cache._get, key)
         return answer
@@ -72,7 +74,19 @@ class AsyncCache:
 
     async def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
         """The values of those keys that are there."""
-        answers: dict[Key, Any] = await self._call(self._cache.get_many, list(keys))
+        cache = self._cache
+        if not cache._asks_below:
+            return cache.get_many(keys)
+        answers: dict[Key, Any] = {}
+        missing = []
+        for key in keys:
+            found = cache._get_from_memory(key)
+            if found[1]:
+                answers[key] = found[0]
+            elif found is not NOT_SERVED:
+                missing.append(key)
+        if missing:
+            answers = await off_loop(cache._get_below, answers, missing)
         return answers
 
     async def set_many(self, mapping: Mapping[Key, object], ttl: Optional[float] = None) -> bool:
@@ -121,6 +135,8 @@ class AsyncCache:
         together: int = _WARM_TOGETHER,
     ) -> int:
         """Loads what is absent of these keys, so many at a time. How many were loaded; the first failure is raised when all are done."""
+        if together < 1:
+            raise CacheValueError(f"loads at the same time are 1 or more, not {together!r}")
         gate = asyncio.Semaphore(together)
         wanted_tags = list(tags)
 
@@ -150,8 +166,4 @@ class AsyncCache:
 
     async def _call(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """A call that waits for nothing is made here and now, any other on a thread of its own."""
-        if not self._cache._asks_below:
-            return call(*arguments, **named)
-        if named:
-            return await off_loop(lambda: call(*arguments, **named))
-        return await off_loop(call, *arguments)
+        return await in_turn(self._cache, lambda: call(*arguments, **named))

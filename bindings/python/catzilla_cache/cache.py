@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Awaitable, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, TypeVar, Union, overload
 
 from catzilla_cache._arguments import Key, Tags
 from catzilla_cache._open_cache import Tier
@@ -117,6 +117,9 @@ class Cache(SmartCache):
             options.pop("redis.url", None)
         return options
 
+    @overload
+    def cached(self, ttl: Function) -> Function: ...
+    @overload
     def cached(
         self,
         ttl: Optional[float] = 3600,
@@ -124,13 +127,24 @@ class Cache(SmartCache):
         key_builder: Optional[KeyBuilder] = None,
         compression: Optional[bool] = None,
         invalidate_on: Optional[Tags] = None,
-    ) -> Callable[[Function], Function]:
+    ) -> Callable[[Function], Function]: ...
+    def cached(
+        self,
+        ttl: Any = 3600,
+        level: CacheLevel = CacheLevel.C_MEMORY,
+        key_builder: Optional[KeyBuilder] = None,
+        compression: Optional[bool] = None,
+        invalidate_on: Optional[Tags] = None,
+    ) -> Any:
         """Keeps what a function or a coroutine function returns, for ``ttl`` seconds.
 
         ``level`` is the lowest tier that the result goes to; ``key_builder(function, args, kwargs)`` makes the key instead of the
         arguments; ``invalidate_on`` lists tags: ``invalidate(tag)`` drops the results in every tier. Compression is the cache's; another
         wish here is refused.
         """
+        if callable(ttl):
+            # Without parentheses.
+            return self.cached()(ttl)
         tier = _TIERS.get(CacheLevel(level))
         if tier is None:
             raise CacheNotAvailableError("not built yet: CacheLevel.DISTRIBUTED")

@@ -7,10 +7,11 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, Union, cast, overload
 
+from catzilla_cache import _forks
 from catzilla_cache._arguments import Tags, tag_bytes, ttl_ms
-from catzilla_cache._loading import Load, get_or_set, get_or_set_async, off_loop
+from catzilla_cache._loading import Load, get_or_set, get_or_set_async, in_turn
 from catzilla_cache._open_cache import Tier
-from catzilla_cache.errors import CacheValueError
+from catzilla_cache.errors import CacheError, CacheValueError
 from catzilla_cache.keys import KeyMaker
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def cached(
     function also ``cache_clear_async()`` and ``invalidate_async()``, which leave its loop free while Redis or disk are asked.
     """
     if callable(ttl):
-        return cached()(ttl)
+        return cached(
+            3600, key_prefix, cache=cache, tags=tags, timeout=timeout, grace=grace, beta=beta, key_builder=key_builder, lowest=lowest
+        )(ttl)
     # Refused where it is written, not at the first call.
     ttl_ms(ttl)
     wanted = tag_bytes(tags)
@@ -84,7 +87,7 @@ def cached(
 class _Results:
     """What a decorated function has beside itself: its cache, its keys, its counters."""
 
-    __slots__ = ("_cache", "_hits", "_lock", "_misses", "key", "prefix")
+    __slots__ = ("_cache", "_hits", "_lock", "_misses", "_signature", "key", "prefix", "__weakref__")
 
     def __init__(
         self,
@@ -99,9 +102,32 @@ class _Results:
         if key_builder is not None:
             build, prefix = key_builder, maker.prefix
             self.key = lambda args, kwargs: prefix + build(function, args, kwargs)
+        try:
+            self._signature: Optional[inspect.Signature] = inspect.signature(function)
+        except (TypeError, ValueError):
+            # Some builtins do not say what they take.
+            self._signature = None
         self._cache = cache
         self._lock = threading.Lock()
         self._hits = self._misses = 0
+        _forks.watch(self)
+
+    def renew_in_child(self) -> None:
+        """In a forked child: the thread that held the lock is not there any more."""
+        self._lock = threading.Lock()
+
+    def key_of_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """The key of a call that is spoken about, not made. ``TypeError`` when the function could not be called so.
+
+        That is what happens to ``thing.method.invalidate(1)``: it has to be ``Thing.method.invalidate(thing, 1)``.
+        """
+        if self._signature is not None:
+            self._signature.bind(*args, **kwargs)
+        return self.key(args, kwargs)
+
+    def was_replaced(self, cache: SmartCache) -> bool:
+        """Whether the cache was closed, and another one has its place: ``reset_cache`` in the middle of a call."""
+        return cache.closed and self.cache() is not cache
 
     def cache(self) -> SmartCache:
         """Asked at each call, since the cache of the process may be another one by now."""
@@ -164,8 +190,8 @@ def _decorated(
     results = _Results(function, key_prefix, cache, key_builder)
     key_of, is_plain = results.key, not (grace or beta)
 
-    def load(key: str) -> Load:
-        return Load(results.cache(), key, ttl, tags, timeout, grace, beta, lowest)
+    def load(cache: SmartCache, key: str) -> Load:
+        return Load(cache, key, ttl, tags, timeout, grace, beta, lowest)
 
     wrapper: Any
     if inspect.iscoroutinefunction(function):
@@ -186,16 +212,24 @@ def _decorated(
                 results.missed()
                 return await function(*args, **kwargs)
 
-            value = await get_or_set_async(load(key), run)
-            if not ran:
-                results.hit()
-            return value
+            while True:
+                using = results.cache()
+                try:
+                    value = await get_or_set_async(load(using, key), run)
+                except CacheError:
+                    if ran or not results.was_replaced(using):
+                        raise
+                    continue
+                if not ran:
+                    results.hit()
+                return value
 
         async def invalidate_async(*args: Any, **kwargs: Any) -> bool:
-            return bool(await off_loop(results.cache().delete, key_of(args, kwargs)))
+            cache = results.cache()
+            return bool(await in_turn(cache, cache.delete, results.key_of_call(args, kwargs)))
 
         async def cache_clear_async() -> None:
-            await off_loop(results.clear)
+            await in_turn(results.cache(), results.clear)
 
         wrapper.invalidate_async = invalidate_async
         wrapper.cache_clear_async = cache_clear_async
@@ -217,18 +251,25 @@ def _decorated(
                 results.missed()
                 return function(*args, **kwargs)
 
-            value = get_or_set(load(key), run)
-            if not ran:
-                results.hit()
-            return value
+            while True:
+                using = results.cache()
+                try:
+                    value = get_or_set(load(using, key), run)
+                except CacheError:
+                    if ran or not results.was_replaced(using):
+                        raise
+                    continue
+                if not ran:
+                    results.hit()
+                return value
 
     def invalidate(*args: Any, **kwargs: Any) -> bool:
         """Forgets the result of one call. True when it was there."""
-        return results.cache().delete(key_of(args, kwargs))
+        return results.cache().delete(results.key_of_call(args, kwargs))
 
     wrapper.invalidate = invalidate
     wrapper.cache_clear = results.clear
     wrapper.cache_info = results.info
     wrapper.cache_stats = results.stats
-    wrapper.cache_key = lambda *args, **kwargs: key_of(args, kwargs)
+    wrapper.cache_key = lambda *args, **kwargs: results.key_of_call(args, kwargs)
     return cast(Callable[..., Any], wrapper)

@@ -19,13 +19,18 @@ class Namespace:
 
     __slots__ = ("_cache", "_prefix", "name", "version")
 
+    # Without this, __getitem__ alone would make Python try namespace[0], namespace[1], ...
+    __iter__ = None
+
     def __init__(self, cache: SmartCache, name: str, version: int) -> None:
         if not isinstance(name, str) or not name or ":" in name:
             raise CacheKeyError(f"the name of a namespace is text without a colon, not {name!r}")
+        if not isinstance(version, int):
+            raise CacheKeyError(f"the version of a namespace is a whole number, not {version!r}")
         self._cache = cache
         self.name = name
         self.version = version
-        self._prefix = f"{name}:v{int(version)}:".encode()
+        self._prefix = key_bytes(f"{name}:v{int(version)}:")
 
     def _key(self, key: Key) -> bytes:
         return self._prefix + key_bytes(key)
@@ -41,6 +46,10 @@ class Namespace:
     def add(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
         """As ``SmartCache.add``."""
         return self._cache.add(self._key(key), value, ttl, tags=tags)
+
+    def replace(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
+        """As ``SmartCache.replace``."""
+        return self._cache.replace(self._key(key), value, ttl, tags=tags)
 
     def delete(self, key: Key) -> bool:
         """As ``SmartCache.delete``."""

@@ -49,11 +49,12 @@ def config_from(settings: Settings) -> SmartCacheConfig:
         settings = {"url": settings}
     known = {field.name for field in fields(SmartCacheConfig)}
     chosen: Dict[str, Any] = {}
-    options: Dict[str, object] = {}
+    # Those that stand by themselves win over those in the URL, wherever it stands.
+    options: Dict[str, object] = _options_of(str(settings["url"])) if "url" in settings else {}
     for name, value in settings.items():
         if name == "url":
-            options.update(_options_of(str(value)))
-        elif name == "options":
+            continue
+        if name == "options":
             options.update(value)
         elif name in known:
             chosen[name] = value
@@ -69,8 +70,7 @@ def config_from_environment(environment: Optional[Mapping[str, str]] = None) -> 
     names = {PREFIX + option.name.replace(".", "_").upper(): option.name for option in available_options()}
     for variable, value in environment.items():
         if variable == URL_VARIABLE:
-            # First, so that options of their own win over those in the URL.
-            settings = {"url": value, **settings}
+            settings["url"] = value
         elif variable in names:
             settings[names[variable]] = value
         elif variable.startswith(PREFIX) and variable not in _OTHER_VARIABLES and not variable.endswith("_URL"):
@@ -79,9 +79,13 @@ def config_from_environment(environment: Optional[Mapping[str, str]] = None) -> 
 
 
 def _options_of(url: str) -> Dict[str, object]:
-    parts = urlsplit(url)
     options: Dict[str, object] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)):
+    try:
+        parts = urlsplit(url)
+        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise CacheValueError(f"{url!r} is no URL of a cache: {error}") from None
+    for name, value in query:
         options[_checked(name if "." in name else f"memory.{name}")] = value
     if parts.scheme == "memory":
         if parts.netloc or parts.path not in ("", "/"):

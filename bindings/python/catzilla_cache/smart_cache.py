@@ -6,25 +6,30 @@ become bytes is decided in ``codec``, what waits for whom in ``_flights``, what 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-import weakref
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Set, Union
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
-from catzilla_cache import _annotation, _status, codec, keys
+from catzilla_cache import _annotation, _forks, _status, codec, keys
 from catzilla_cache._annotation import Annotation
 from catzilla_cache._arguments import Key, Tags, check, fail, found, key_bytes, tag_bytes, timeout_ms, ttl_ms
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache._flights import Flights
-from catzilla_cache._loading import Load, get_or_set
-from catzilla_cache._open_cache import TIERS, OpenCache, Tier
+from catzilla_cache._lifetimes import Lifetimes
+from catzilla_cache._loading import NOT_SERVED, Load, get_or_set
+from catzilla_cache._open_cache import OpenCache, Tier
 from catzilla_cache._rates import Rates
+from catzilla_cache._smart_config import SmartCacheConfig
+from catzilla_cache._tier_view import TierView
 from catzilla_cache.decorator import CacheInfo, cached
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheNotAvailableError, CacheValueError
 from catzilla_cache.stats import CacheStats
 
 if TYPE_CHECKING:
+    import asyncio
+
     from catzilla_cache.aio import AsyncCache
     from catzilla_cache.namespace import Namespace
 
@@ -53,67 +58,18 @@ C_LIBRARY_AVAILABLE = True
 REDIS_AVAILABLE = True
 LZ4_AVAILABLE = True
 
-_MIB = 1024 * 1024
+# What is asked of the library for a cache of one tier below memory: memory keeps one value of one byte. None is stored that is so short
+# (see `SmartCache._encode`), and one that somebody else has stored is driven out by the next (`_drive_out`). Its lifetime bounds none in
+# the other tier.
+_WITHOUT_MEMORY: Dict[str, object] = {
+    "memory.capacity": 1, "memory.max_value_size": 1, "memory.ttl": "36500d", "memory.policy": "fifo", "memory.shards": 1
+}  # fmt: skip
 
+# What drives it out. Nobody else has a key of that name.
+_NOBODYS_KEY = b"\0catzilla-cache: nobody's key\0" + os.urandom(16)
 
-@dataclass
-class SmartCacheConfig:
-    """What a ``SmartCache`` is to be. Lifetimes and intervals are seconds, sizes bytes, the capacity entries."""
-
-    memory_capacity: int = 10000
-    #: A hint that the library does not need.
-    memory_bucket_count: int = 0
-    memory_ttl: float = 3600
-    #: A longer value is not kept in memory; without a tier below it is refused.
-    max_value_size: int = 100 * _MIB
-    compression_enabled: bool = True
-    jemalloc_enabled: bool = True
-    redis_enabled: bool = False
-    redis_url: str = "redis://localhost:6379/0"
-    redis_ttl: float = 86400
-    redis_max_connections: int = 10
-    disk_enabled: bool = False
-    disk_path: str = "/tmp/catzilla_cache"
-    disk_ttl: float = 604800
-    disk_max_size: int = 1024 * _MIB
-    #: Off: every counter of ``get_stats`` stays 0.
-    enable_stats: bool = True
-    #: How long the stretch is that the rates in ``get_stats`` are taken over.
-    stats_collection_interval: float = 60
-    #: How often what has expired and is never asked for again is freed; 0 is never.
-    auto_expire_interval: float = 300
-    #: Any option of the library by its name, such as ``{"memory.policy": "s3fifo"}``; wins over the fields above.
-    options: Dict[str, object] = field(default_factory=dict)
-    #: How values are stored that the built-in encoding does not have: "pickle", "json", "msgspec", "msgpack", or a ``codec.Codec``.
-    codec: Union[str, codec.Codec] = "pickle"
-    #: Signs pickled values that leave the process; several: the first signs, all are believed. Needed with Redis, else made on disk.
-    secret: Union[None, str, bytes, Sequence[bytes]] = None
-
-    def library_options(self) -> Dict[str, object]:
-        """The same as options of the library."""
-        options: Dict[str, object] = {
-            "memory.capacity": self.memory_capacity,
-            "memory.ttl": self.memory_ttl,
-            # One byte says what kind of value it is.
-            "memory.max_value_size": self.max_value_size + 1,
-            "memory.compression": self.compression_enabled,
-            "memory.jemalloc": self.jemalloc_enabled,
-            "memory.sweep_interval": self.auto_expire_interval or "off",
-        }
-        if self.redis_enabled:
-            options["redis.url"] = self.redis_url
-            options["redis.ttl"] = self.redis_ttl
-            options["redis.max_connections"] = self.redis_max_connections
-        if self.disk_enabled:
-            options["disk.path"] = self.disk_path
-            options["disk.ttl"] = self.disk_ttl
-            options["disk.max_bytes"] = self.disk_max_size
-        options.update(self.options)
-        return options
-
-
-# What is asked of the library for a cache of one tier below memory: memory keeps nothing that would be asked for twice.
-_WITHOUT_MEMORY: Dict[str, object] = {"memory.capacity": 1, "memory.max_value_size": 1}
+# An annotation that says nothing, before a value of one byte.
+_PADDING = _annotation.write(_annotation.NONE, b"")
 
 
 class SmartCache(OpenCache, _backend.ValuesBase):
@@ -129,6 +85,11 @@ class SmartCache(OpenCache, _backend.ValuesBase):
     tier that is down is no exception: the others go on. Safe for any number of threads; ``aio`` has the same for tasks.
     """
 
+    #: Whether memory must keep nothing: see `_encode`.
+    _pads = False
+    #: Whether anything was stored in this process that says itself until when it is fresh.
+    _has_annotated = False
+
     def __init__(self, config: Optional[SmartCacheConfig] = None) -> None:
         self.config = config = config if config is not None else SmartCacheConfig()
         options = self._options(config)
@@ -138,6 +99,14 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             if "`disk.path` was given" in str(error):
                 raise CacheNotAvailableError(str(error), error.status) from None
             raise
+        try:
+            self._begin(config, options)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, config: SmartCacheConfig, options: Mapping[str, object]) -> None:
+        """The rest of the constructor, with the library's cache open."""
         self._has_redis = self.health("redis") is not None
         self._has_disk = self.health("disk") is not None
         folder = options.get("disk.path") if self._has_disk else None
@@ -148,41 +117,67 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             secrets=self._secrets(config, None if folder is None else str(folder)),
             leaves_process=self._asks_below,
         )
-        self._longest_default_ttl = self._default_ttl(options)
+        self._lifetimes = Lifetimes(options, self._tiers())
         self._flights = Flights()
-        self._refreshing: Set[bytes] = set()
-        self._refreshing_lock = threading.Lock()
-        self._tasks: Set[Any] = set()
+        #: Keys that are being loaded anew; by which task, if it is one.
+        self._refreshing: Dict[bytes, Optional[asyncio.Future[Any]]] = {}
         self._rates = Rates(config.stats_collection_interval)
-        self._counted_lock = threading.Lock()
         #: How often something that was stored was not believed: not ours, damaged, or past its end. Each was a miss.
         self._refused = 0
+        #: How often something was there for those alone who can load it anew. Each was a miss, too.
+        self._stale = 0
         #: How often a value could not be loaded anew in the background, and went on being served.
         self._failed_refreshes = 0
-        self._memory_cache = TierView(self, "memory")
-        self._redis_cache = TierView(self, "redis") if self._has_redis else None
-        self._disk_cache = TierView(self, "disk") if self._has_disk else None
+        self._make_locks()
+        _forks.watch(self)
+
+    def _make_locks(self) -> None:
+        # Of the counters and of what is being loaded anew; and of what is read and written again.
+        self._lock = threading.Lock()
+        self._update_lock = threading.Lock()
+
+    def renew_in_child(self) -> None:
+        """In a forked child: those who held a lock, led a flight or loaded something anew are not there any more."""
+        self._make_locks()
+        self._flights.renew_in_child()
+        self._rates.renew_in_child()
+        self._refreshing = {}
 
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         return config.library_options()
+
+    def _tiers(self) -> List[Tier]:
+        """Where the values are."""
+        tiers: List[Tier] = ["memory"]
+        return tiers + self._tiers_below()
+
+    def _tiers_below(self) -> List[Tier]:
+        below: List[Tier] = ["redis"] if self._has_redis else []
+        return [*below, "disk"] if self._has_disk else below
 
     def _secrets(self, config: SmartCacheConfig, folder: Optional[str]) -> Sequence[bytes]:
         if not self._asks_below:
             return ()
         return codec.secret_for(config.secret, redis=self._has_redis, disk_folder=folder)
 
-    def _default_ttl(self, options: Mapping[str, object]) -> float:
-        """The longest that anything stored without a lifetime lives in any tier."""
-        lifetimes = [self.config.memory_ttl]
-        if self._has_redis:
-            lifetimes.append(self.config.redis_ttl)
-        if self._has_disk:
-            lifetimes.append(self.config.disk_ttl)
-        # Options by name may have said otherwise in units that are the library's to read: nothing is then known but that it is not longer
-        # than what can be written in them.
-        if any(f"{tier}.ttl" in self.config.options for tier in ("memory", "redis", "disk")):
-            return float("inf")
-        return max(lifetimes)
+    @property
+    def _default_fresh(self) -> float:
+        """For how many seconds a value without a lifetime is fresh."""
+        return self._lifetimes.shortest
+
+    # Made when they are asked for, since what refers to the cache in the cache would keep it until the next collection.
+
+    @property
+    def _memory_cache(self) -> TierView:
+        return TierView(self, "memory")
+
+    @property
+    def _redis_cache(self) -> Optional[TierView]:
+        return TierView(self, "redis") if self._has_redis else None
+
+    @property
+    def _disk_cache(self) -> Optional[TierView]:
+        return TierView(self, "disk") if self._has_disk else None
 
     # ---- What the compiled base has, too: its methods without the underscore ----
 
@@ -239,8 +234,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             status, _ = _backend.put_with(self._live(), name, data, lifetime, 0, 0, encoded_tags)
         else:
             status = _backend.put(self._live(), name, data, lifetime)
-        check(status)
-        return True
+        return self._is_stored(status)
 
     def _get_below(self, answers: dict[Key, Any], keys: list[Key]) -> dict[Key, Any]:
         """Adds what a batch finds of these keys."""
@@ -263,18 +257,27 @@ class SmartCache(OpenCache, _backend.ValuesBase):
 
     def _encode(self, key: bytes, value: object, lifetime_ms: int, annotation: Annotation = _annotation.NONE) -> bytes:
         """What is stored for a value."""
-        data = self._values.dumps(key, value, self._end(lifetime_ms))
-        return _annotation.write(annotation, data) if annotation is not _annotation.NONE and _says(annotation) else data
+        data = self._values.dumps(key, value, self._lifetimes.end(lifetime_ms))
+        if annotation is not _annotation.NONE and _says(annotation):
+            return _annotation.write(annotation, data)
+        # Nothing that others may overwrite is so short that a cache without memory keeps it there.
+        return _PADDING + data if self._pads and len(data) < 2 else data
 
-    def _end(self, lifetime_ms: int) -> Optional[float]:
-        """The wall time after which a value stored now with that lifetime is not to be believed in any tier."""
-        if lifetime_ms == _status.TTL_FOREVER:
-            return None
-        seconds = lifetime_ms / 1000 if lifetime_ms else self._longest_default_ttl
-        return None if seconds == float("inf") else time.time() + seconds
+    def _is_stored(self, status: int) -> bool:
+        """What came of a put. False: the one tier that there is did not take it; that it is down is no exception."""
+        if self._pads and status == _status.VALUE_TOO_LARGE:
+            return False
+        check(status)
+        return True
+
+    def _drive_out(self) -> None:
+        """Has memory keep nothing that it was given by a look-up."""
+        _backend.put_with(self._live(), _NOBODYS_KEY, b"", 1, _status.PUT_MEMORY_ONLY, 0, [])
 
     def _decode(self, key: bytes, data: bytes) -> tuple[Annotation, Any]:
         """What was stored; raises ``codec.Refused`` for what is not to be believed, and counts it."""
+        if self._pads and len(data) < 2:
+            self._drive_out()
         try:
             try:
                 annotation, data = _annotation.read(data)
@@ -282,12 +285,12 @@ class SmartCache(OpenCache, _backend.ValuesBase):
                 raise codec.Refused(str(error)) from None
             return annotation, self._values.loads(key, data, time.time())
         except codec.Refused:
-            with self._counted_lock:
+            with self._lock:
                 self._refused += 1
             raise
 
     def _count_failed_refresh(self) -> None:
-        with self._counted_lock:
+        with self._lock:
             self._failed_refreshes += 1
 
     def _revive(self, key: Key, data: bytes) -> tuple[Any, bool]:
@@ -295,10 +298,12 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         try:
             annotation, value = self._decode(key_bytes(key), data)
         except codec.Refused:
-            return None, False
+            return NOT_SERVED
         if annotation.fresh_until is not None and time.time() >= annotation.fresh_until:
             # Kept for those who can load it anew.
-            return None, False
+            with self._lock:
+                self._stale += 1
+            return NOT_SERVED
         return value, True
 
     # ---- Writes that depend on what is there ----
@@ -315,28 +320,37 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         name, lifetime, encoded_tags = key_bytes(key), ttl_ms(ttl), tag_bytes(tags)
         data = self._encode(name, value, lifetime, Annotation(tags=encoded_tags))
         status, _ = _backend.put_with(self._live(), name, data, lifetime, flags, 0, encoded_tags)
-        return status <= 0 and (status == _status.OK or fail(status))
+        return status <= 0 and self._is_stored(status)
 
     def touch(self, key: Key, ttl: Optional[float] = None) -> bool:
         """Gives a key a new lifetime from now on, as in ``set``. True when it was there."""
         name, lifetime = key_bytes(key), ttl_ms(ttl)
-        if not self._asks_below:
-            return found(_backend.touch(self._live(), name, lifetime))
         while True:
+            # Only what says itself when it ends has to be written again.
+            if not (self._asks_below or self._has_annotated):
+                return found(_backend.touch(self._live(), name, lifetime))
             status, stored, _, version, _ = _backend.inspect(self._live(), name)
             if not found(status):
                 return False
             try:
                 annotation, data = _annotation.read(stored)
-                bound = self._values.rebind(name, data, self._end(lifetime))
+                rebound = self._values.rebind(name, data, self._lifetimes.end(lifetime))
             except ValueError:
                 # Not to be believed, so not there.
                 return False
-            if bound is None:
+            if annotation.fresh_until is not None:
+                now = time.time()
+                if now >= annotation.fresh_until:
+                    return False
+                fresh_for = lifetime / 1000 if lifetime else self._default_fresh
+                annotation = Annotation(None if lifetime == _status.TTL_FOREVER else now + fresh_for, annotation.cost, annotation.tags)
+            elif rebound is None:
                 return found(_backend.touch(self._live(), name, lifetime))
+            data = data if rebound is None else rebound
             if _says(annotation):
-                bound = _annotation.write(annotation, bound)
-            status, _ = _backend.put_with(self._live(), name, bound, lifetime, 0, version, list(annotation.tags))
+                data = _annotation.write(annotation, data)
+            condition = 0 if version else _status.PUT_IF_PRESENT
+            status, _ = _backend.put_with(self._live(), name, data, lifetime, condition, version, list(annotation.tags))
             if status != _status.VERSION_MISMATCH:
                 return found(status)
 
@@ -348,32 +362,45 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         if not isinstance(delta, int):
             raise CacheValueError(f"a delta is an int, not {type(delta).__name__}")
         name = key_bytes(key)
-        if -(2**63) <= delta < 2**63:
+        if not self._pads and -(2**63) <= delta < 2**63:
             # The built-in encoding of a number is what the library counts.
             status, total = _backend.increment(self._live(), name, delta, delta, 0)
             if status == _status.OK:
                 return total
             if status not in (_status.NOT_A_NUMBER, _status.NUMBER_OVERFLOW):
                 fail(status)
+        # What is not in memory has no version, by which two threads could tell that they are at it at the same time.
+        with self._update_lock:
+            return self._incr(key, name, delta)
+
+    def _incr(self, key: Key, name: bytes, delta: int) -> int:
+        """The same for numbers that the library does not count."""
         while True:
             status, stored, left_ms, version, _ = _backend.inspect(self._live(), name)
             if not found(status):
-                if self.add(key, delta):
-                    return delta
-                continue
+                status, _ = _backend.put_with(self._live(), name, self._encode(name, delta, 0), 0, _status.PUT_IF_ABSENT, 0, [])
+                if status == _status.EXISTS:
+                    continue
+                # When the one tier that there is did not take it, the next begins at 0 again.
+                self._is_stored(status)
+                return delta
             try:
                 annotation, value = self._decode(name, stored)
+                is_over = annotation.fresh_until is not None and time.time() >= annotation.fresh_until
             except codec.Refused:
-                self.delete(key)
-                continue
+                is_over = True
+            if is_over:
+                # Or not to be believed: so not there.
+                self.set(key, delta)
+                return delta
             if not isinstance(value, int) or isinstance(value, bool):
                 raise CacheValueError(f"the value of {key!r} is {type(value).__name__}, and only an int can be counted up and down")
             data = self._encode(name, value + delta, left_ms, annotation)
-            status, _ = _backend.put_with(self._live(), name, data, max(left_ms, 1), 0, version, list(annotation.tags))
-            if status == _status.OK:
+            condition = 0 if version else _status.PUT_IF_PRESENT
+            status, _ = _backend.put_with(self._live(), name, data, max(left_ms, 1), condition, version, list(annotation.tags))
+            if status <= 0:
+                self._is_stored(status)
                 return value + delta
-            if status < 0:
-                fail(status)
 
     def decr(self, key: Key, delta: int = 1) -> int:
         """As ``incr``, downward."""
@@ -417,8 +444,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         names = [key_bytes(key) for key in mapping]
         pairs = [(name, self._encode(name, value, lifetime)) for name, value in zip(names, mapping.values())]
         status, _ = _backend.put_many(self._live(), pairs, lifetime)
-        check(status)
-        return True
+        return self._is_stored(status)
 
     def delete_many(self, keys: Iterable[Key]) -> int:
         """Removes many keys in one call of the library. How many were there."""
@@ -475,9 +501,12 @@ class SmartCache(OpenCache, _backend.ValuesBase):
 
     def get_stats(self) -> CacheStats:
         """What was counted up to now, and what is held."""
-        statistics = self.statistics()
+        with self._lock:
+            refused, stale, failed_refreshes = self._refused, self._stale, self._failed_refreshes
+        # Asked after that: each of these was counted as a hit before.
+        statistics = self.statistics().less_hits(refused + stale)
         below = {tier: self.tier_statistics(tier) for tier in ("redis", "disk")}
-        stats = CacheStats.of(statistics, below, self._refused, self._failed_refreshes, self._rates.of(vars(statistics)))
+        stats = CacheStats.of(statistics, below, refused, failed_refreshes, self._rates.of(vars(statistics)))
         return stats if self.config.enable_stats else stats.without_counters()
 
     def health_check(self) -> dict[str, bool]:
@@ -488,65 +517,6 @@ class SmartCache(OpenCache, _backend.ValuesBase):
 
 def _says(annotation: Annotation) -> bool:
     return annotation.fresh_until is not None or bool(annotation.tags)
-
-
-class TierView:
-    """One tier of a ``SmartCache``, for programs that look at it: what it has, apart from the others."""
-
-    __slots__ = ("_cache", "_number", "tier")
-
-    def __init__(self, cache: SmartCache, tier: Tier) -> None:
-        # Not the other way round, too: the cache would be kept by its views.
-        self._cache = weakref.proxy(cache)
-        self._number = TIERS[tier]
-        self.tier = tier
-
-    def exists(self, key: Key) -> bool:
-        """Whether this tier has the key, whatever the others have."""
-        return found(_backend.tier_contains(self._cache._live(), self._number, key_bytes(key)))
-
-    def get(self, key: Key) -> tuple[Any, bool]:
-        """The value of a key that this tier has."""
-        if self.tier == "memory":
-            pair: tuple[Any, bool] = self._cache._get_from_memory(key)
-            return pair
-        return self._cache.get(key) if self.exists(key) else (None, False)
-
-    def set(self, key: Key, value: object, ttl: Optional[float] = None) -> bool:
-        """As the cache's: no tier is written to by itself, since another would have an older value then."""
-        return bool(self._cache.set(key, value, ttl))
-
-    def delete(self, key: Key) -> bool:
-        """Removes a key from this tier. A look-up that finds it in another brings it back."""
-        return found(_backend.tier_remove(self._cache._live(), self._number, key_bytes(key)))
-
-    def clear(self) -> None:
-        """As the cache's; the view of memory clears memory alone."""
-        if self.tier != "memory":
-            self._cache.clear()
-            return
-        for key in list(self._cache.keys()):
-            self.delete(key)
-
-    def get_stats(self) -> CacheStats:
-        """The cache's figures, with this tier's hits and misses as the hits and misses."""
-        stats: CacheStats = self._cache.get_stats()
-        hits, misses = stats.tier_stats[self.tier]["hits"], stats.tier_stats[self.tier]["misses"]
-        return replace(
-            stats,
-            hits=hits,
-            misses=misses,
-            requests=hits + misses,
-            total_requests=hits + misses,
-            hit_ratio=hits / (hits + misses) if hits + misses else 0.0,
-        )
-
-    def health_check(self) -> bool:
-        """Whether the tier can be used now."""
-        return bool(self._cache.health_check()[self.tier])
-
-    def __repr__(self) -> str:
-        return f"<the {self.tier} tier of a SmartCache>"
 
 
 class MemoryCache(SmartCache):
@@ -560,6 +530,11 @@ class MemoryCache(SmartCache):
 class RedisCache(SmartCache):
     """A ``SmartCache`` in Redis alone. A server that does not answer is a ``CacheNotAvailableError``."""
 
+    _pads = True
+
+    def _tiers(self) -> List[Tier]:
+        return self._tiers_below()
+
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         config = replace(config, redis_enabled=True, disk_enabled=False)
         options = {**config.library_options(), **_WITHOUT_MEMORY, "redis.required": True}
@@ -568,6 +543,11 @@ class RedisCache(SmartCache):
 
 class DiskCache(SmartCache):
     """A ``SmartCache`` on disk alone: what was set is on disk when ``set`` returns. A folder that cannot be used is a ``CacheNotAvailableError``."""
+
+    _pads = True
+
+    def _tiers(self) -> List[Tier]:
+        return self._tiers_below()
 
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         config = replace(config, redis_enabled=False, disk_enabled=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, TypeVar
+
+Self = TypeVar("Self", bound="Statistics")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,14 @@ class Statistics:
     disk_hits: int = 0
     disk_misses: int = 0
     disk_errors: int = 0
+
+    def less_hits(self: Self, count: int) -> Self:
+        """The same with so many hits fewer, which were misses to the caller."""
+        if count == 0:
+            return self
+        hits = max(0, self.hits - count)
+        misses = self.requests - hits
+        return replace(self, hits=hits, misses=misses, hit_ratio=hits / self.requests if self.requests else 0.0)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,6 +19,8 @@ class RedisServer:
     def __init__(self, port: int) -> None:
         self.port = port
         self.url = f"redis://127.0.0.1:{port}"
+        #: While it runs.
+        self.process: "subprocess.Popen[bytes] | None" = None
 
     def ask(self, command: str) -> str:
         """The first line of the answer to a command that is sent as a line."""
@@ -25,6 +28,22 @@ class RedisServer:
             connection.sendall(command.encode() + b"\r\n")
             with connection.makefile("rb") as answer:
                 return answer.readline().decode().strip()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """While it takes connections and answers nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Ends it now; who is connected notices."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
 
 
 def free_port() -> int:
@@ -38,16 +57,17 @@ def is_installed() -> bool:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[RedisServer]:
+def running(folder: Path, port: int = 0) -> Iterator[RedisServer]:
     # Somebody else may take the port that was free.
     for _ in range(5):
-        server = RedisServer(free_port())
+        server = RedisServer(port or free_port())
         process = subprocess.Popen(
             ["redis-server", "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--port", str(server.port)]
             + ["--dir", str(folder)],
             stdout=subprocess.DEVNULL,
         )
         try:
+            server.process = process
             if _answers(server, process):
                 yield server
                 return
