@@ -21,7 +21,7 @@ add_custom_command(
 Python_add_library(catzilla_cffi MODULE WITH_SOABI
   "${cffi_source}" "${native}/module.c" "${native}/codec.c" "${native}/engine.c" "${native}/objects.c"
   "${native}/object_cache.c" "${native}/object_deadlines.c" "${native}/object_flight.c" "${native}/object_function.c"
-  "${native}/object_ghost.c" "${native}/object_order.c" "${native}/object_ready.c" "${native}/object_table.c")
+  "${native}/object_ghost.c" "${native}/object_methods.c" "${native}/object_order.c" "${native}/object_ready.c" "${native}/object_table.c")
 set_target_properties(catzilla_cffi PROPERTIES OUTPUT_NAME _catzilla_cffi C_STANDARD 11)
 target_link_libraries(catzilla_cffi PRIVATE catzilla::cache)
 target_compile_options(catzilla_cffi PRIVATE -O2 -fvisibility=hidden -Wall -Wextra)

@@ -33,8 +33,8 @@ else:
         from catzilla_cache._native import CachedFunction
         from catzilla_cache._native import ObjectCache as _ObjectCache
     else:
-        from catzilla_cache._objects_plain import CachedFunction
         from catzilla_cache._objects_plain import ObjectCache as _ObjectCache
+        from catzilla_cache._objects_plain_function import CachedFunction
 
 __all__ = ["CacheInfo", "CachedFunction", "EvictionPolicy", "SmartCache", "cached"]
 
