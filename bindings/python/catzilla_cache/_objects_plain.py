@@ -1,9 +1,9 @@
-"""The object cache in Python, for where the compiled module is not: the same results as ``native/object_cache.c``, only slower.
+"""The object cache in Python, for where nothing is compiled: the results of ``native/object_cache.c``, only slower.
 
-``objects`` makes its public names of what is here or there. As there, no lock is held while code of the user runs: keys are compared,
-and what was removed is dropped, outside. Since a finaliser or a signal's handler can also come in the middle of anything that
-Python does, a call that comes while its own thread is at work in the cache is answered from what is there, and changes nothing
-before that work is done.
+``objects`` makes its public names of what is here or there. As there, no lock is held while code of the user runs: keys
+are compared, and what was removed is dropped, outside. Since a finaliser or a signal's handler can also come in the middle
+of anything that Python does, a call that comes while its own thread is at work in the cache is answered from what is
+there, and changes nothing before that work is done.
 """
 
 from __future__ import annotations

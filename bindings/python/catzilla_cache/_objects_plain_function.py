@@ -1,4 +1,4 @@
-"""The object cache's decorator in Python, for where the compiled module is not: the same as ``native/object_function.c``, only slower.
+"""The object cache's decorator in Python, for where nothing is compiled: as ``native/object_function.c``, only slower.
 
 ``objects`` makes of it what it makes of the compiled types.
 """

@@ -2,7 +2,8 @@
 #include "object_cache.h"
 #include "object_flight.h"
 
-/* At every put that knows the time so many entries that have expired go, so that they do not stay until the cache is full. A bound,
+/* At every put that knows the time so many entries that have expired go, so that they do not stay until the cache is full.
+   A bound,
    so that no put is slow because much has expired; more than one, so that they get fewer. */
 #define EXPIRED_A_PUT 8
 
@@ -15,7 +16,8 @@ int64_t clock_read(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The coarse clock costs a quarter of the other and is behind it by a tick, of 10 ms at most. So it decides all but what is close. */
+/* The coarse clock costs a quarter of the other and is behind it by a tick, of 10 ms at most. So it decides all but what
+   is close. */
 #ifdef CLOCK_MONOTONIC_COARSE
 #define TICK 20000000
 static int64_t clock_read_coarse(void)

@@ -117,9 +117,10 @@ static PyObject *method_put(PyObject *self, PyObject *const *arguments, Py_ssize
 PyDoc_STRVAR(get_or_set_doc,
              "get_or_set($self, /, key, loader, ttl_seconds=None)\n--\n\n"
              "The value of a key; if it is absent, what loader() returns, which is stored as by put.\n\n"
-             "Of many threads that miss a key at the same time one runs its loader, and the others wait for what it returns. What a\n"
-             "loader raises is raised to the one who ran it; of those who waited the next one loads. A key that is put or removed\n"
-             "while it is being loaded stays as that has left it. A loader that asks for its own key gets a RuntimeError.");
+             "Of many threads that miss a key at the same time one runs its loader, and the others wait for what it\n"
+             "returns. What a loader raises is raised to the one who ran it; of those who waited the next one loads. A key\n"
+             "that is put or removed while it is being loaded stays as that has left it. A loader that asks for its own key\n"
+             "gets a RuntimeError.");
 static PyObject *method_get_or_set(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     ObjectCache *cache = (ObjectCache *)self;
@@ -374,7 +375,8 @@ static int cache_assign(PyObject *self, PyObject *key, PyObject *value)
 
 /* ---- Life and death ---- */
 
-/* (max_size, policy, lifetime, threshold, max_bytes, weigher, timer), all checked by objects.py; 0 is no bound, None is not there. */
+/* (max_size, policy, lifetime, threshold, max_bytes, weigher, timer), all checked by objects.py; 0 is no bound, None is
+   not there. */
 static int cache_initialise(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     ObjectCache *cache = (ObjectCache *)self;
