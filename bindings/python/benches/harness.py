@@ -1,8 +1,8 @@
-"""What the benches of the Python package share: contestants in interleaved rounds, medians, and a table that says where we lose.
+"""What the benches of the Python package share: interleaved rounds, medians, and a table that says where we lose.
 
-Used by the other files here. A bench is a list of questions; a question has one contestant of ours and some peers, each a function that
-does the operation many times. Rounds go through all contestants in turn, so that whatever the machine does meanwhile hits all alike,
-and what is compared are medians of the same run.
+Used by the other files here. A bench is a list of questions; a question has one contestant of ours and some peers, each a
+function that does the operation many times. Rounds go through all contestants in turn, so that whatever the machine does
+meanwhile hits all alike, and what is compared are medians of the same run.
 """
 
 from __future__ import annotations
@@ -129,12 +129,13 @@ def report(question: Question) -> bool:
             is_kept = ours <= one.median + above
             notes.append(f"{ours - one.median:.0f} ns above it, at most {above:g} was promised" + ("" if is_kept else ": MISSED"))
             kept = kept and is_kept
-        print(f"    {one.name:<44}{one.median:>12.1f} ns   ours takes {ours / one.median:>7.3f} of it   {'; '.join(notes)}".rstrip())
+        row = f"    {one.name:<44}{one.median:>12.1f} ns   ours takes {ours / one.median:>7.3f} of it   {'; '.join(notes)}"
+        print(row.rstrip())
     return kept
 
 
 def run(title: str, questions: list[Question], arguments: list[str]) -> int:
-    """Measures and prints everything; `--quick` in fewer rounds, another argument is a part of the names of the wanted questions."""
+    """Measures and prints everything; `--quick` in fewer rounds. Another argument is a part of the wanted questions' names."""
     rounds = QUICK_ROUNDS if "--quick" in arguments else ROUNDS
     wanted = [argument for argument in arguments if not argument.startswith("-")]
     chosen = [question for question in questions if not wanted or any(part in question.name for part in wanted)]

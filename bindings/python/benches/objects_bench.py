@@ -114,7 +114,7 @@ def lifetimes() -> list[Question]:
     ours = SmartCache[Any, Any](max_size=ENTRIES, ttl_seconds=3600)
     getters: list[tuple[str, Any, Any]] = [("catzilla_cache LRU with a lifetime", ours.get, ours.put)]
     if cachebox:
-        theirs = cachebox.TTLCache(ENTRIES, global_ttl=3600) if _takes(cachebox.TTLCache, "global_ttl") else cachebox.TTLCache(ENTRIES, 3600)
+        theirs = cachebox.TTLCache(ENTRIES, 3600)
         getters.append(("cachebox.TTLCache", theirs.get, theirs.insert))
     if cachetools:
         other = cachetools.TTLCache(ENTRIES, 3600)
@@ -126,15 +126,6 @@ def lifetimes() -> list[Question]:
         got.append(contestant(label, "get(77)", OPERATIONS, get=get))
         put.append(contestant(label, "put(next(keys), None)", OPERATIONS, put=store, keys=iter(range(10**6, 10**9))))
     return [question_of("get with a lifetime", got), question_of("put that evicts, with a lifetime", put)]
-
-
-def _takes(function: Any, name: str) -> bool:
-    import inspect
-
-    try:
-        return name in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
 
 
 def decorated() -> list[Question]:

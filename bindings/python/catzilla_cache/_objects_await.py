@@ -1,8 +1,8 @@
 """Coroutine functions that remember their results: what is done about a result that is not there.
 
-Called by the object cache's decorator, compiled or not, for a call that has found nothing. In one event loop the tasks that await
-one call's result run the function once. What it raises, and a cancellation, goes to the task that ran it; of the others the next
-one runs the function. Two loops, which are two threads, run it once each.
+Called by the object cache's decorator, compiled or not, for a call that has found nothing. In one event loop the tasks
+that await one call's result run the function once. What it raises, and a cancellation, goes to the task that ran it; of
+the others the next one runs the function. Two loops, which are two threads, run it once each.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Threads that miss one key of a plain object cache: one loads, the others wait. The rules of ``native/object_flight.c`` in Python.
+"""Threads that miss one key of a plain object cache: one loads, the others wait. As ``native/object_flight.c``, in Python.
 
-Called by ``_objects_plain``. A flight belongs to the thread that loads. It is among the flights until that has ended, or until
-somebody has put or removed its key: then what it brings is not stored, and goes to those alone who are waiting for it already.
+Called by ``_objects_plain``. A flight belongs to the thread that loads. It is among the flights until that has ended, or
+until somebody has put or removed its key: then what it brings is not stored, and goes to those alone who are waiting for
+it already.
 """
 
 from __future__ import annotations

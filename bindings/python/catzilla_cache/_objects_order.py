@@ -1,4 +1,4 @@
-"""Who leaves an object cache that is full, in Python: the rules of ``native/object_order.c`` once more, for the plain object cache.
+"""Who leaves a plain object cache that is full: the rules of ``native/object_order.c`` once more, in Python.
 
 Called by ``_objects_plain`` with its lock held; runs no code of the user. What each policy does is said in
 ``native/object_order.h``; tests hold the two side by side.
@@ -24,7 +24,10 @@ _MARGIN = 0.02
 class Entry:
     """A key and its value, and where the order has them. Entries are told apart by identity."""
 
-    __slots__ = ("key", "value", "hash", "deadline", "born", "weight", "is_held", "uses", "filed", "worth", "is_main", "newer", "older")
+    __slots__ = (
+        "key", "value", "hash", "deadline", "born", "weight", "is_held",
+        "uses", "filed", "worth", "is_main", "newer", "older",
+    )  # fmt: skip
 
     def __init__(self, key: Any, value: Any, hash_of_key: int, weight: int) -> None:
         self.key = key

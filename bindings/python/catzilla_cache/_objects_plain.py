@@ -1,17 +1,16 @@
-"""The object cache in Python, for where the compiled module is not: the same results as ``native/object_cache.c``, only slower.
+"""The object cache in Python, for where nothing is compiled: the results of ``native/object_cache.c``, only slower.
 
-``objects`` makes its public names of what is here or there. As there, no lock is held while code of the user runs: keys are compared,
-and what was removed is dropped, outside. Since a finaliser or a signal's handler can also come in the middle of anything that
-Python does, a call that comes while its own thread is at work in the cache is answered from what is there, and changes nothing
-before that work is done.
+``objects`` makes its public names of what is here or there. As there, no lock is held while code of the user runs: keys
+are compared, and what was removed is dropped, outside. Since a finaliser or a signal's handler can also come in the middle
+of anything that Python does, a call that comes while its own thread is at work in the cache is answered from what is
+there, and changes nothing before that work is done.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from types import MethodType
-from typing import TYPE_CHECKING, Any, Callable, Generic, Iterator, Mapping, Optional, TypeVar, Union, overload
+from typing import Any, Callable, Generic, Optional, TypeVar, Union, overload
 
 from catzilla_cache._objects_flight import Flight, Flights
 from catzilla_cache._objects_order import NEVER, Deadlines, Entry, Order
@@ -19,7 +18,7 @@ from catzilla_cache._objects_order import NEVER, Deadlines, Entry, Order
 # As in native/object_cache.c.
 _EXPIRED_A_PUT = 8
 
-_MISSING = object()
+MISSING = object()
 
 Bucket = tuple[Entry, ...]
 
@@ -67,7 +66,7 @@ class ObjectCache(Generic[Key, Value]):
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key, or the default when it is absent or has expired."""
         value = self._find(key)
-        return default if value is _MISSING else value
+        return default if value is MISSING else value
 
     def put(self, key: Key, value: Value, ttl_seconds: Optional[float] = None) -> None:
         """Stores a value; for ttl_seconds, when the cache's own lifetime is not meant."""
@@ -82,7 +81,7 @@ class ObjectCache(Generic[Key, Value]):
         """
         lifetime = self._lifetime_of(ttl_seconds)
         value = self._find(key)
-        return self._load(key, loader, lifetime) if value is _MISSING else value  # type: ignore[no-any-return]
+        return self._load(key, loader, lifetime) if value is MISSING else value  # type: ignore[no-any-return]
 
     def contains(self, key: object) -> bool:
         """Whether a key is there. Not counted, and no use of it."""
@@ -93,7 +92,7 @@ class ObjectCache(Generic[Key, Value]):
     def remove(self, key: Key) -> Optional[Value]:
         """Removes a key. Its value, or None when it was not there."""
         value = self._remove(key)
-        return None if value is _MISSING else value
+        return None if value is MISSING else value
 
     def clear(self) -> None:
         """Removes everything. The counters go on."""
@@ -143,7 +142,7 @@ class ObjectCache(Generic[Key, Value]):
 
     def __getitem__(self, key: Key) -> Value:
         value = self._find(key)
-        if value is _MISSING:
+        if value is MISSING:
             raise KeyError(key)
         return value  # type: ignore[no-any-return]
 
@@ -151,7 +150,7 @@ class ObjectCache(Generic[Key, Value]):
         self._put(key, value, self._lifetime_ns, None)
 
     def __delitem__(self, key: Key) -> None:
-        if self._remove(key) is _MISSING:
+        if self._remove(key) is MISSING:
             raise KeyError(key)
 
     # -- What objects.py calls --
@@ -215,17 +214,17 @@ class ObjectCache(Generic[Key, Value]):
             bucket, entry = self._look_up(key, hash(key))
             is_expired = entry is not None and self._has_expired(entry, now)
             if self._is_at_work():
-                return _MISSING if entry is None or is_expired else entry.value
+                return MISSING if entry is None or is_expired else entry.value
             with self._work():
                 if entry is None:
                     self._misses += 1
-                    return _MISSING
+                    return MISSING
                 if not entry.is_held:
                     continue
                 if is_expired:
                     self._misses += 1
                     self._take_out(entry)
-                    return _MISSING
+                    return MISSING
                 self._hits += 1
                 self._order_of.touch(entry)
                 return entry.value
@@ -236,8 +235,8 @@ class ObjectCache(Generic[Key, Value]):
         while True:
             _, entry = self._look_up(key, hash(key))
             if entry is None:
-                return _MISSING
-            value = _MISSING if self._has_expired(entry, now) else entry.value
+                return MISSING
+            value = MISSING if self._has_expired(entry, now) else entry.value
             if self._is_at_work():
                 self._postponed.append(lambda: self._remove(key))
                 return value
@@ -297,12 +296,12 @@ class ObjectCache(Generic[Key, Value]):
         """What a look-up that was counted has not found: see Flights."""
 
         def find_again() -> Any:
-            return self._peek(key, _MISSING)
+            return self._peek(key, MISSING)
 
         def store(value: Any, flight: Optional[Flight]) -> None:
             self._put(key, value, lifetime, flight)
 
-        return self._flights.load(key, find_again, call, store, _MISSING)
+        return self._flights.load(key, find_again, call, store, MISSING)
 
     # -- With the lock held --
 
@@ -406,121 +405,3 @@ class _Work:
                 is_drainer = cache._is_draining = postponed is not None
             if postponed is not None:
                 postponed()
-
-
-# What is between the positional arguments and the others in a key, and like nothing else.
-_MARK = object()
-
-
-class CachedFunction:
-    """A function that remembers its results: what ``objects.cached`` makes."""
-
-    __slots__ = ("_cache", "_function", "_begin", "_is_typed", "__dict__", "__weakref__")
-
-    # Given by functools.update_wrapper.
-    if TYPE_CHECKING:
-        __qualname__: str
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        cache: Any,
-        is_typed: bool,
-        begin: Optional[Callable[[Any, tuple[Any, ...], Optional[Mapping[str, Any]]], Any]],
-    ) -> None:
-        self._cache = cache
-        self._function = function
-        self._begin = begin
-        self._is_typed = is_typed
-
-    @property
-    def cache(self) -> Any:
-        """The SmartCache that holds the results."""
-        return self._cache
-
-    def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
-        key = self._key(arguments, keywords)
-        value = self._cache._find(key)
-        if value is not _MISSING:
-            return value if self._begin is None else Ready(value)
-        if self._begin is not None:
-            return self._begin(key, arguments, keywords or None)
-        return self._cache._load(key, lambda: self._function(*arguments, **keywords), self._cache._lifetime_ns)
-
-    def _key(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
-        if not keywords and not self._is_typed:
-            return arguments[0] if len(arguments) == 1 and type(arguments[0]) in (str, int) else arguments
-        key = arguments
-        if keywords:
-            key += (_MARK, *(part for item in keywords.items() for part in item))
-        if self._is_typed:
-            key += tuple(type(argument) for argument in (*arguments, *keywords.values()))
-        return key
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
-
-    def __repr__(self) -> str:
-        return f"<cached function {self.__qualname__} at {id(self):#x}>"
-
-    def cache_clear(self) -> None:
-        """Forgets all results and begins to count anew."""
-        self._cache._start_over()
-
-    def cache_stats(self) -> dict[str, Any]:
-        """The cache's stats()."""
-        return self._cache.stats()  # type: ignore[no-any-return]
-
-    def cache_size(self) -> int:
-        """How many results are held."""
-        return self._cache.size()  # type: ignore[no-any-return]
-
-    def cache_info(self) -> Any:
-        """Hits, misses, largest and current size, as functools.lru_cache tells them."""
-        return self._cache._info()
-
-    def __reduce__(self) -> str:
-        # Found by its name when it is unpickled, as the function that it stands for would be.
-        return self.__qualname__
-
-    def __copy__(self) -> "CachedFunction":
-        return self
-
-    def __deepcopy__(self, _: object) -> "CachedFunction":
-        return self
-
-
-class Ready:
-    """A result that is there already, to be awaited: without a turn of the event loop, and otherwise like a coroutine."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def _take(self) -> Any:
-        value, self._value = self._value, _MISSING
-        if value is _MISSING:
-            raise RuntimeError("cannot reuse already awaited coroutine")
-        return value
-
-    def __await__(self) -> Iterator[Any]:
-        return self
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        raise StopIteration(self._take())
-
-    def send(self, _: object) -> Any:
-        raise StopIteration(self._take())
-
-    def throw(self, kind: Any, error: Any = None, traceback: Any = None) -> Any:
-        self._value = _MISSING
-        if isinstance(kind, type):
-            kind = error if isinstance(error, kind) else kind() if error is None else kind(error)
-        raise kind
-
-    def close(self) -> None:
-        self._value = _MISSING

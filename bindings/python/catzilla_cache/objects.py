@@ -1,10 +1,10 @@
-"""The object cache: Python objects by any hashable key, in this process, and a decorator that is used like ``functools.lru_cache``.
+"""The object cache: Python objects by any hashable key, in this process, and a decorator like ``functools.lru_cache``.
 
-Nothing is serialised: what comes out is what was put in. Keys are compared by hash and equality, as in a dict. Safe to use from any
-number of threads; finalisers, ``__eq__`` and ``__hash__`` may use the cache that they are called by.
+Nothing is serialised: what comes out is what was put in. Keys are compared by hash and equality, as in a dict. Safe to use
+from any number of threads; finalisers, ``__eq__`` and ``__hash__`` may use the cache that they are called by.
 
-The compiled module does the work where it is there, ``_objects_plain`` where it is not; results and order of eviction are the same.
-What is common to both is here: names, arguments and their checks.
+The compiled module does the work where it is there, ``_objects_plain`` where it is not; results and order of eviction are
+the same. What is common to both is here: names, arguments and their checks.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ else:
         from catzilla_cache._native import CachedFunction
         from catzilla_cache._native import ObjectCache as _ObjectCache
     else:
-        from catzilla_cache._objects_plain import CachedFunction
         from catzilla_cache._objects_plain import ObjectCache as _ObjectCache
+        from catzilla_cache._objects_plain_function import CachedFunction
 
 __all__ = ["CacheInfo", "CachedFunction", "EvictionPolicy", "SmartCache", "cached"]
 
@@ -186,7 +186,7 @@ class SmartCache(_ObjectCache[Key, Value]):
         return self._policy
 
     def set_policy(self, policy: Union[EvictionPolicy, str]) -> None:
-        """Evicts by another policy from now on. Nothing leaves for that; who would have left first still does, among equals."""
+        """Evicts by another policy from now on. Nothing leaves for that; among equals, who would have left first still does."""
         checked = _checked_policy(policy)
         self._order(_NUMBERS[checked])
         self._policy = checked

@@ -1,19 +1,11 @@
-/* The object cache as a Python type: its methods, its bounds, and its part in garbage collection. See object_cache.h. */
+/* What can be done with an object cache: its bounds, its clock, what goes in and what goes out. See object_cache.h. */
 #include "object_cache.h"
 #include "object_flight.h"
 
-#include <structmember.h>
-
-PyTypeObject *object_cache_type;
-
-/* At every put that knows the time so many entries that have expired go, so that they do not stay until the cache is full. A bound,
+/* At every put that knows the time so many entries that have expired go, so that they do not stay until the cache is full.
+   A bound,
    so that no put is slow because much has expired; more than one, so that they get fewer. */
 #define EXPIRED_A_PUT 8
-
-/* As in objects.py. */
-#define LONGEST_NANOSECONDS 4611686018427387904.0
-
-static PyObject *lifetime_name; /* "_lifetime" */
 
 /* ---- Time ---- */
 
@@ -24,7 +16,8 @@ int64_t clock_read(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The coarse clock costs a quarter of the other and is behind it by a tick, of 10 ms at most. So it decides all but what is close. */
+/* The coarse clock costs a quarter of the other and is behind it by a tick, of 10 ms at most. So it decides all but what
+   is close. */
 #ifdef CLOCK_MONOTONIC_COARSE
 #define TICK 20000000
 static int64_t clock_read_coarse(void)
@@ -231,8 +224,7 @@ no_memory:
     return false;
 }
 
-/* Removes a key: its value, a new reference; NULL without an exception when it is not there. */
-static PyObject *cache_remove(ObjectCache *cache, PyObject *key)
+PyObject *cache_remove(ObjectCache *cache, PyObject *key)
 {
     Wanted wanted;
     Moment moment;
@@ -256,9 +248,8 @@ static PyObject *cache_remove(ObjectCache *cache, PyObject *key)
     return value;
 }
 
-static int cache_contains(PyObject *self, PyObject *key)
+int cache_contains(ObjectCache *cache, PyObject *key)
 {
-    ObjectCache *cache = (ObjectCache *)self;
     Wanted wanted;
     Moment moment;
     if (!wanted_from(&wanted, key) || !moment_begin(cache, false, &moment))
@@ -270,7 +261,7 @@ static int cache_contains(PyObject *self, PyObject *key)
     return is_there;
 }
 
-static void cache_empty(ObjectCache *cache)
+void cache_empty(ObjectCache *cache)
 {
     Table taken, flights;
     GUARD_HOLD(&cache->guard);
@@ -289,176 +280,9 @@ static void cache_empty(ObjectCache *cache)
     table_drop_values(&taken);
 }
 
-/* ---- Methods ---- */
-
-/* Arguments of a call by position or name: `names` ends with NULL; what is not given stays as it is. */
-static bool parse(const char *function, const char *const *names, int required, PyObject *const *arguments, Py_ssize_t count,
-                  PyObject *keywords, PyObject **parsed)
+uint64_t cache_cleanup(ObjectCache *cache, Moment moment)
 {
-    int most = 0;
-    while (names[most] != NULL)
-        most++;
-    if (count > most) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function, most, count);
-        return false;
-    }
-    for (Py_ssize_t position = 0; position < count; position++)
-        parsed[position] = arguments[position];
-    Py_ssize_t named = keywords != NULL ? PyTuple_Size(keywords) : 0;
-    for (Py_ssize_t word = 0; word < named; word++) {
-        PyObject *name = PyTuple_GetItem(keywords, word);
-        int position = 0;
-        while (position < most && PyUnicode_CompareWithASCIIString(name, names[position]) != 0)
-            position++;
-        if (position == most) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
-            return false;
-        }
-        if (position < count) {
-            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", function, names[position]);
-            return false;
-        }
-        parsed[position] = arguments[count + word];
-    }
-    for (int position = 0; position < required; position++) {
-        if (parsed[position] == NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", function, names[position]);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A lifetime in seconds as nanoseconds; what is not plainly one is for Python to judge. -2 with an exception. */
-static int64_t lifetime_from(ObjectCache *cache, PyObject *seconds)
-{
-    if (seconds == NULL || seconds == Py_None)
-        return LIFETIME_OF_CACHE;
-    if (PyFloat_CheckExact(seconds) || PyLong_CheckExact(seconds)) {
-        double nanoseconds = PyFloat_AsDouble(seconds) * 1e9;
-        if (nanoseconds > 0 && nanoseconds < LONGEST_NANOSECONDS)
-            return (int64_t)nanoseconds + (nanoseconds > (double)(int64_t)nanoseconds); /* rounded up */
-        PyErr_Clear();
-    }
-    PyObject *told = PyObject_CallMethodObjArgs((PyObject *)cache, lifetime_name, seconds, NULL);
-    if (told == NULL)
-        return -2;
-    int64_t lifetime = PyLong_AsLongLong(told);
-    Py_DECREF(told);
-    return lifetime == -1 ? -2 : lifetime;
-}
-
-PyDoc_STRVAR(get_doc, "get($self, /, key, default=None)\n--\n\n"
-                      "The value of a key, or the default when it is absent or has expired.");
-static PyObject *method_get(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
-{
-    PyObject *parsed[2] = {NULL, Py_None};
-    if (LIKELY(count == 1 && keywords == NULL)) {
-        parsed[0] = arguments[0];
-    } else {
-        static const char *const names[] = {"key", "default", NULL};
-        if (!parse("get", names, 1, arguments, count, keywords, parsed))
-            return NULL;
-    }
-    Wanted wanted;
-    if (!wanted_from(&wanted, parsed[0]))
-        return NULL;
-    PyObject *value = cache_get((ObjectCache *)self, &wanted);
-    if (LIKELY(value != NULL))
-        return value;
-    if (PyErr_Occurred())
-        return NULL;
-    Py_INCREF(parsed[1]);
-    return parsed[1];
-}
-
-PyDoc_STRVAR(put_doc, "put($self, /, key, value, ttl_seconds=None)\n--\n\n"
-                      "Stores a value; for ttl_seconds, when the cache's own lifetime is not meant.");
-static PyObject *method_put(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    PyObject *parsed[3] = {NULL, NULL, NULL};
-    if (LIKELY(count == 2 && keywords == NULL)) {
-        parsed[0] = arguments[0];
-        parsed[1] = arguments[1];
-    } else {
-        static const char *const names[] = {"key", "value", "ttl_seconds", NULL};
-        if (!parse("put", names, 2, arguments, count, keywords, parsed))
-            return NULL;
-    }
-    int64_t lifetime = lifetime_from(cache, parsed[2]);
-    Wanted wanted;
-    if (lifetime == -2 || !wanted_from(&wanted, parsed[0]) ||
-        !cache_put(cache, &wanted, parsed[0], parsed[1], lifetime, NULL))
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(get_or_set_doc,
-             "get_or_set($self, /, key, loader, ttl_seconds=None)\n--\n\n"
-             "The value of a key; if it is absent, what loader() returns, which is stored as by put.\n\n"
-             "Of many threads that miss a key at the same time one runs its loader, and the others wait for what it returns. What a\n"
-             "loader raises is raised to the one who ran it; of those who waited the next one loads. A key that is put or removed\n"
-             "while it is being loaded stays as that has left it. A loader that asks for its own key gets a RuntimeError.");
-static PyObject *method_get_or_set(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    static const char *const names[] = {"key", "loader", "ttl_seconds", NULL};
-    PyObject *parsed[3] = {NULL, NULL, NULL};
-    if (!parse("get_or_set", names, 2, arguments, count, keywords, parsed))
-        return NULL;
-    int64_t lifetime = lifetime_from(cache, parsed[2]);
-    Wanted wanted;
-    if (lifetime == -2 || !wanted_from(&wanted, parsed[0]))
-        return NULL;
-    PyObject *value = cache_get(cache, &wanted);
-    if (value != NULL || PyErr_Occurred())
-        return value;
-    return flight_load(cache, &wanted, parsed[0], parsed[1], NULL, NULL, lifetime);
-}
-
-PyDoc_STRVAR(contains_doc, "contains($self, key, /)\n--\n\nWhether a key is there. Not counted, and no use of it.");
-static PyObject *method_contains(PyObject *self, PyObject *key)
-{
-    int is_there = cache_contains(self, key);
-    return is_there < 0 ? NULL : PyBool_FromLong(is_there);
-}
-
-PyDoc_STRVAR(remove_doc, "remove($self, key, /)\n--\n\nRemoves a key. Its value, or None when it was not there.");
-static PyObject *method_remove(PyObject *self, PyObject *key)
-{
-    PyObject *value = cache_remove((ObjectCache *)self, key);
-    if (value != NULL || PyErr_Occurred())
-        return value;
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(clear_doc, "clear($self, /)\n--\n\nRemoves everything. The counters go on.");
-static PyObject *method_clear(PyObject *self, PyObject *nothing)
-{
-    (void)nothing;
-    cache_empty((ObjectCache *)self);
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(size_doc, "size($self, /)\n--\n\nHow many entries are held, with those that have expired and were not met since.");
-static PyObject *method_size(PyObject *self, PyObject *nothing)
-{
-    (void)nothing;
-    return PyLong_FromUnsignedLong(((ObjectCache *)self)->table.len);
-}
-
-PyDoc_STRVAR(cleanup_doc, "cleanup($self, /)\n--\n\nRemoves what has expired, now. How many entries those were.");
-static PyObject *method_cleanup(PyObject *self, PyObject *nothing)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    (void)nothing;
-    Moment moment;
-    if (!moment_begin(cache, false, &moment))
-        return NULL;
-    if (moment.now == NEVER)
-        moment.now = clock_read();
-    unsigned long long all = 0;
+    uint64_t all = 0;
     int taken;
     do {
         Dropped dropped = {.len = 0};
@@ -466,110 +290,13 @@ static PyObject *method_cleanup(PyObject *self, PyObject *nothing)
         taken = take_out_expired(cache, moment, 16, &dropped);
         GUARD_RELEASE(&cache->guard);
         drop_now(&dropped);
-        all += (unsigned long long)taken;
+        all += (uint64_t)taken;
     } while (taken > 0);
-    return PyLong_FromUnsignedLongLong(all);
+    return all;
 }
 
-PyDoc_STRVAR(keys_doc, "keys($self, /)\n--\n\nThe keys that are there, as a list, in no order that is promised.");
-static PyObject *method_keys(PyObject *self, PyObject *nothing)
+void cache_bound(ObjectCache *cache, uint64_t max_size)
 {
-    ObjectCache *cache = (ObjectCache *)self;
-    (void)nothing;
-    Moment moment;
-    if (!moment_begin(cache, false, &moment))
-        return NULL;
-    /* The list is made before the guard is held, and may be too short by then; so it is as long as it turns out it has to be. */
-    for (;;) {
-        Py_ssize_t room = cache->table.len;
-        PyObject *keys = PyList_New(room);
-        if (keys == NULL)
-            return NULL;
-        Py_ssize_t len = 0;
-        GUARD_HOLD(&cache->guard);
-        bool fits = cache->table.len <= room;
-        for (uint32_t at = 0; fits && at < cache->table.used; at++) {
-            Entry *entry = &cache->table.entries[at];
-            if (entry->key != NULL && !has_expired(entry, moment)) {
-                Py_INCREF(entry->key);
-                PyList_SetItem(keys, len++, entry->key);
-            }
-        }
-        GUARD_RELEASE(&cache->guard);
-        if (!fits) {
-            Py_DECREF(keys);
-            continue;
-        }
-        if (len < room && PyList_SetSlice(keys, len, room, NULL) < 0) {
-            Py_DECREF(keys);
-            return NULL;
-        }
-        return keys;
-    }
-}
-
-/* The rest is called by the Python files beside objects.py alone. */
-
-/* _peek(key, default): a look-up that is not counted, and no use. */
-static PyObject *method_peek(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    Wanted wanted;
-    Moment moment;
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "_peek(key, default)");
-        return NULL;
-    }
-    if (!wanted_from(&wanted, arguments[0]) || !moment_begin(cache, false, &moment))
-        return NULL;
-    PyObject *value = arguments[1];
-    GUARD_HOLD(&cache->guard);
-    uint32_t at = table_find(&cache->table, &wanted, &cache->guard);
-    if (at < FIND_FAILED && !has_expired(&cache->table.entries[at], moment))
-        value = cache->table.entries[at].value;
-    if (at != FIND_FAILED)
-        Py_INCREF(value);
-    GUARD_RELEASE(&cache->guard);
-    return at != FIND_FAILED ? value : NULL;
-}
-
-/* Types are for who checks types: SmartCache[str, int] is SmartCache. */
-static PyObject *class_itself(PyObject *type, PyObject *ignored)
-{
-    (void)ignored;
-    Py_INCREF(type);
-    return type;
-}
-
-static PyObject *method_figures(PyObject *self, PyObject *nothing)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    (void)nothing;
-    GUARD_HOLD(&cache->guard);
-    unsigned long long hits = cache->hits, misses = cache->misses, evictions = cache->evictions, bytes = cache->bytes,
-                       size = cache->table.len, clears = cache->clears;
-    GUARD_RELEASE(&cache->guard);
-    return Py_BuildValue("(KKKKKK)", hits, misses, evictions, size, bytes, clears);
-}
-
-static PyObject *method_reset_figures(PyObject *self, PyObject *nothing)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    (void)nothing;
-    GUARD_HOLD(&cache->guard);
-    cache->hits = cache->misses = cache->evictions = 0;
-    cache->order.hits_seen = cache->order.misses_seen = 0;
-    GUARD_RELEASE(&cache->guard);
-    Py_RETURN_NONE;
-}
-
-/* Lets go of what is above the bound on entries, some at a time. */
-static PyObject *method_bound(PyObject *self, PyObject *number)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    unsigned long long max_size = PyLong_AsUnsignedLongLong(number);
-    if (max_size == (unsigned long long)-1 && PyErr_Occurred())
-        return NULL;
     bool again = true;
     GUARD_HOLD(&cache->guard);
     cache->max_size = max_size;
@@ -583,254 +310,4 @@ static PyObject *method_bound(PyObject *self, PyObject *number)
         GUARD_HOLD(&cache->guard);
     }
     GUARD_RELEASE(&cache->guard);
-    Py_RETURN_NONE;
-}
-
-static PyObject *method_order(PyObject *self, PyObject *number)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    long policy = PyLong_AsLong(number);
-    if (policy == -1 && PyErr_Occurred())
-        return NULL;
-    if (policy < 0 || policy >= POLICIES) {
-        PyErr_SetString(PyExc_ValueError, "no such policy");
-        return NULL;
-    }
-    GUARD_HOLD(&cache->guard);
-    bool done = (PolicyNumber)policy == cache->order.policy || order_change(&cache->order, &cache->table, (PolicyNumber)policy);
-    GUARD_RELEASE(&cache->guard);
-    if (!done)
-        return PyErr_NoMemory();
-    Py_RETURN_NONE;
-}
-
-static PyObject *method_live(PyObject *self, PyObject *number)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    long long lifetime = PyLong_AsLongLong(number);
-    if (lifetime == -1 && PyErr_Occurred())
-        return NULL;
-    cache->lifetime = lifetime;
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(sizeof_doc, "__sizeof__($self, /)\n--\n\nBytes of the cache itself, without its keys and values.");
-static PyObject *method_sizeof(PyObject *self, PyObject *nothing)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    (void)nothing;
-    GUARD_HOLD(&cache->guard);
-    size_t bytes = sizeof *cache + table_bytes(&cache->table) + order_bytes(&cache->order) +
-                   cache->deadlines.heap_capacity * sizeof *cache->deadlines.heap;
-    GUARD_RELEASE(&cache->guard);
-    return PyLong_FromSize_t(bytes);
-}
-
-static Py_ssize_t cache_len(PyObject *self)
-{
-    return ((ObjectCache *)self)->table.len;
-}
-
-static PyObject *cache_subscript(PyObject *self, PyObject *key)
-{
-    Wanted wanted;
-    if (!wanted_from(&wanted, key))
-        return NULL;
-    PyObject *value = cache_get((ObjectCache *)self, &wanted);
-    if (UNLIKELY(value == NULL) && !PyErr_Occurred()) {
-        /* As a dict does it: a key that is a tuple is one argument. */
-        PyObject *error = PyObject_CallFunctionObjArgs(PyExc_KeyError, key, NULL);
-        if (error != NULL) {
-            PyErr_SetObject(PyExc_KeyError, error);
-            Py_DECREF(error);
-        }
-    }
-    return value;
-}
-
-static int cache_assign(PyObject *self, PyObject *key, PyObject *value)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    if (value != NULL) {
-        Wanted wanted;
-        return wanted_from(&wanted, key) && cache_put(cache, &wanted, key, value, LIFETIME_OF_CACHE, NULL) ? 0 : -1;
-    }
-    PyObject *removed = cache_remove(cache, key);
-    if (removed != NULL) {
-        Py_DECREF(removed);
-        return 0;
-    }
-    if (!PyErr_Occurred()) {
-        PyObject *error = PyObject_CallFunctionObjArgs(PyExc_KeyError, key, NULL);
-        if (error != NULL) {
-            PyErr_SetObject(PyExc_KeyError, error);
-            Py_DECREF(error);
-        }
-    }
-    return -1;
-}
-
-/* ---- Life and death ---- */
-
-/* (max_size, policy, lifetime, threshold, max_bytes, weigher, timer), all checked by objects.py; 0 is no bound, None is not there. */
-static int cache_initialise(PyObject *self, PyObject *arguments, PyObject *keywords)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    unsigned long long max_size, max_bytes;
-    long long lifetime;
-    int policy;
-    double threshold;
-    PyObject *weigher, *timer;
-    if (keywords != NULL && PyDict_Size(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "ObjectCache takes no keywords");
-        return -1;
-    }
-    if (!PyArg_ParseTuple(arguments, "KiLdKOO", &max_size, &policy, &lifetime, &threshold, &max_bytes, &weigher, &timer))
-        return -1;
-    if (cache->table.capacity > 0 || cache->clears > 0) {
-        PyErr_SetString(PyExc_RuntimeError, "a cache that was used cannot be initialised again");
-        return -1;
-    }
-    cache->max_size = max_size;
-    cache->max_bytes = max_bytes;
-    cache->lifetime = lifetime;
-    cache->order.policy = (PolicyNumber)policy;
-    cache->order.threshold = threshold;
-    if (!order_begin(&cache->order, &cache->table) || (max_bytes != 0 && !table_add_weights(&cache->table))) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    PyObject *old_weigher = cache->weigher, *old_timer = cache->timer;
-    cache->weigher = weigher == Py_None ? NULL : weigher;
-    cache->timer = timer == Py_None ? NULL : timer;
-    Py_XINCREF(cache->weigher);
-    Py_XINCREF(cache->timer);
-    Py_XDECREF(old_weigher);
-    Py_XDECREF(old_timer);
-    return 0;
-}
-
-static PyObject *cache_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
-{
-    (void)arguments;
-    (void)keywords;
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    ObjectCache *cache = (ObjectCache *)allocate(type, 0); /* with nothing but zeros in it */
-    if (cache == NULL)
-        return NULL;
-    table_init(&cache->table);
-    table_init(&cache->flights);
-    order_init(&cache->order, LRU, 0.0);
-    deadlines_init(&cache->deadlines);
-    cache->max_size = 1;
-    cache->lifetime = NEVER;
-    return (PyObject *)cache;
-}
-
-static int cache_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    /* No guard: the collector runs where no thread holds one. */
-    ObjectCache *cache = (ObjectCache *)self;
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(cache->weigher);
-    Py_VISIT(cache->timer);
-    for (uint32_t at = 0; at < cache->table.used; at++) {
-        Py_VISIT(cache->table.entries[at].key);
-        if (cache->table.entries[at].key != NULL)
-            Py_VISIT(cache->table.entries[at].value);
-    }
-    for (uint32_t at = 0; at < cache->flights.used; at++)
-        Py_VISIT(cache->flights.entries[at].key);
-    return 0;
-}
-
-static int cache_break_cycles(PyObject *self)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    cache_empty(cache);
-    Py_CLEAR(cache->weigher);
-    Py_CLEAR(cache->timer);
-    if (cache->max_bytes != 0) {
-        /* A finaliser may still put something; nobody weighs any more. */
-        cache->max_bytes = 0;
-        cache->table.has_weights = false;
-    }
-    return 0;
-}
-
-static void cache_deallocate(PyObject *self)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (cache->weak_references != NULL)
-        PyObject_ClearWeakRefs(self);
-    cache_break_cycles(self);
-    table_free(&cache->table);
-    order_free(&cache->order);
-    deadlines_free(&cache->deadlines);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
-}
-
-#define FAST(method) ((PyCFunction)(void (*)(void))(method))
-
-static PyMethodDef methods[] = {
-    {"get", FAST(method_get), METH_FASTCALL | METH_KEYWORDS, get_doc},
-    {"put", FAST(method_put), METH_FASTCALL | METH_KEYWORDS, put_doc},
-    {"get_or_set", FAST(method_get_or_set), METH_FASTCALL | METH_KEYWORDS, get_or_set_doc},
-    {"contains", method_contains, METH_O, contains_doc},
-    {"remove", method_remove, METH_O, remove_doc},
-    {"clear", method_clear, METH_NOARGS, clear_doc},
-    {"size", method_size, METH_NOARGS, size_doc},
-    {"cleanup", method_cleanup, METH_NOARGS, cleanup_doc},
-    {"keys", method_keys, METH_NOARGS, keys_doc},
-    {"__class_getitem__", class_itself, METH_O | METH_CLASS, NULL},
-    {"_peek", FAST(method_peek), METH_FASTCALL, NULL},
-    {"_figures", method_figures, METH_NOARGS, NULL},
-    {"_reset_figures", method_reset_figures, METH_NOARGS, NULL},
-    {"_bound", method_bound, METH_O, NULL},
-    {"_order", method_order, METH_O, NULL},
-    {"_live", method_live, METH_O, NULL},
-    {"__sizeof__", method_sizeof, METH_NOARGS, sizeof_doc},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(ObjectCache, weak_references), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyType_Slot slots[] = {
-    {Py_tp_doc, "A cache of Python objects: what objects.SmartCache is made of."},
-    {Py_tp_new, cache_new},
-    {Py_tp_init, cache_initialise},
-    {Py_tp_dealloc, cache_deallocate},
-    {Py_tp_traverse, cache_traverse},
-    {Py_tp_clear, cache_break_cycles},
-    {Py_tp_methods, methods},
-    {Py_tp_members, members},
-    {Py_mp_length, cache_len},
-    {Py_mp_subscript, cache_subscript},
-    {Py_mp_ass_subscript, cache_assign},
-    {Py_sq_contains, cache_contains},
-    {0, NULL},
-};
-
-static PyType_Spec spec = {
-    .name = "catzilla_cache._native.ObjectCache",
-    .basicsize = sizeof(ObjectCache),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-    .slots = slots,
-};
-
-int object_cache_add_to(PyObject *module)
-{
-    lifetime_name = PyUnicode_InternFromString("_lifetime");
-    object_cache_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (lifetime_name == NULL || object_cache_type == NULL)
-        return -1;
-    Py_INCREF(object_cache_type); /* the module's own; this file's is for as long as the process runs */
-    return PyModule_AddObject(module, "ObjectCache", (PyObject *)object_cache_type);
 }

@@ -1,8 +1,9 @@
 /*
- * The type `_native.ObjectCache`, and what the decorator (object_function.c) and the loads (object_flight.c) use of it.
+ * The type `_native.ObjectCache` (object_methods.c), what it does (object_cache.c), and what the decorator
+ * (object_function.c) and the loads (object_flight.c) use of it.
  *
- * It has the methods that have to be fast. `catzilla_cache/objects.py` derives the public class from it, checks arguments and words
- * messages; `_objects_plain.py` is the same in Python.
+ * It has the methods that have to be fast. `catzilla_cache/objects.py` derives the public class from it, checks arguments
+ * and words messages; `_objects_plain.py` is the same in Python.
  */
 #ifndef CATZILLA_OBJECT_CACHE_H
 #define CATZILLA_OBJECT_CACHE_H
@@ -44,10 +45,19 @@ int64_t clock_read(void);
 bool clock_has_passed(int64_t deadline);
 
 /*
- * Stores a value. With `flight`, only if that is still the load of its key. `key` may be the very object that was looked for. False
- * with an exception.
+ * Stores a value. With `flight`, only if that is still the load of its key. `key` may be the very object that was looked
+ * for. False with an exception.
  */
 bool cache_put(ObjectCache *cache, const Wanted *wanted, PyObject *key, PyObject *value, int64_t lifetime, Flight *flight);
+/* Removes a key: its value, a new reference; NULL without an exception when it is not there. */
+PyObject *cache_remove(ObjectCache *cache, PyObject *key);
+/* 1, 0, or -1 with an exception. */
+int cache_contains(ObjectCache *cache, PyObject *key);
+void cache_empty(ObjectCache *cache);
+/* Removes what had expired at that moment: how many entries. */
+uint64_t cache_cleanup(ObjectCache *cache, Moment moment);
+/* Another bound on entries (0: none). What is above it leaves. */
+void cache_bound(ObjectCache *cache, uint64_t max_size);
 /* With the guard held: an entry leaves. */
 void cache_take_out(ObjectCache *cache, uint32_t at, Dropped *dropped);
 

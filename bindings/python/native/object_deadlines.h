@@ -1,8 +1,8 @@
 /*
  * The entries of an object cache that expire, by when they do; those of one moment in the order in which they were stored.
  *
- * Called by object_cache.c and object_order.c with the guard held. With one lifetime for all, as nearly always, deadlines come in their
- * own order and are a list. One that is before the list's last goes into a heap.
+ * Called by object_cache.c and object_order.c with the guard held. With one lifetime for all, as nearly always, deadlines
+ * come in their own order and are a list. One that is before the list's last goes into a heap.
  */
 #ifndef CATZILLA_OBJECT_DEADLINES_H
 #define CATZILLA_OBJECT_DEADLINES_H

@@ -33,7 +33,8 @@ static Flight *flight_new(void)
     return flight;
 }
 
-/* With the guard held: gives a reference back. True when it was the last one, and the flight is to be freed without the guard. */
+/* With the guard held: gives a reference back. True when it was the last one, and the flight is to be freed without the
+   guard. */
 static bool flight_leave(Flight *flight)
 {
     return --flight->references == 0;
@@ -93,8 +94,8 @@ void flight_drop_keys(Table *taken)
 /* ---- Waiting ---- */
 
 /*
- * Threads that wait, each for the owner of a flight. Where that would close a circle of threads that wait for each other, nobody
- * waits: whose wait would be the last loads for itself.
+ * Threads that wait, each for the owner of a flight. Where that would close a circle of threads that wait for each other,
+ * nobody waits: whose wait would be the last loads for itself.
  */
 typedef struct Waiter {
     unsigned long thread;
@@ -225,8 +226,8 @@ static bool has_gate(Flight *flight)
 }
 
 /*
- * Waits for somebody else's flight, on which there is a reference that ends here: 1 and its value, which may be none; 0 if the wait
- * would never end; -1 with an exception.
+ * Waits for somebody else's flight, on which there is a reference that ends here: 1 and its value, which may be none; 0 if
+ * the wait would never end; -1 with an exception.
  */
 static int wait_for(ObjectCache *cache, Flight *flight, PyObject **value)
 {
@@ -264,7 +265,8 @@ static Flight *take_off(ObjectCache *cache, const Wanted *wanted, PyObject *key)
 
 typedef enum { FOUND, MY_TURN, SOMEBODY_ELSES, FAILED } Turn;
 
-/* Whose turn it is to bring the value of a key: it is there (`value`), or is brought by `flight`, on which there is a reference. */
+/* Whose turn it is to bring the value of a key: it is there (`value`), or is brought by `flight`, on which there is a
+   reference. */
 static Turn whose_turn(ObjectCache *cache, const Wanted *wanted, PyObject *key, Moment moment, PyObject **value, Flight **flight)
 {
     Turn turn = FAILED;
@@ -293,7 +295,8 @@ again:;
                 PyErr_NoMemory();
         } else if ((*flight)->owner == PyThread_get_thread_ident()) {
             GUARD_RELEASE(&cache->guard);
-            PyErr_Format(PyExc_RuntimeError, "the loader of the key %R asks for that very key: it would wait for itself", key);
+            PyErr_Format(PyExc_RuntimeError,
+                         "the loader of the key %R asks for that very key: it would wait for itself", key);
             GUARD_HOLD(&cache->guard);
         } else if (!has_gate(*flight)) {
             PyErr_NoMemory();

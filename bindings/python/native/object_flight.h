@@ -1,9 +1,10 @@
 /*
  * Loads under way: of the threads that miss one key, one loads and the others wait for it.
  *
- * Called by object_cache.c (get_or_set, and everything that removes or replaces keys) and object_function.c. A flight belongs to the
- * thread that loads. It is in the cache's table of flights until that has ended, or until somebody has put or removed its key: then
- * what it brings is no longer news, is not stored, and goes to those alone who are waiting for it already.
+ * Called by object_cache.c (get_or_set, and everything that removes or replaces keys) and object_function.c. A flight
+ * belongs to the thread that loads. It is in the cache's table of flights until that has ended, or until somebody has put
+ * or removed its key: then what it brings is no longer news, is not stored, and goes to those alone who are waiting for it
+ * already.
  */
 #ifndef CATZILLA_OBJECT_FLIGHT_H
 #define CATZILLA_OBJECT_FLIGHT_H
@@ -21,8 +22,8 @@ struct Flight {
 };
 
 /*
- * The value of a key, from the cache or from `function(*arguments, **keywords)`; NULL with an exception. The look-up that came before
- * has been counted. `arguments` and `keywords` may be NULL. The value is kept for `lifetime`.
+ * The value of a key, from the cache or from `function(*arguments, **keywords)`; NULL with an exception. The look-up that
+ * came before has been counted. `arguments` and `keywords` may be NULL. The value is kept for `lifetime`.
  */
 PyObject *flight_load(ObjectCache *cache, const Wanted *wanted, PyObject *key, PyObject *function, PyObject *arguments,
                       PyObject *keywords, int64_t lifetime);

@@ -50,11 +50,11 @@ static PyObject *composed_key(const CachedFunction *self, PyObject *const *argum
     if (key == NULL)
         return NULL;
     Py_ssize_t at = 0;
-#define APPEND(object)                                                                                                                     \
-    do {                                                                                                                                   \
-        PyObject *appended = (object);                                                                                                     \
-        Py_INCREF(appended);                                                                                                               \
-        PyTuple_SetItem(key, at++, appended);                                                                                              \
+#define APPEND(object)                        \
+    do {                                      \
+        PyObject *appended = (object);        \
+        Py_INCREF(appended);                  \
+        PyTuple_SetItem(key, at++, appended); \
     } while (0)
     for (Py_ssize_t item = 0; item < count; item++)
         APPEND(arguments[item]);
@@ -93,7 +93,8 @@ static PyObject *bring(CachedFunction *self, const Wanted *wanted, PyObject *con
     }
     if (positional != NULL && (names == NULL || (keywords = keywords_of(arguments + count, names)) != NULL)) {
         if (self->begin != NULL)
-            result = PyObject_CallFunctionObjArgs(self->begin, wanted->object, positional, keywords != NULL ? keywords : Py_None, NULL);
+            result = PyObject_CallFunctionObjArgs(self->begin, wanted->object, positional,
+                                                  keywords != NULL ? keywords : Py_None, NULL);
         else
             result = flight_load((ObjectCache *)self->cache, wanted, wanted->object, self->function, positional, keywords,
                                  LIFETIME_OF_CACHE);
@@ -201,7 +202,8 @@ static PyObject *function_repr(PyObject *self)
     return text;
 }
 
-/* Found by its name when it is unpickled, as the function that it stands for would be; and a copy of a function is that function. */
+/* Found by its name when it is unpickled, as the function that it stands for would be; and a copy of a function is that
+   function. */
 static PyObject *function_reduce(PyObject *self, PyObject *nothing)
 {
     (void)nothing;

@@ -1,8 +1,9 @@
 /*
  * The type `_native.CachedFunction`: what `objects.cached` makes of a function, in the way of functools.lru_cache.
  *
- * A hit builds no tuple of the arguments: they are hashed and compared where they lie. What is missing is brought by object_flight.c; for
- * a coroutine function by Python (`_objects_await.py`), and a hit is an object to be awaited that is ready at once.
+ * A hit builds no tuple of the arguments: they are hashed and compared where they lie. What is missing is brought by
+ * object_flight.c; for a coroutine function by Python (`_objects_await.py`), and a hit is an object to be awaited that is
+ * ready at once.
  */
 #ifndef CATZILLA_OBJECT_FUNCTION_H
 #define CATZILLA_OBJECT_FUNCTION_H

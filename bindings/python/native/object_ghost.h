@@ -1,8 +1,8 @@
 /*
  * What S3-FIFO remembers of keys that left: their hashes, in the order in which they left, up to a number of them.
  *
- * Called by object_order.c. Two keys of one hash are one here: then a newcomer is taken for one that has come back, and that is all.
- * Where there is no memory, less is remembered.
+ * Called by object_order.c. Two keys of one hash are one here: then a newcomer is taken for one that has come back, and
+ * that is all. Where there is no memory, less is remembered.
  */
 #ifndef CATZILLA_OBJECT_GHOST_H
 #define CATZILLA_OBJECT_GHOST_H

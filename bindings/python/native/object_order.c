@@ -1,4 +1,5 @@
-/* The order of an object cache's entries where a hit does not come by: who is filed where, and who leaves. See object_order.h. */
+/* The order of an object cache's entries where a hit does not come by: who is filed where, and who leaves. See
+   object_order.h. */
 #include "object_order.h"
 
 #include <string.h>
@@ -6,7 +7,8 @@
 /* So many entries that were hit get another turn for one victim before the next will do: as in the engine, and arbitrary. */
 #define MOST_PASSED 256
 
-/* ADAPTIVE looks at so many requests at least, and for a change the part that hits has to be so far from the threshold: as the
+/* ADAPTIVE looks at so many requests at least, and for a change the part that hits has to be so far from the threshold: as
+   the
    engine's lru-lfu, where chance alone makes the part wrong by less than that, mostly. */
 #define REQUESTS 4096
 #define MARGIN 0.02
@@ -128,7 +130,8 @@ static void unfile(Popularity *popularity, Table *table, uint32_t at)
         popularity->in_use[number / 64] &= ~(UINT64_C(1) << number % 64);
 }
 
-/* The list of the least worth that has somebody in it. All are worth what the last victim was, or up to MOST_USES_LFU more. */
+/* The list of the least worth that has somebody in it. All are worth what the last victim was, or up to MOST_USES_LFU
+   more. */
 static uint32_t lowest_list(const Popularity *popularity)
 {
     uint32_t start = (uint32_t)(popularity->age % LFU_LISTS);

@@ -1,21 +1,26 @@
 /*
  * Who leaves an object cache that is full: the order of its entries, by policy.
  *
- * Called by object_cache.c with the guard held; runs no Python and, but for `order_begin` and the memory of S3-FIFO, allocates
- * nothing. Every policy finds its victim in a bounded number of steps. `_objects_plain.py` has the same rules once more, and the
- * tests hold the two side by side.
+ * Called by object_cache.c with the guard held; runs no Python and, but for `order_begin` and the memory of S3-FIFO,
+ * allocates nothing. Every policy finds its victim in a bounded number of steps. `_objects_plain.py` has the same rules
+ * once more, and the tests hold the two side by side.
  *
  *   LRU        one list; a hit moves the entry to its new end.
  *   FIFO       the same list, and a hit does nothing.
  *   TTL        as FIFO among entries that never expire; otherwise who expires soonest (object_deadlines.c).
- *   SIEVE      the same list, and a hand that goes from old to new, round and round: it takes the bit that a hit has set, and stops
+ *   SIEVE      the same list, and a hand that goes from old to new, round and round: it takes the bit that a hit has set,
+ * and stops
  *              at an entry without. (Zhang, Yang, Yue, Vigfusson and Rashmi, NSDI 2024.)
- *   S3FIFO     two lists: newcomers are in the small one, a tenth; who was asked for there goes on to the main one, and so does who
+ *   S3FIFO     two lists: newcomers are in the small one, a tenth; who was asked for there goes on to the main one, and so
+ * does who
  *              comes back soon after it left. (Yang, Zhang, Qiu, Yue and Rashmi, SOSP 2023.)
- *   LFU        as many lists as there are counts of uses. A hit only counts; who is found to have been hit when its turn comes is
- *              filed again, under its count and what the last victim was worth: so what was popular once ages. (LFU with dynamic
+ *   LFU        as many lists as there are counts of uses. A hit only counts; who is found to have been hit when its turn
+ * comes is
+ *              filed again, under its count and what the last victim was worth: so what was popular once ages. (LFU with
+ * dynamic
  *              ageing: Arlitt, Cherkasova, Dilley, Friedrich and Jin, 2000.)
- *   ADAPTIVE   keeps the list of LRU and those of LFU, and goes by the second while more of the requests hit than a threshold says.
+ *   ADAPTIVE   keeps the list of LRU and those of LFU, and goes by the second while more of the requests hit than a
+ * threshold says.
  *
  * An entry's mark:
  *   31        26  25   24        16 15         8 7          0

@@ -1,6 +1,7 @@
 /*
- * The type `_native.Ready`: what a coroutine function that remembers its results returns when it does remember. To await it goes on at
- * once, without a turn of the event loop; in all else it is like a coroutine, so that it can be made a task, gathered or waited for.
+ * The type `_native.Ready`: what a coroutine function that remembers its results returns when it does remember. To await
+ * it goes on at once, without a turn of the event loop; in all else it is like a coroutine, so that it can be made a task,
+ * gathered or waited for.
  */
 #include "object_function.h"
 

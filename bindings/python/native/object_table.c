@@ -159,9 +159,9 @@ int table_compare(PyObject *stored, const Wanted *wanted)
 }
 
 /*
- * A tuple's hash is the 64-bit xxHash of its items' hashes, without the final mix, so that a call's arguments can be looked up before
- * there is a tuple of them. Should some interpreter do otherwise, table_check_tuple_hash finds out when the module is loaded, and
- * tuples are made.
+ * A tuple's hash is the 64-bit xxHash of its items' hashes, without the final mix, so that a call's arguments can be
+ * looked up before there is a tuple of them. Should some interpreter do otherwise, table_check_tuple_hash finds out when
+ * the module is loaded, and tuples are made.
  */
 #define XXH_PRIME_1 UINT64_C(11400714785074694791)
 #define XXH_PRIME_2 UINT64_C(14029467366897019727)

@@ -1,11 +1,11 @@
 /*
  * The table of an object cache: keys by hash and equality as in a dict, entries that stay where they are, numbered.
  *
- * Called by object_cache.c and object_flight.c with the cache's guard held; what is inline is on the way of a hit. It knows of no
- * order and no time: object_order.c and object_deadlines.c keep theirs in fields of the same entries.
+ * Called by object_cache.c and object_flight.c with the cache's guard held; what is inline is on the way of a hit. It
+ * knows of no order and no time: object_order.c and object_deadlines.c keep theirs in fields of the same entries.
  *
- * Entries hang in chains, one a bucket, and are added at a chain's end. So a look-up that had to let the guard go while it compared
- * (see table_find) goes on from the entry it was at, if that is still the same one, and has missed nothing.
+ * Entries hang in chains, one a bucket, and are added at a chain's end. So a look-up that had to let the guard go while it
+ * compared (see table_find) goes on from the entry it was at, if that is still the same one, and has missed nothing.
  */
 #ifndef CATZILLA_OBJECT_TABLE_H
 #define CATZILLA_OBJECT_TABLE_H
@@ -17,9 +17,10 @@
 #include <stdint.h>
 
 /*
- * The guard of a cache. With the GIL it is the GIL: nothing that is done while the guard is "held" calls anything that could let the
- * GIL go, and that is all there is to it. Without a GIL it is a mutex. User code (__eq__, __hash__, finalisers, weighers, timers)
- * runs with the guard released in both, and so does everything that makes an object, since that can start a collection.
+ * The guard of a cache. With the GIL it is the GIL: nothing that is done while the guard is "held" calls anything that
+ * could let the GIL go, and that is all there is to it. Without a GIL it is a mutex. User code (__eq__, __hash__,
+ * finalisers, weighers, timers) runs with the guard released in both, and so does everything that makes an object, since
+ * that can start a collection.
  */
 #ifdef Py_GIL_DISABLED
 typedef PyMutex Guard;
@@ -179,9 +180,9 @@ static inline int match(PyObject *stored, const Wanted *wanted)
 }
 
 /*
- * The entry of a key; NO_ENTRY; FIND_FAILED with an exception. While __eq__ runs the guard is released, and the table may be another
- * one afterwards; then the look-up begins again if it could have missed something. When it returns, the guard has been held since
- * the last comparison.
+ * The entry of a key; NO_ENTRY; FIND_FAILED with an exception. While __eq__ runs the guard is released, and the table may
+ * be another one afterwards; then the look-up begins again if it could have missed something. When it returns, the guard
+ * has been held since the last comparison.
  */
 static inline uint32_t table_find(Table *table, const Wanted *wanted, Guard *guard)
 {

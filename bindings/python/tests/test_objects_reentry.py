@@ -1,4 +1,5 @@
-"""User code in the middle of the object cache's calls: __eq__, __hash__, __del__ and weighers that use the very cache, and memory."""
+"""User code in the middle of the object cache's calls: __eq__, __hash__, __del__ and weighers that use the very cache, and
+memory."""
 
 from __future__ import annotations
 
@@ -95,7 +96,8 @@ def test_a_table_that_grows_while_keys_are_compared_loses_none_of_them() -> None
     numbers = list(range(8))
     for number in numbers:
         cache[Key(number)] = number
-    # Their places are given out anew in another order, and then the table grows: with it, who is compared before whom changes.
+    # Their places are given out anew in another order, and then the table grows: with it, who is compared before whom
+    # changes.
     for number in (0, 1, 2, 3):
         cache.remove(Key(number))
     for number in (0, 1, 2, 3):

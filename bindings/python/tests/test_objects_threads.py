@@ -37,7 +37,9 @@ class Slow:
 
 @pytest.mark.parametrize("policy", EvictionPolicy, ids=lambda policy: policy.value)
 @pytest.mark.parametrize("make_key", [str, Slow], ids=["plain keys", "keys with an __eq__"])
-def test_eight_threads_mixing_every_call_find_only_what_was_stored(make_key: Callable[[int], Any], policy: EvictionPolicy) -> None:
+def test_eight_threads_mixing_every_call_find_only_what_was_stored(
+    make_key: Callable[[int], Any], policy: EvictionPolicy
+) -> None:
     cache = SmartCache[Any, Any](max_size=20, policy=policy)
     asked = [0] * THREADS
 
