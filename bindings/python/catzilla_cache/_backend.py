@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 else:
 
     def _refuse_subinterpreters():
-        # The library calls back from threads of its own, and the backends keep what belongs to one interpreter. Before either is loaded: in
-        # an interpreter with a lock of its own neither ctypes nor cffi can be, and would say so in words that help nobody.
+        # The library calls back from threads of its own, and the backends keep what belongs to one interpreter. Before either
+        # is loaded: in an interpreter with a lock of its own neither ctypes nor cffi can be, in words that help nobody.
         # The name since 3.13, and the one before.
         for name in ("_interpreters", "_xxsubinterpreters"):
             try:

@@ -30,20 +30,24 @@ def test_a_contender_that_loses_what_it_was_given_is_no_contender(tmp_path: Path
         peers._reads(lambda key, value: None, lambda key: None, 10)
 
 
-def test_a_peer_that_is_faster_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_of_ours_that_a_peer_beats_is_said_to_lose(capsys: pytest.CaptureFixture[str]) -> None:
     def never(stack: ExitStack, folder: str, operations: int) -> peers.Round:
         raise AssertionError
 
-    ours = bench.Measured(Contender("get", "ours", "catzilla_cache", never), [2e-7, 2e-7, 9e-7])
-    faster = bench.Measured(Contender("get", "faster", "functools", never), [1e-7])
-    slower = bench.Measured(Contender("get", "slower", "functools", never), [4e-7])
-    bench._print([ours, faster, slower], ["absent"], 3)
+    beaten = bench.Measured(Contender("get", "beaten", "catzilla_cache", never), [2e-7, 2e-7, 9e-7])
+    best = bench.Measured(Contender("get", "best", "catzilla_cache.objects", never), [5e-8])
+    peer = bench.Measured(Contender("get", "peer", "functools", never), [1e-7])
+    slow = bench.Measured(Contender("get", "slow", "functools", never), [4e-7])
+    alone = bench.Measured(Contender("set", "alone", "catzilla_cache", never), [1e-7])
+    results = [beaten, best, peer, slow, alone]
+    bench._print(results, ["absent"], 3)
     shown = capsys.readouterr().out
-    assert "we lose: get: faster takes 0.50 times our time" in shown and shown.count("<- faster than ours") == 1
+    assert "we lose: get: beaten takes 2.00 times as long as peer\n" in shown and shown.count("<- we lose") == 1
     assert "not installed, so not measured: absent" in shown
-    told = json.loads(json.dumps(bench._document([ours, faster, slower], [], 3)))["results"]
-    assert [each["faster_than_ours"] for each in told] == [False, True, False]
-    bench._print([ours, slower], [], 3)
+    told = json.loads(json.dumps(bench._document(results, [], 3)))["results"]
+    assert [each["loses"] for each in told] == [True, False, False, False, False]
+    assert [each["times_fastest_peer"] for each in told] == pytest.approx([2, 0.5, 1, 4, None])
+    bench._print([best, peer, slow], [], 3)
     assert "we lose nowhere" in capsys.readouterr().out
 
 

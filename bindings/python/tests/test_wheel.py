@@ -32,8 +32,9 @@ print(catzilla_cache.library_version())
 
 
 def command(*arguments: object, **environment: str) -> str:
-    # Neither the checkout's package nor its library may be what is found.
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CATZILLA_CACHE_LIBRARY")}
+    # Neither the checkout's package nor its library may be what is found, nor the backend be the one that is being tested.
+    ours = ("PYTHONPATH", "CATZILLA_CACHE_LIBRARY", "CATZILLA_CACHE_BACKEND")
+    variables = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         [str(argument) for argument in arguments],
         env={**variables, **environment},
