@@ -32,10 +32,11 @@ class TierView:
 
     def get(self, key: Key) -> tuple[Any, bool]:
         """The value of a key that this tier has."""
-        if self.tier == "memory":
-            pair: tuple[Any, bool] = self._cache._get_from_memory(key)
-            return pair
-        return self._cache.get(key) if self.exists(key) else (None, False)
+        cache = self._cache
+        if self.tier != "memory":
+            return cache.get(key) if self.exists(key) else (None, False)
+        status, data = _backend.read_memory(cache._live(), key_bytes(key), True)
+        return cache._revive(key, data) if found(status) else (None, False)
 
     def set(self, key: Key, value: object, ttl: Optional[float] = None) -> bool:
         """As the cache's: no tier is written to by itself, since another would have an older value then."""
