@@ -47,6 +47,16 @@ class Answer(NamedTuple):
     lease: Optional[_backend.Lease]
 
 
+def check_wishes(timeout: Optional[float], grace: float, beta: float, lowest: Optional[Tier]) -> None:
+    """Refuses what no load can be asked for."""
+    if lowest is not None and lowest not in _PLACES:
+        raise CacheValueError(f"a tier is one of {', '.join(_PLACES)}, not {lowest!r}")
+    for number in (grace, beta):
+        if not isinstance(number, (int, float)) or not number >= 0:
+            raise CacheValueError(f"grace and beta are numbers, 0 or above, not {grace!r} and {beta!r}")
+    timeout_ms(timeout)
+
+
 class Load:
     """One call of ``get_or_set``: which key, and how what is loaded for it is stored."""
 
@@ -63,12 +73,7 @@ class Load:
         beta: float,
         lowest: Optional[Tier] = None,
     ) -> None:
-        if lowest is not None and lowest not in _PLACES:
-            raise CacheValueError(f"a tier is one of {', '.join(_PLACES)}, not {lowest!r}")
-        for number in (grace, beta):
-            if not isinstance(number, (int, float)) or not number >= 0:
-                raise CacheValueError(f"grace and beta are numbers, 0 or above, not {grace!r} and {beta!r}")
-        timeout_ms(timeout)
+        check_wishes(timeout, grace, beta, lowest)
         self.cache = cache
         self.key = key
         self.name = key_bytes(key)

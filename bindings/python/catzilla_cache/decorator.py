@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, 
 
 from catzilla_cache import _forks
 from catzilla_cache._arguments import Tags, tag_bytes, ttl_ms
-from catzilla_cache._loading import Load, get_or_set, get_or_set_async, in_turn
+from catzilla_cache._loading import Load, check_wishes, get_or_set, get_or_set_async, in_turn
 from catzilla_cache._open_cache import Tier
 from catzilla_cache.errors import CacheError, CacheValueError
 from catzilla_cache.keys import KeyMaker
@@ -74,6 +74,7 @@ def cached(
         )(ttl)
     # Refused where it is written, not at the first call.
     ttl_ms(ttl)
+    check_wishes(timeout, grace, beta, lowest)
     wanted = tag_bytes(tags)
     if not isinstance(key_prefix, str):
         raise CacheValueError(f"a key's prefix is str, not {type(key_prefix).__name__}")

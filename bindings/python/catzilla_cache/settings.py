@@ -23,6 +23,7 @@ from dataclasses import fields
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from catzilla_cache import _forks
 from catzilla_cache._library import VARIABLE as LIBRARY_VARIABLE
 from catzilla_cache._backend import VARIABLE as BACKEND_VARIABLE
 from catzilla_cache.codec.secret import VARIABLE as SECRET_VARIABLE
@@ -115,7 +116,12 @@ class Caches:
         self._lock = threading.RLock()
         self._open: Dict[str, SmartCache] = {}
         self._configs: Dict[str, SmartCacheConfig] = {}
+        _forks.watch(self)
         self.configure(settings or {})
+
+    def renew_in_child(self) -> None:
+        """In a forked child: the thread that held the lock is not there any more."""
+        self._lock = threading.RLock()
 
     def configure(self, settings: Mapping[str, Settings]) -> None:
         """Takes other settings over, all or none; caches that are open are closed."""

@@ -190,7 +190,8 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         def set(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
             """Stores a value, for ``ttl`` seconds; None or 0 is the default of each tier, ``math.inf`` never expires. True.
 
-            With ``tags`` it goes with ``invalidate``. A value that cannot be stored is a ``CacheValueError``.
+            With ``tags`` it goes with ``invalidate``. A value that cannot be stored is a ``CacheValueError``. False: there is one tier
+            below memory and no memory, and that tier is down.
             """
             return self._set(key, value, ttl, tags=tags)
 
@@ -557,6 +558,15 @@ class DiskCache(SmartCache):
 
 _the_cache: Optional[SmartCache] = None
 _the_cache_lock = threading.Lock()
+
+
+def _in_child() -> None:
+    global _the_cache_lock
+    _the_cache_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def get_cache(config: Optional[SmartCacheConfig] = None) -> SmartCache:

@@ -137,6 +137,11 @@ static void make_value(void *user, const void *data, size_t len)
     if (codec_is_scalar(tag)) {
         shown->what = SHOWN_VALUE;
         shown->object = codec_decode_scalar(data, len);
+        if (shown->object != NULL || PyErr_Occurred())
+            return;
+        /* Damaged, which Python code has to count. */
+        shown->what = SHOWN_OTHER;
+        shown->object = PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
     } else {
         shown->what = codec_is_plain(tag) ? SHOWN_PLAIN : SHOWN_OTHER;
         shown->object = PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
@@ -198,7 +203,7 @@ static enum answer find_value(struct engine *self, PyObject *object, enum reach 
     let_go(&held);
     if (answer != FOUND)
         return answer;
-    if (shown.object == NULL && shown.what != SHOWN_VALUE)
+    if (shown.object == NULL)
         return FAILED;
     if (shown.what == SHOWN_PLAIN) {
         PyObject *bytes = shown.object;
@@ -211,9 +216,6 @@ static enum answer find_value(struct engine *self, PyObject *object, enum reach 
             Py_DECREF(bytes);
         }
     }
-    if (shown.object == NULL && shown.what == SHOWN_VALUE && !PyErr_Occurred())
-        /* Damaged: the method in Python meets it again, and counts it. */
-        return ELSEWHERE;
     if (shown.what != SHOWN_OTHER) {
         *found = shown.object;
         return *found == NULL ? FAILED : FOUND;
