@@ -126,7 +126,7 @@ static void a_value_out_of_range_is_refused(void **state)
     assert_refused(*state, "memory.capacity", "99999999999999999999999999", CATZILLA_OPTION_OUT_OF_RANGE);
     assert_refused(*state, "memory.max_bytes", "99999999999999999999TiB", CATZILLA_OPTION_OUT_OF_RANGE);
     assert_refused(*state, "memory.shards", "1000000", CATZILLA_OPTION_OUT_OF_RANGE);
-    assert_refused(*state, "memory.max_value_size", "0", CATZILLA_OPTION_OUT_OF_RANGE);
+    assert_refused(*state, "memory.max_value_size", "5GiB", CATZILLA_OPTION_OUT_OF_RANGE);
 }
 
 static void bytes_that_are_not_text_are_refused(void **state)

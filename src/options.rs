@@ -300,9 +300,9 @@ pub static TABLE: &[OptionInfo] = &[
     OptionInfo {
         name: "memory.max_value_size",
         default: "100MiB",
-        help: "Longer values are refused.",
+        help: "Longer values are not kept in memory: without a tier below it they are refused. 0: memory keeps nothing.",
         live: true,
-        kind: Kind::Size { min: 1, max: LARGEST_VALUE, word: None },
+        kind: Kind::Size { min: 0, max: LARGEST_VALUE, word: None },
         set: |options, value| options.memory.max_value_size = value.number(),
     },
     OptionInfo {

@@ -145,7 +145,7 @@ impl Cache {
             }
             (None, None) => Ends::After(ttl),
         };
-        write_below(lower, key, Body::Plain(text.as_bytes()), tags, ends, None);
+        let kept = write_below(lower, key, Body::Plain(text.as_bytes()), tags, ends, None);
         self.outdate(lower, key);
         let left = match present.as_ref().map(|value| value.remaining()) {
             None => ttl,
@@ -153,7 +153,13 @@ impl Cache {
             Some(Some(left)) => Ttl::For(left),
         };
         // It keeps its end; if it has left memory meanwhile, what was left of it.
-        self.memory().increment(key, delta, sum, left)
+        match self.memory().increment(key, delta, sum, left) {
+            Err(_) if kept.by_any => {
+                self.memory().remove(key);
+                Ok(sum)
+            }
+            counted => counted,
+        }
     }
 
     /// [`Cache::touch`], in all tiers.

@@ -437,6 +437,24 @@ fn a_value_that_memory_does_not_take_is_kept_below() {
 }
 
 #[test]
+fn a_memory_that_keeps_nothing_leaves_everything_to_the_tiers_below() {
+    let stack = stack_with(&[("memory.max_value_size", "0")], None, None);
+    for value in [&b""[..], b"v", &[7; 5_000]] {
+        stack.cache.put(b"key", value, Ttl::Default).unwrap();
+        assert_eq!(stack.value(b"key").unwrap(), value);
+        assert_eq!(stack.value(b"key").unwrap(), value);
+        assert!(stack.in_memory(b"key").is_none());
+    }
+    assert_eq!(stack.cache.increment(b"count", 1, 1, Ttl::Default).unwrap(), 1);
+    assert_eq!(stack.cache.increment(b"count", 1, 1, Ttl::Default).unwrap(), 2);
+    assert!(stack.cache.remove(b"key") && stack.value(b"key").is_none());
+    let mut options = Options::new();
+    options.set("memory.max_value_size", "0").unwrap();
+    let alone = Cache::open(&options).unwrap();
+    assert_eq!(alone.put(b"key", b"", Ttl::Default).unwrap_err().status(), Status::ValueTooLarge);
+}
+
+#[test]
 fn requests_are_counted_once_whichever_tier_answers() {
     let stack = stack();
     stack.cache.put(b"key", b"value", Ttl::Default).unwrap();

@@ -7,13 +7,16 @@ and because what the loader raises reaches everybody who waits.
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Generic, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
 
 from catzilla_cache.errors import CacheError
+
+if TYPE_CHECKING:
+    import asyncio
 
 Value = TypeVar("Value")
 
@@ -70,6 +73,8 @@ class Flight(Generic[Value]):
         task = _current_task()
         if task is not None and task is self._task:
             raise CacheError("the key is being loaded by this very task, which would wait for itself")
+        import asyncio
+
         # A task that is cancelled while it waits cancels nothing but its own waiting.
         landing = asyncio.shield(asyncio.wrap_future(self._future))
         try:
@@ -111,6 +116,11 @@ class Flights:
 
 
 def _current_task() -> Optional[asyncio.Task[Any]]:
+    # Where nobody has imported it no task can be; it takes longer to import than this package.
+    if "asyncio" not in sys.modules:
+        return None
+    import asyncio
+
     try:
         return asyncio.current_task()
     except RuntimeError:

@@ -1,17 +1,16 @@
 """``get_or_set``: who loads a missing value, who waits for it, and how it is kept. For threads and for tasks, who share their flights.
 
-The two ways through differ in how they wait and nothing else; what they have in common is ``Load``.
+The two ways through differ in how they wait and nothing else: ``_loading_async`` is the other. What they have in common is ``Load``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import math
 import random
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from catzilla_cache import _annotation, _status, _workers, codec
 from catzilla_cache._annotation import Annotation
@@ -22,13 +21,15 @@ from catzilla_cache._flights import Abandoned, Flight, TooLate
 from catzilla_cache.errors import CacheError, CacheValueError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from catzilla_cache.smart_cache import SmartCache
 
 # What `SmartCache._revive` answers for what was found and is not served: a miss, told from one where nothing was found by being this very pair.
 # Made at run time, since constants of one value may be one object.
 NOT_SERVED: tuple[Any, bool] = tuple([None, False])  # type: ignore[assignment]
 
-_FRESH, _STALE, _MISSING = range(3)
+FRESH, STALE, MISSING = range(3)
 
 # By the lowest tier that a value goes to.
 _PLACES = {"memory": _status.PUT_MEMORY_ONLY, "redis": _status.PUT_NOT_TO_DISK, "disk": 0}
@@ -101,7 +102,7 @@ class Load:
     def find_in_memory(self) -> tuple[int, Any]:
         """What memory has. If it has nothing, whoever goes on asks the library again, and is counted there."""
         status, data = _backend.read_memory(self.cache._live(), self.name, False)
-        return self._worth(data) if found(status) else (_MISSING, None)
+        return self._worth(data) if found(status) else (MISSING, None)
 
     def ask(self, deadline: Optional[float]) -> Answer:
         """Asks the library for the key, or for the right to load it. May ask Redis and disk, and wait for callers outside this package."""
@@ -109,31 +110,31 @@ class Load:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             status, data, lease = _backend.lease(self.cache._live(), self.name, timeout_ms(left))
             if lease is not None:
-                return Answer(_MISSING, None, lease)
+                return Answer(MISSING, None, lease)
             if status == _status.TIMED_OUT:
                 raise TooLate
             if not found(status):
                 break
             worth, value = self._worth(data)
-            if worth != _MISSING:
+            if worth != MISSING:
                 return Answer(worth, value, None)
             # As long as it is there, the library gives nobody the right to load it.
             self.cache._delete(self.key)
-        return Answer(_MISSING, None, None)
+        return Answer(MISSING, None, None)
 
     def _worth(self, data: bytes) -> tuple[int, Any]:
         """What stored bytes are worth to this call, and the value in them."""
         try:
             annotation, value = self.cache._decode(self.name, data)
         except codec.Refused:
-            return _MISSING, None
+            return MISSING, None
         if annotation.fresh_until is None:
-            return _FRESH, value
+            return FRESH, value
         now = time.time()
         # Before the end by a random time of the same order as a load takes. 1 - random() is never 0.
         early = -annotation.cost * self.beta * math.log(1 - random.random()) if self.beta else 0.0
         self.seen_until = annotation.fresh_until
-        return (_STALE if now + early >= annotation.fresh_until else _FRESH), value
+        return (STALE if now + early >= annotation.fresh_until else FRESH), value
 
     # ---- Flights ----
 
@@ -176,7 +177,7 @@ class Load:
         """The end of a flight whose leader was cancelled while it asked: called when the answer is there."""
         error = None if asked.cancelled() else asked.exception()
         lease = None if asked.cancelled() or error is not None else asked.result().lease
-        self.crash(flight, lease, error or asyncio.CancelledError())
+        self.crash(flight, lease, error or BaseException("given up"))
 
     def _encoded(self, value: object, cost: float) -> bytes:
         """What is stored for a loaded value."""
@@ -234,9 +235,9 @@ class Load:
 def get_or_set(load: Load, loader: Callable[[], Any]) -> Any:
     """What ``SmartCache.get_or_set`` says."""
     worth, value = load.find_in_memory()
-    if worth == _STALE:
+    if worth == STALE:
         _refresh_in_background(load, loader)
-    if worth != _MISSING:
+    if worth != MISSING:
         return value
     deadline = None if load.timeout is None else time.monotonic() + load.timeout
     while True:
@@ -248,7 +249,7 @@ def get_or_set(load: Load, loader: Callable[[], Any]) -> Any:
         except Abandoned:
             continue
         except TooLate:
-            raise _too_late(load) from None
+            raise too_late(load) from None
         finally:
             # It holds what was raised, and that this frame.
             del flight
@@ -258,7 +259,7 @@ def _lead(load: Load, flight: Flight[Any], loader: Callable[[], Any], deadline: 
     lease: Optional[_backend.Lease] = None
     try:
         worth, value, lease = load.ask(deadline)
-        if worth == _MISSING:
+        if worth == MISSING:
             begun = time.monotonic()
             value = loader()
             load.end(flight, lease, value, begun)
@@ -269,7 +270,7 @@ def _lead(load: Load, flight: Flight[Any], loader: Callable[[], Any], deadline: 
         raise
     finally:
         del flight
-    if worth == _STALE:
+    if worth == STALE:
         _refresh_in_background(load, loader)
     return value
 
@@ -295,120 +296,6 @@ def _refresh(load: Load, loader: Callable[[], Any]) -> None:
         load.release()
 
 
-# ---- For tasks ----
-
-
-async def get_or_set_async(load: Load, loader: Callable[[], Awaitable[Any]]) -> Any:
-    """The same; ``loader()`` is awaited."""
-    worth, value = load.find_in_memory()
-    if worth == _STALE:
-        _refresh_in_task(load, loader)
-    if worth != _MISSING:
-        return value
-    deadline = None if load.timeout is None else time.monotonic() + load.timeout
-    while True:
-        flight, leads = load.board()
-        try:
-            if leads:
-                return await _lead_async(load, flight, loader, deadline)
-            return await flight.wait_async(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except Abandoned:
-            continue
-        except TooLate:
-            raise _too_late(load) from None
-        finally:
-            del flight
-
-
-async def _lead_async(
-    load: Load, flight: Flight[Any], loader: Callable[[], Awaitable[Any]], deadline: Optional[float]
-) -> Any:
-    try:
-        worth, value, lease = _ask_at_once(load, flight) or await _ask_elsewhere(load, flight, deadline)
-        if worth != _MISSING:
-            load.land(flight, value)
-            if worth == _STALE:
-                _refresh_in_task(load, loader)
-            return value
-        begun = time.monotonic()
-        try:
-            value = await loader()
-        except BaseException as error:
-            load.crash(flight, lease, error)
-            raise
-        if not load.cache._asks_below:
-            load.end(flight, lease, value, begun)
-            return value
-        try:
-            storing = _workers.callers().submit(load.end, flight, lease, value, begun)
-        except BaseException as error:
-            load.crash(flight, lease, error)
-            raise
-    finally:
-        del flight
-    # Whoever cancels this task now does not cancel that: what was loaded is stored, and handed on.
-    await asyncio.shield(asyncio.wrap_future(storing))
-    return value
-
-
-def _ask_at_once(load: Load, flight: Flight[Any]) -> Optional[Answer]:
-    """The answer, if there is memory alone, which is asked here and now. Ends the flight when it raises."""
-    if load.cache._asks_below:
-        return None
-    try:
-        return load.ask(time.monotonic())
-    except TooLate:
-        # Somebody outside this package loads it, and that can be waited for elsewhere.
-        return None
-    except BaseException as error:
-        load.crash(flight, None, error)
-        raise
-
-
-async def _ask_elsewhere(load: Load, flight: Flight[Any], deadline: Optional[float]) -> Answer:
-    """The answer, waited for on another thread. Ends the flight when it raises."""
-    try:
-        asked = _workers.callers().submit(load.ask, deadline)
-    except BaseException as error:
-        load.crash(flight, None, error)
-        raise
-    try:
-        return await asyncio.wrap_future(asked)
-    except BaseException:
-        # A task that is cancelled does not stop the thread, which may be given the right to load after this.
-        asked.add_done_callback(lambda asked: load.give_up(flight, asked))
-        raise
-
-
-def _refresh_in_task(load: Load, loader: Callable[[], Awaitable[Any]]) -> None:
-    if load.claim():
-        task = asyncio.ensure_future(_refresh_async(load, loader))
-        load.claimed_by(task)
-        # Not at the end of the coroutine, which never begins if the task is cancelled before.
-        task.add_done_callback(lambda _: load.release())
-
-
-async def _refresh_async(load: Load, loader: Callable[[], Awaitable[Any]]) -> None:
-    cache = load.cache
-    try:
-        if await in_turn(cache, load.is_still_stale):
-            begun = time.monotonic()
-            await in_turn(cache, load.replace, await loader(), begun)
-    except Exception:
-        cache._count_failed_refresh()
-
-
-async def in_turn(cache: SmartCache, call: Callable[..., Any], *arguments: Any) -> Any:
-    """Makes a call on a cache: here and now if it waits for nothing, else on a thread of its own."""
-    if not cache._asks_below:
-        return call(*arguments)
-    return await off_loop(call, *arguments)
-
-
-async def off_loop(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Runs a call that may wait, on a thread of its own."""
-    return await asyncio.get_running_loop().run_in_executor(_workers.callers(), call, *arguments)
-
-
-def _too_late(load: Load) -> CacheError:
+def too_late(load: Load) -> CacheError:
+    """What a caller is told whose time is over."""
     return CacheError(f"{load.key!r} is being loaded, and was not there within {load.timeout} s", _status.TIMED_OUT)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Dict, Sequence, Union
 
 from catzilla_cache import codec
+from catzilla_cache.errors import CacheValueError
 
 _MIB = 1024 * 1024
 
@@ -54,13 +56,24 @@ class SmartCacheConfig:
             "memory.jemalloc": self.jemalloc_enabled,
             "memory.sweep_interval": self.auto_expire_interval or "off",
         }
-        if self.redis_enabled:
-            options["redis.url"] = self.redis_url
+        # Where a tier is may be said by an option; the nodes of a cluster take the place of the one server.
+        placed = {name.split(".")[0] for name in ("redis.url", "redis.nodes", "disk.path") if self.options.get(name)}
+        if self.redis_enabled or "redis" in placed:
+            if "redis" not in placed:
+                options["redis.url"] = _place("redis_url", self.redis_url)
             options["redis.ttl"] = self.redis_ttl
             options["redis.max_connections"] = self.redis_max_connections
-        if self.disk_enabled:
-            options["disk.path"] = self.disk_path
+        if self.disk_enabled or "disk" in placed:
+            if "disk" not in placed:
+                options["disk.path"] = os.path.expanduser(_place("disk_path", self.disk_path))
             options["disk.ttl"] = self.disk_ttl
             options["disk.max_bytes"] = self.disk_max_size
         options.update(self.options)
         return options
+
+
+def _place(name: str, value: object) -> str:
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str) or not text:
+        raise CacheValueError(f"{name} says where the tier is that is enabled, and cannot be {value!r}")
+    return text

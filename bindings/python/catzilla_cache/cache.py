@@ -111,12 +111,6 @@ class Cache(SmartCache):
         self.plan = config if config is not None else CacheConfig()
         super().__init__(self.plan.smart())
 
-    def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
-        options = super()._options(config)
-        if "redis.nodes" in options:
-            options.pop("redis.url", None)
-        return options
-
     @overload
     def cached(self, ttl: Function) -> Function: ...
     @overload

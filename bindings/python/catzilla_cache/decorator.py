@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, 
 
 from catzilla_cache import _forks
 from catzilla_cache._arguments import Tags, tag_bytes, ttl_ms
-from catzilla_cache._loading import Load, check_wishes, get_or_set, get_or_set_async, in_turn
+from catzilla_cache._loading import Load, check_wishes, get_or_set
 from catzilla_cache._open_cache import Tier
 from catzilla_cache.errors import CacheError, CacheValueError
 from catzilla_cache.keys import KeyMaker
@@ -196,6 +196,7 @@ def _decorated(
 
     wrapper: Any
     if inspect.iscoroutinefunction(function):
+        from catzilla_cache._loading_async import get_or_set_async, in_turn
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -544,7 +544,7 @@ def test_beta_loads_anew_before_the_end_the_sooner_the_longer_a_load_takes(monke
             load = loading.Load(cache, "key", 100, (), None, 0, beta)
             data = cache._encode(b"key", "value", 100_000, Annotation(clock.now + left, cost))
             asked = 4000
-            early = sum(load._worth(data)[0] == loading._STALE for _ in range(asked))
+            early = sum(load._worth(data)[0] == loading.STALE for _ in range(asked))
             expected = math.exp(-left / (cost * beta)) if cost * beta else 0.0
             # Five standard deviations of a binomial distribution.
             assert abs(early - asked * expected) <= 5 * math.sqrt(asked * expected * (1 - expected))

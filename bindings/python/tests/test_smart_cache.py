@@ -9,6 +9,7 @@ import math
 import threading
 import time
 import weakref
+from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -637,3 +638,29 @@ def test_many_threads_that_miss_the_cache_of_the_process_open_one() -> None:
         assert len({id(cache) for cache in in_threads(8, lambda number: get_cache())}) == 1
     finally:
         reset_cache()
+
+
+# ---- Where tiers are ----
+
+
+def test_a_tier_that_is_enabled_without_a_place_is_refused() -> None:
+    for config in (SmartCacheConfig(disk_enabled=True, disk_path=""), SmartCacheConfig(redis_enabled=True, redis_url="")):
+        with pytest.raises(CacheValueError, match="says where the tier is that is enabled, and cannot be ''"):
+            SmartCache(config)
+
+
+def test_the_nodes_of_a_cluster_take_the_place_of_the_url() -> None:
+    config = SmartCacheConfig(redis_enabled=True, redis_ttl=60, options={"redis.nodes": "127.0.0.1:1"})
+    assert "redis.url" not in config.library_options() and config.library_options()["redis.ttl"] == 60
+
+
+def test_the_fields_of_a_tier_hold_where_an_option_says_the_place(tmp_path: Path) -> None:
+    options = SmartCacheConfig(disk_ttl=60, disk_max_size=2**24, options={"disk.path": str(tmp_path / "cache")}).library_options()
+    assert (options["disk.ttl"], options["disk.max_bytes"], options["disk.path"]) == (60, 2**24, str(tmp_path / "cache"))
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with SmartCache(SmartCacheConfig(disk_enabled=True, disk_path="~/cache")) as cache:
+        assert cache.set("key", 1)
+    assert (tmp_path / "cache" / "cache.db").is_file()

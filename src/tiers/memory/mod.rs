@@ -860,8 +860,11 @@ impl Memory {
     fn check_lengths(&self, key: &[u8], value_len: usize) -> Result<()> {
         Self::check_key(key)?;
         let max = self.live.max_value_size.load(Relaxed);
-        if value_len as u64 > max {
-            let message = format!("the value has {value_len} bytes; memory.max_value_size allows {max}");
+        if value_len as u64 > max || max == 0 {
+            let message = match max {
+                0 => "memory.max_value_size is 0: memory keeps nothing".into(),
+                _ => format!("the value has {value_len} bytes; memory.max_value_size allows {max}"),
+            };
             return Err(Error::new(Status::ValueTooLarge, message));
         }
         Ok(())
