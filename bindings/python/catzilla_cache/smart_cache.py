@@ -58,18 +58,9 @@ C_LIBRARY_AVAILABLE = True
 REDIS_AVAILABLE = True
 LZ4_AVAILABLE = True
 
-# What is asked of the library for a cache of one tier below memory: memory keeps one value of one byte. None is stored that is so short
-# (see `SmartCache._encode`), and one that somebody else has stored is driven out by the next (`_drive_out`). Its lifetime bounds none in
-# the other tier.
-_WITHOUT_MEMORY: Dict[str, object] = {
-    "memory.capacity": 1, "memory.max_value_size": 1, "memory.ttl": "36500d", "memory.policy": "fifo", "memory.shards": 1
-}  # fmt: skip
-
-# What drives it out. Nobody else has a key of that name.
-_NOBODYS_KEY = b"\0catzilla-cache: nobody's key\0" + os.urandom(16)
-
-# An annotation that says nothing, before a value of one byte.
-_PADDING = _annotation.write(_annotation.NONE, b"")
+# What is asked of the library for a cache of one tier below memory: that memory keeps nothing, which others may have overwritten.
+# Its lifetime would bound those that the other tier tells.
+_WITHOUT_MEMORY: Dict[str, object] = {"memory.capacity": 1, "memory.max_value_size": 0, "memory.ttl": "36500d"}
 
 
 class SmartCache(OpenCache, _backend.ValuesBase):
@@ -85,8 +76,8 @@ class SmartCache(OpenCache, _backend.ValuesBase):
     tier that is down is no exception: the others go on. Safe for any number of threads; ``aio`` has the same for tasks.
     """
 
-    #: Whether memory must keep nothing: see `_encode`.
-    _pads = False
+    #: Whether memory keeps anything.
+    _has_memory = True
     #: Whether anything was stored in this process that says itself until when it is fresh.
     _has_annotated = False
 
@@ -261,24 +252,17 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         data = self._values.dumps(key, value, self._lifetimes.end(lifetime_ms))
         if annotation is not _annotation.NONE and _says(annotation):
             return _annotation.write(annotation, data)
-        # Nothing that others may overwrite is so short that a cache without memory keeps it there.
-        return _PADDING + data if self._pads and len(data) < 2 else data
+        return data
 
     def _is_stored(self, status: int) -> bool:
         """What came of a put. False: the one tier that there is did not take it; that it is down is no exception."""
-        if self._pads and status == _status.VALUE_TOO_LARGE:
+        if not self._has_memory and status == _status.VALUE_TOO_LARGE:
             return False
         check(status)
         return True
 
-    def _drive_out(self) -> None:
-        """Has memory keep nothing that it was given by a look-up."""
-        _backend.put_with(self._live(), _NOBODYS_KEY, b"", 1, _status.PUT_MEMORY_ONLY, 0, [])
-
     def _decode(self, key: bytes, data: bytes) -> tuple[Annotation, Any]:
         """What was stored; raises ``codec.Refused`` for what is not to be believed, and counts it."""
-        if self._pads and len(data) < 2:
-            self._drive_out()
         try:
             try:
                 annotation, data = _annotation.read(data)
@@ -363,7 +347,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         if not isinstance(delta, int):
             raise CacheValueError(f"a delta is an int, not {type(delta).__name__}")
         name = key_bytes(key)
-        if not self._pads and -(2**63) <= delta < 2**63:
+        if self._has_memory and -(2**63) <= delta < 2**63:
             # The built-in encoding of a number is what the library counts.
             status, total = _backend.increment(self._live(), name, delta, delta, 0)
             if status == _status.OK:
@@ -531,7 +515,7 @@ class MemoryCache(SmartCache):
 class RedisCache(SmartCache):
     """A ``SmartCache`` in Redis alone. A server that does not answer is a ``CacheNotAvailableError``."""
 
-    _pads = True
+    _has_memory = False
 
     def _tiers(self) -> List[Tier]:
         return self._tiers_below()
@@ -545,7 +529,7 @@ class RedisCache(SmartCache):
 class DiskCache(SmartCache):
     """A ``SmartCache`` on disk alone: what was set is on disk when ``set`` returns. A folder that cannot be used is a ``CacheNotAvailableError``."""
 
-    _pads = True
+    _has_memory = False
 
     def _tiers(self) -> List[Tier]:
         return self._tiers_below()
