@@ -195,7 +195,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             return self._delete(key)
 
         def exists(self, key: Key) -> bool:
-            """Whether a key is there. Counts neither as a request nor as a use."""
+            """Whether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."""
             return self._exists(key)
 
         def _get_from_memory(self, key: Key) -> tuple[Any, bool]:
@@ -411,7 +411,8 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         deleted while it is being loaded stays as that has left it.
 
         With ``grace``, a value whose ``ttl`` is over is still served for so many seconds, while one thread in the background loads it
-        anew. With ``beta`` above 0 (1 is usual), a value is loaded anew a little before its end, the sooner the longer that takes and the more often
+        anew. That is for those who can load it: to ``get`` and the like it is a miss, while ``exists``, ``add`` and ``replace``, which do
+        not read it, find that something is there. With ``beta`` above 0 (1 is usual), a value is loaded anew a little before its end, the sooner the longer that takes and the more often
         it is asked for, so that it never is missing (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede
         Prevention", VLDB 2015).
         """
@@ -520,6 +521,9 @@ class RedisCache(SmartCache):
     def _tiers(self) -> List[Tier]:
         return self._tiers_below()
 
+    def _get_from_memory(self, key: Key) -> tuple[Any, bool]:
+        return None, False
+
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         config = replace(config, redis_enabled=True, disk_enabled=False)
         options = {**config.library_options(), **_WITHOUT_MEMORY, "redis.required": True}
@@ -533,6 +537,9 @@ class DiskCache(SmartCache):
 
     def _tiers(self) -> List[Tier]:
         return self._tiers_below()
+
+    def _get_from_memory(self, key: Key) -> tuple[Any, bool]:
+        return None, False
 
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         config = replace(config, redis_enabled=False, disk_enabled=True)

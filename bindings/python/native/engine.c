@@ -639,7 +639,7 @@ static PyMethodDef values_methods[] = {
     {"_get_from_memory", values_get_from_memory, METH_O, NULL},
     {"get_many", values_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
     {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key from every tier. True when it was there."},
-    {"exists", engine_exists, METH_O, "exists(key)\n\nWhether a key is there. Counts neither as a request nor as a use."},
+    {"exists", engine_exists, METH_O, "exists(key)\n\nWhether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."},
     {NULL, NULL, 0, NULL},
 };
 

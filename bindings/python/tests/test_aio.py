@@ -191,6 +191,24 @@ def test_hits_and_misses_are_counted_once_each(tmp_path: Path) -> None:
         assert (stats.hits, stats.misses, stats.requests) == (2 + 3 + 1, 1 + 1 + 1, 9)
 
 
+def test_what_memory_has_and_nobody_believes_is_one_miss(tmp_path: Path) -> None:
+    config = SmartCacheConfig(disk_enabled=True, disk_path=str(tmp_path / "disk"))
+    with BytesCache(config.library_options()) as foreign:
+        foreign["refused"] = b"\xff foreign"
+    with SmartCache(config) as cache:
+
+        async def main() -> None:
+            for count in range(1, 5):
+                if count < 3:
+                    assert await cache.aio.get("refused") == (None, False)
+                else:
+                    assert await cache.aio.get_many(["refused"]) == {}
+                stats = cache.get_stats()
+                assert (stats.refused, stats.hits, stats.misses, stats.requests) == (count, 0, count, count)
+
+        asyncio.run(main())
+
+
 def test_a_loop_is_not_blocked_while_redis_does_not_answer(server: RedisServer) -> None:
     # The breaker that leaves a dead server alone is given no time to help.
     options = {"redis.timeout": f"{TIMEOUT_SECONDS}s", "redis.connect_timeout": f"{TIMEOUT_SECONDS}s"}

@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from catzilla_cache import decorator
 from catzilla_cache.decorator import CacheInfo, cached
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig, get_cache, reset_cache
@@ -109,7 +110,9 @@ def test_a_result_lives_as_long_as_it_is_told(cache: SmartCache) -> None:
         cached(60, tags="tag")
 
 
-def test_reset_cache_between_calls_and_in_the_middle_of_one_loses_results_and_nothing_else(process_cache: SmartCache) -> None:
+def test_reset_cache_between_calls_and_in_the_middle_of_one_loses_results_and_nothing_else(
+    process_cache: SmartCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs: list[str] = []
 
     @cached
@@ -124,12 +127,30 @@ def test_reset_cache_between_calls_and_in_the_middle_of_one_loses_results_and_no
         reset_cache()
         return "awaited"
 
+    @cached
+    async def awaited() -> str:
+        return "awaited"
+
     assert function() == function() == "result" and len(runs) == 1
     reset_cache()
     assert function() == "result" and len(runs) == 2
     reset_cache()
     assert function() == "result" and function() == "result" and len(runs) == 4
     assert asyncio.run(coroutine()) == "awaited"
+
+    # After the call has its cache, before it has asked it.
+    for name in ("get_or_set", "get_or_set_async"):
+        original, closed = getattr(decorator, name), []
+
+        def resets_first(load: Any, loader: Any, original: Any = original, closed: "list[bool]" = closed) -> Any:
+            if not closed:
+                closed.append(True)
+                reset_cache()
+            return original(load, loader)
+
+        monkeypatch.setattr(decorator, name, resets_first)
+    reset_cache()
+    assert function("once more") == "result" and asyncio.run(awaited()) == "awaited"
 
     stop = threading.Event()
 

@@ -260,6 +260,34 @@ def test_when_the_leader_is_cancelled_nobody_who_waits_notices(tmp_path: Any, mo
     asyncio.run(main())
 
 
+def test_what_was_loaded_is_stored_although_its_task_is_cancelled_before_a_thread_is_free(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    async def main() -> None:
+        async def load() -> str:
+            # The one thread there is has other things to do when this is to be stored.
+            one_thread.submit(go.wait, PATIENCE_SECONDS)
+            return "loaded"
+
+        leader = asyncio.ensure_future(cache.aio.get_or_set("key", load))
+        while one_thread._work_queue.qsize() < 1:
+            await asyncio.sleep(0.001)
+        other = asyncio.ensure_future(cache.aio.get_or_set("key", at_once("wrong")))
+        while not waits(cache, "key", 1)():
+            await asyncio.sleep(0.001)
+        leader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leader
+        go.set()
+        assert await asyncio.wait_for(other, PATIENCE_SECONDS) == "loaded" == (await cache.aio.get("key"))[0]
+
+    with ThreadPoolExecutor(1) as one_thread, SmartCache(SmartCacheConfig(disk_enabled=True, disk_path=str(tmp_path / "disk"))) as cache:
+        monkeypatch.setattr(_workers, "callers", lambda: one_thread)
+        asyncio.run(main())
+
+
 def test_a_task_that_is_cancelled_while_it_waits_does_not_disturb_the_load(cache: SmartCache, pool: ThreadPoolExecutor) -> None:
     loader = Gate()
     leader = pool.submit(cache.get_or_set, "key", loader)
@@ -289,11 +317,14 @@ def test_a_value_that_cannot_be_stored_is_an_error_to_everybody(cache: SmartCach
 # ---- What happens to the key meanwhile ----
 
 
+@pytest.mark.parametrize("before", ["nothing", "what nobody believes"])
 @pytest.mark.parametrize("what", ["delete", "set", "clear", "invalidate"])
 def test_a_key_that_is_changed_while_it_is_loaded_stays_as_that_has_left_it(
-    cache: SmartCache, pool: ThreadPoolExecutor, what: str
+    cache: SmartCache, pool: ThreadPoolExecutor, what: str, before: str
 ) -> None:
     loader = Gate("outdated")
+    if before != "nothing":
+        backend.put(cache._live(), b"key", b"\xff foreign", 0)
     call = pool.submit(cache.get_or_set, "key", loader, tags=["tag"])
     until(loader.begun.is_set)
     if what == "set":
@@ -567,7 +598,8 @@ def test_slow_refreshes_do_not_keep_tasks_from_redis_or_disk(tmp_path: Any) -> N
         for number, loader in enumerate(loaders):
             assert cache.get_or_set(f"key {number}", loader, 600, grace=600) == "old"
         try:
-            assert asyncio.run(asyncio.wait_for(cache.aio.get("absent"), PATIENCE_SECONDS)) == (None, False)
+            # Sooner than the loaders give up by themselves.
+            assert asyncio.run(asyncio.wait_for(cache.aio.get("absent"), PATIENCE_SECONDS / 2)) == (None, False)
         finally:
             for loader in loaders:
                 loader.go.set()

@@ -62,5 +62,37 @@ def test_a_caller_gets_types_and_not_any(tmp_path: Path) -> None:
     assert done.stdout.count("error:") == 1
 
 
+def test_a_caller_of_smart_caches_and_decorators_gets_types_and_not_any(tmp_path: Path) -> None:
+    caller = tmp_path / "caller.py"
+    caller.write_text(
+        "from catzilla_cache import SmartCache, cached\n"
+        "from catzilla_cache.cache import Cache, CacheLevel\n"
+        "cache, plan = SmartCache(), Cache()\n"
+        "@cached\n"
+        "def bare(x: int) -> str: return str(x)\n"
+        "@cached(60, cache=cache)\n"
+        "async def called(x: int) -> str: return str(x)\n"
+        "@plan.cached\n"
+        "def planned(x: int) -> str: return str(x)\n"
+        "@plan.cached(60, CacheLevel.C_MEMORY)\n"
+        "def levelled(x: int) -> str: return str(x)\n"
+        "reveal_type(cache.get('key'))\n"
+        "reveal_type(bare)\n"
+        "reveal_type(called)\n"
+        "reveal_type(planned)\n"
+        "reveal_type(levelled)\n"
+        "bare('text')\n"
+        "cache.set('key', 1, ttl='soon')\n"
+        "cache.get(5)\n"
+    )
+    done = mypy(tmp_path, str(caller))
+    revealed = [line.partition('Revealed type is "')[2].rstrip('"') for line in done.stdout.splitlines() if "Revealed type" in line]
+    plain = "def (x: int) -> str"
+    assert [each.replace("builtins.", "") for each in revealed] == [
+        "tuple[Any, bool]", plain, "def (x: int) -> typing.Coroutine[Any, Any, str]", plain, plain
+    ], done.stdout  # fmt: skip
+    assert [int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error:" in line] == [17, 18, 19], done.stdout
+
+
 def test_the_marker_for_type_checkers_is_there() -> None:
     assert (Path(catzilla_cache.__file__).parent / "py.typed").is_file()
