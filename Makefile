@@ -87,11 +87,12 @@ python: build ## The Python package's compiled module, into bindings/python
 PYTEST_ARGS ?= bindings/python/tests
 PYTEST_ONCE := --ignore=bindings/python/tests/test_wheel.py --ignore=bindings/python/tests/test_typing.py
 PYTEST := CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=$(CURDIR)/bindings/python:$(PYTHON_PACKAGES) $(PYTHON) -m pytest -q
+# By xargs, since what a shell starts in the background is deaf to interrupts, which some tests send.
 test-python: python
 	if [ -d build/python-packages/pytest ]; then \
-	    CATZILLA_CACHE_BACKEND=ctypes $(PYTEST) -p no:cacheprovider $(PYTEST_ONCE) $(PYTEST_ARGS) >build/test-ctypes.txt 2>&1 & ctypes=$$!; \
-	    CATZILLA_CACHE_BACKEND=cffi $(PYTEST) $(PYTEST_ARGS); cffi=$$?; \
-	    wait $$ctypes; ctypes=$$?; cat build/test-ctypes.txt; [ $$cffi -eq 0 ] && [ $$ctypes -eq 0 ]; \
+	    printf '%s\n' 'cffi ' 'ctypes $(PYTEST_ONCE)' | xargs -P 2 -I {} sh -c 'set -- {}; backend=$$1; shift; \
+	        CATZILLA_CACHE_BACKEND=$$backend $(PYTEST) -p no:cacheprovider $$* $(PYTEST_ARGS) >build/test-$$backend.txt 2>&1'; \
+	    outcome=$$?; cat build/test-cffi.txt build/test-ctypes.txt; exit $$outcome; \
 	fi
 
 model: ## Every race of the engine under thousands of schedules, with proof that mistakes are found

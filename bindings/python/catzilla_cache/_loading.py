@@ -101,8 +101,6 @@ class Load:
 
     def find_in_memory(self) -> tuple[int, Any]:
         """What memory has. If it has nothing, whoever goes on asks the library again, and is counted there."""
-        if self.cache._pads:
-            return _MISSING, None
         status, data = _backend.read_memory(self.cache._live(), self.name, False)
         return self._worth(data) if found(status) else (MISSING, None)
 

@@ -521,9 +521,6 @@ class RedisCache(SmartCache):
     def _tiers(self) -> List[Tier]:
         return self._tiers_below()
 
-    def _get_from_memory(self, key: Key) -> tuple[Any, bool]:
-        return None, False
-
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         config = replace(config, redis_enabled=True, disk_enabled=False)
         options = {**config.library_options(), **_WITHOUT_MEMORY, "redis.required": True}
@@ -537,9 +534,6 @@ class DiskCache(SmartCache):
 
     def _tiers(self) -> List[Tier]:
         return self._tiers_below()
-
-    def _get_from_memory(self, key: Key) -> tuple[Any, bool]:
-        return None, False
 
     def _options(self, config: SmartCacheConfig) -> Dict[str, object]:
         config = replace(config, redis_enabled=False, disk_enabled=True)
