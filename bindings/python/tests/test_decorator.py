@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from catzilla_cache import decorator
+from catzilla_cache import _loading_async, decorator
 from catzilla_cache.decorator import CacheInfo, cached
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig, get_cache, reset_cache
@@ -127,10 +127,6 @@ def test_reset_cache_between_calls_and_in_the_middle_of_one_loses_results_and_no
         reset_cache()
         return "awaited"
 
-    @cached
-    async def awaited() -> str:
-        return "awaited"
-
     assert function() == function() == "result" and len(runs) == 1
     reset_cache()
     assert function() == "result" and len(runs) == 2
@@ -139,8 +135,8 @@ def test_reset_cache_between_calls_and_in_the_middle_of_one_loses_results_and_no
     assert asyncio.run(coroutine()) == "awaited"
 
     # After the call has its cache, before it has asked it.
-    for name in ("get_or_set", "get_or_set_async"):
-        original, closed = getattr(decorator, name), []
+    for module, name in ((decorator, "get_or_set"), (_loading_async, "get_or_set_async")):
+        original, closed = getattr(module, name), []
 
         def resets_first(load: Any, loader: Any, original: Any = original, closed: "list[bool]" = closed) -> Any:
             if not closed:
@@ -148,7 +144,13 @@ def test_reset_cache_between_calls_and_in_the_middle_of_one_loses_results_and_no
                 reset_cache()
             return original(load, loader)
 
-        monkeypatch.setattr(decorator, name, resets_first)
+        monkeypatch.setattr(module, name, resets_first)
+
+    # Takes it over when it is decorated.
+    @cached
+    async def awaited() -> str:
+        return "awaited"
+
     reset_cache()
     assert function("once more") == "result" and asyncio.run(awaited()) == "awaited"
 
