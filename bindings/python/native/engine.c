@@ -15,6 +15,9 @@
 /* Above this a put gives the interpreter's lock up: compressing and copying take longer than that costs. Arbitrary: some 10 us. */
 #define LONG_VALUE (64 * 1024)
 
+/* Room on the stack for a value from a tier below memory, which spares making a value of the engine's. Arbitrary: most are shorter. */
+#define ROOM (16 * 1024)
+
 struct engine {
     PyObject_HEAD
     /* The Python object that destroys the cache when its last reference goes; NULL when closed. */
@@ -22,6 +25,8 @@ struct engine {
     catzilla_cache_t *cache;
     /* Whether there are no tiers below memory: then no call waits for anything. */
     int memory_only;
+    /* Whether the last value from below memory had no room on the stack: the next is held in the engine then, not asked for twice. */
+    _Atomic int is_long;
 };
 
 static PyObject *no_value; /* (None, False) */
@@ -34,6 +39,7 @@ struct held {
     PyObject *handle;
     catzilla_cache_t *cache;
     int memory_only;
+    _Atomic int *is_long;
 };
 
 static int hold(struct engine *self, struct held *held)
@@ -44,6 +50,7 @@ static int hold(struct engine *self, struct held *held)
     held->handle = self->handle;
     held->cache = self->cache;
     held->memory_only = self->memory_only;
+    held->is_long = &self->is_long;
     Py_XINCREF(held->handle);
 #ifdef Py_GIL_DISABLED
     Py_END_CRITICAL_SECTION();
@@ -153,6 +160,35 @@ enum answer { FOUND, ABSENT, ELSEWHERE, FAILED };
 /* Who is asked: every tier; memory, and then others for many keys at once; memory, and then whoever loads the key, who counts it. */
 enum reach { EVERY_TIER, THEN_A_BATCH, THEN_A_LOADER };
 
+/* Asks every tier, without the interpreter's lock. */
+static enum answer ask_below(struct held *held, const struct key *key, catzilla_visitor_t visitor, void *user)
+{
+    catzilla_status_t status = CATZILLA_TRUNCATED;
+    if (!*held->is_long) {
+        char room[ROOM];
+        size_t len;
+        Py_BEGIN_ALLOW_THREADS
+        status = catzilla_cache_read(held->cache, key->data, (size_t)key->len, room, sizeof room, &len);
+        Py_END_ALLOW_THREADS
+        if (status == CATZILLA_OK)
+            visitor(user, room, len);
+    }
+    if (status == CATZILLA_TRUNCATED) {
+        catzilla_value_t *value;
+        Py_BEGIN_ALLOW_THREADS
+        status = catzilla_cache_acquire(held->cache, key->data, (size_t)key->len, &value);
+        Py_END_ALLOW_THREADS
+        if (status == CATZILLA_OK) {
+            *held->is_long = catzilla_value_size(value) > ROOM;
+            visitor(user, catzilla_value_data(value), catzilla_value_size(value));
+            catzilla_value_release(value);
+        }
+    }
+    if (status == CATZILLA_OK)
+        return FOUND;
+    return status == CATZILLA_NOT_FOUND ? ABSENT : ELSEWHERE;
+}
+
 /* Shows the visitor a key's value. ELSEWHERE: the caller, or the method in Python, has to go on. */
 static enum answer visit(struct held *held, const struct key *key, enum reach reach, catzilla_visitor_t visitor, void *user)
 {
@@ -166,16 +202,7 @@ static enum answer visit(struct held *held, const struct key *key, enum reach re
         return ABSENT;
     if (reach != EVERY_TIER)
         return ELSEWHERE;
-    catzilla_value_t *value;
-    Py_BEGIN_ALLOW_THREADS
-    status = catzilla_cache_acquire(held->cache, key->data, (size_t)key->len, &value);
-    Py_END_ALLOW_THREADS
-    if (status == CATZILLA_OK) {
-        visitor(user, catzilla_value_data(value), catzilla_value_size(value));
-        catzilla_value_release(value);
-        return FOUND;
-    }
-    return status == CATZILLA_NOT_FOUND ? ABSENT : ELSEWHERE;
+    return ask_below(held, key, visitor, user);
 }
 
 static enum answer find_bytes(struct engine *self, PyObject *object, enum reach reach, PyObject **found)

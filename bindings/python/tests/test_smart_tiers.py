@@ -491,3 +491,17 @@ def test_a_redis_alone_that_dies_has_nothing_and_goes_on(server: RedisServer) ->
         assert cache.health_check()["redis"] is False
         with pytest.raises(CacheValueError, match="lock"):
             cache.set("key", threading.Lock())
+
+
+def test_values_of_any_length_are_read_whole_from_below_whatever_came_before(place: Place) -> None:
+    # Short ones are read into room on the stack, of some 16 KiB; after one without room the next is held where it is.
+    lengths = [0, 1, 100, 16_000, 16_383, 16_384, 16_385, 20_000, 300_000, 5, 300_000, 300_001, 16_383, 16_384, 7]
+    with place.open_alone() as cache:
+        values = {f"key {at}": bytes([at]) * length for at, length in enumerate(lengths)}
+        for key, value in values.items():
+            cache.set(key, value)
+        flushed(cache)
+        for _ in range(2):
+            for key, value in values.items():
+                assert cache.get(key) == (value, True) and cache[key] == value
+        assert cache.get_many(values) == values
