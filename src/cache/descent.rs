@@ -13,7 +13,7 @@ use super::stack::Cache;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope};
 use crate::error::{Error, Result, Status};
-use crate::tiers::memory::{Condition, Get, Memory, Read, Value};
+use crate::tiers::memory::{Condition, Get, Memory, PutOutcome, Read, Value};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -67,9 +67,12 @@ impl Cache {
             Err(error) => return Err(error),
         };
         let descent = Descent { lower, ticket: Some(ticket) };
-        // It may have come since this caller missed it.
+        // It may have come since this caller missed it. Not for those who wait: a write outdates flights before it reaches memory, so
+        // what is there now may be about to be replaced by one that found no flight to outdate, and who has begun to wait may have come
+        // after that write had ended. The next of them leads, and looks here, too.
         if let Some(value) = self.memory().peek(key)? {
-            return got(descent.land(Answer::Value(value)));
+            drop(descent);
+            return Ok(Some(Got::Value(value)));
         }
         let (found, absent) = lower.find(key, true);
         let got = match found {
@@ -102,7 +105,9 @@ impl Cache {
         let mut stored = false;
         let is_waited_for = lower.descents.store_and_end(ticket, || {
             // What is there was written by somebody who had not seen this descent, and is newer.
-            stored = ready.is_some_and(|ready| memory.put_ready(key, &ready, Condition::IfAbsent).is_ok());
+            stored = ready.is_some_and(|ready| {
+                matches!(memory.put_ready(key, &ready, Condition::IfAbsent), Ok(PutOutcome::Stored(_)))
+            });
         });
         if stored {
             self.stored(ttl);
@@ -110,7 +115,12 @@ impl Cache {
         if !is_waited_for {
             return Ok(Got::Found(found));
         }
-        let value = self.value_of(lower, key, &found)?;
+        // What this descent has stored, or what it has read: both are no older than any write that has ended a flight before this one.
+        // What else memory has may be, see `descend`.
+        let value = match stored {
+            true => self.value_of(lower, key, &found)?,
+            false => self.memory().detached(envelope.body, ttl)?.come_from(lower.levels()[found.level].name()),
+        };
         match descent.land(Answer::Value(value)) {
             Answer::Value(value) => Ok(Got::Value(value)),
             _ => Ok(Got::Found(found)),

@@ -113,12 +113,12 @@ impl Cache {
             Turn::TimedOut => return Err(timed_out(timeout)),
         };
         let lease = Lease { cache: self.weak(), ticket: Some(ticket) };
-        // It may have come since this caller missed it: from a flight that has just ended, or from a write.
+        // It may have come since this caller missed it: from a flight that has just ended, or from a write. Not for those who wait,
+        // of whom the next leads: a write that is about to reach memory has outdated what it could find before, and who waits
+        // may have come after it had ended.
         if let Some(value) = self.memory().peek(key)? {
-            return Ok(match lease.land(self.flights(), Answer::Value(value)) {
-                Some(Answer::Value(value)) => Leased::Found(value),
-                _ => Leased::NotFound,
-            });
+            drop(lease);
+            return Ok(Leased::Found(value));
         }
         if let Some(lower) = self.lower() {
             if let Some(value) = self.descend_for_value(lower, key)? {

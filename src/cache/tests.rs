@@ -914,6 +914,42 @@ fn what_was_evicted_and_then_removed_or_purged_is_not_written_to_disk() {
     }
 }
 
+/// A memory of one entry loses what was written before its writer has returned, so look-ups meet in flights all the time. What the leader of
+/// one finds in memory is not to be handed to who has come after the write that was just about to replace it.
+#[test]
+fn who_waits_for_somebody_elses_look_up_is_not_given_what_was_overwritten_before_it_came() {
+    const KEYS: u8 = 2;
+    let stack = stack_with(&[("memory.capacity", "1")], None, None);
+    let newest: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
+    let until = Instant::now() + Duration::from_millis(1_000);
+    std::thread::scope(|scope| {
+        for key in 0..KEYS {
+            let (stack, newest) = (&stack, &newest);
+            scope.spawn(move || {
+                let mut count = 0_u64;
+                while Instant::now() < until {
+                    count += 1;
+                    stack.cache.put(&[key], &count.to_le_bytes(), Ttl::Default).unwrap();
+                    newest[key as usize].store(count, SeqCst);
+                }
+            });
+        }
+        for reader in 0..4_u8 {
+            let (stack, newest) = (&stack, &newest);
+            scope.spawn(move || {
+                let key = reader % KEYS;
+                while Instant::now() < until {
+                    let floor = newest[key as usize].load(SeqCst);
+                    if let Some(value) = stack.cache.acquire(&[key]).unwrap() {
+                        let number = u64::from_le_bytes(value[..].try_into().unwrap());
+                        assert!(number >= floor, "{number} was read after {floor} had been written");
+                    }
+                }
+            });
+        }
+    });
+}
+
 /// Values carry the key and a number that only rises; each thread writes keys of its own, and all read all.
 #[test]
 fn with_tiers_that_come_and_go_nobody_ever_reads_an_older_value_than_was_written() {
