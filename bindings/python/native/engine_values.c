@@ -1,0 +1,221 @@
+/*
+ * What `SmartCache` inherits: its calls that a builtin can answer. A value is made in the visitor, while the engine holds the entry; so only
+ * objects are made there that run no code and begin no collection.
+ */
+#include "engine.h"
+#include "codec.h"
+
+struct shown {
+    /* The value, or its encoded form. */
+    PyObject *object;
+    enum { SHOWN_VALUE, SHOWN_PLAIN, SHOWN_OTHER } what;
+};
+
+static void make_value(void *user, const void *data, size_t len)
+{
+    struct shown *shown = user;
+    const unsigned char *bytes = data;
+    /* An annotation with nothing but tags says nothing to a reader: see `_annotation.py`. */
+    if (len > 4 && bytes[0] == 0xF0 && bytes[1] == 0) {
+        size_t head = 4 + ((size_t)bytes[2] << 8 | bytes[3]);
+        if (head < len) {
+            data = bytes + head;
+            len -= head;
+        }
+    }
+    unsigned char tag = len > 0 ? *(const unsigned char *)data : 0xFF;
+    if (codec_is_scalar(tag)) {
+        shown->what = SHOWN_VALUE;
+        shown->object = codec_decode_scalar(data, len);
+        if (shown->object != NULL || PyErr_Occurred())
+            return;
+        /* Damaged, which Python code has to count. */
+        shown->what = SHOWN_OTHER;
+        shown->object = PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
+    } else {
+        shown->what = codec_is_plain(tag) ? SHOWN_PLAIN : SHOWN_OTHER;
+        shown->object = PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
+    }
+}
+
+/* As find_bytes. What only Python code can read is asked of `_revive`, with the key and the stored bytes: it returns the pair. */
+static enum answer find_value(struct engine *self, PyObject *object, enum reach reach, PyObject **found, PyObject **pair)
+{
+    struct held held;
+    struct key key;
+    struct shown shown = {NULL, SHOWN_VALUE};
+    *found = *pair = NULL;
+    if (!engine_hold(self, &held))
+        return ELSEWHERE;
+    enum answer answer = engine_key_of(object, &key) ? engine_visit(&held, &key, reach, make_value, &shown) : ELSEWHERE;
+    engine_let_go(&held);
+    if (answer != FOUND)
+        return answer;
+    if (shown.object == NULL)
+        return FAILED;
+    if (shown.what == SHOWN_PLAIN) {
+        PyObject *bytes = shown.object;
+        shown.object = codec_decode((const unsigned char *)PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
+        if (shown.object == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+            PyErr_Clear();
+            shown.object = bytes;
+            shown.what = SHOWN_OTHER;
+        } else {
+            Py_DECREF(bytes);
+        }
+    }
+    if (shown.what != SHOWN_OTHER) {
+        *found = shown.object;
+        return *found == NULL ? FAILED : FOUND;
+    }
+    *pair = PyObject_CallMethodObjArgs((PyObject *)self, engine_str_revive, object, shown.object, NULL);
+    Py_DECREF(shown.object);
+    if (*pair == NULL)
+        return FAILED;
+    if (!PyTuple_Check(*pair) || PyTuple_Size(*pair) != 2) {
+        PyErr_SetString(PyExc_TypeError, "_revive has to return a pair");
+        Py_CLEAR(*pair);
+        return FAILED;
+    }
+    return FOUND;
+}
+
+static enum answer find_one_value(PyObject *self, PyObject *key, PyObject **found)
+{
+    PyObject *pair;
+    enum answer answer = find_value((struct engine *)self, key, THEN_A_BATCH, found, &pair);
+    if (answer == FOUND && pair != NULL) {
+        if (PyTuple_GetItem(pair, 1) == Py_True) {
+            *found = PyTuple_GetItem(pair, 0);
+            Py_INCREF(*found);
+        }
+        Py_DECREF(pair);
+    }
+    return answer;
+}
+
+static PyObject *values_get_many(PyObject *object, PyObject *keys)
+{
+    return engine_get_many(object, keys, find_one_value);
+}
+
+static PyObject *values_get(PyObject *object, PyObject *key)
+{
+    PyObject *found, *pair;
+    switch (find_value((struct engine *)object, key, EVERY_TIER, &found, &pair)) {
+    case FOUND:
+        if (pair != NULL)
+            return pair;
+        pair = PyTuple_Pack(2, found, Py_True);
+        Py_DECREF(found);
+        return pair;
+    case ABSENT:
+        Py_INCREF(engine_no_value);
+        return engine_no_value;
+    case FAILED:
+        return NULL;
+    case ELSEWHERE:
+        break;
+    }
+    return PyObject_CallMethodObjArgs(object, engine_str_get, key, NULL);
+}
+
+/* What memory has, for calls that go on and are counted there. */
+static PyObject *values_get_from_memory(PyObject *object, PyObject *key)
+{
+    PyObject *found, *pair;
+    switch (find_value((struct engine *)object, key, THEN_A_LOADER, &found, &pair)) {
+    case FOUND:
+        if (pair != NULL)
+            return pair;
+        pair = PyTuple_Pack(2, found, Py_True);
+        Py_DECREF(found);
+        return pair;
+    case FAILED:
+        return NULL;
+    default:
+        Py_INCREF(engine_no_value);
+        return engine_no_value;
+    }
+}
+
+static PyObject *values_getitem(PyObject *object, PyObject *key)
+{
+    PyObject *found, *pair;
+    switch (find_value((struct engine *)object, key, EVERY_TIER, &found, &pair)) {
+    case FOUND:
+        if (pair == NULL)
+            return found;
+        if (PyTuple_GetItem(pair, 1) == Py_True) {
+            found = PyTuple_GetItem(pair, 0);
+            Py_INCREF(found);
+            Py_DECREF(pair);
+            return found;
+        }
+        Py_DECREF(pair);
+        /* fall through */
+    case ABSENT:
+        PyErr_SetObject(PyExc_KeyError, key);
+        return NULL;
+    case FAILED:
+        return NULL;
+    case ELSEWHERE:
+        break;
+    }
+    return PyObject_CallMethodObjArgs(object, engine_str_getitem, key, NULL);
+}
+
+static PyObject *values_set(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    struct held held;
+    struct key key;
+    uint64_t ttl_ms;
+    if (names == NULL && (count == 2 || count == 3) && engine_hold((struct engine *)object, &held)) {
+        struct codec_buffer encoded;
+        int done = 0;
+        if (held.memory_only && engine_key_of(args[0], &key) && engine_ttl_of(count == 3 ? args[2] : NULL, &ttl_ms)) {
+            codec_buffer_init(&encoded);
+            int outcome = codec_encode(args[1], &encoded);
+            done = outcome < 0 ? -1 : outcome > 0 && engine_stored(&held, &key, encoded.data, encoded.len, ttl_ms);
+            codec_buffer_free(&encoded);
+        }
+        engine_let_go(&held);
+        if (done > 0)
+            Py_RETURN_TRUE;
+        if (done < 0)
+            return NULL;
+    }
+    return engine_in_python(object, engine_str_set, args, count, names);
+}
+
+static PyMethodDef values_methods[] = {
+    {"_attach", (PyCFunction)(void (*)(void))engine_attach, METH_FASTCALL, NULL},
+    {"_detach", engine_detach, METH_NOARGS, NULL},
+    {"get", values_get, METH_O, "get(key)\n\nThe value of a key and True, or None and False."},
+    {"set", (PyCFunction)(void (*)(void))values_set, METH_FASTCALL | METH_KEYWORDS,
+     "set(key, value, ttl=None, *, tags=())\n\nStores a value, for `ttl` seconds; None or 0 is the default lifetime of each tier. True."},
+    {"_get_from_memory", values_get_from_memory, METH_O, NULL},
+    {"get_many", values_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
+    {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key from every tier. True when it was there."},
+    {"exists", engine_exists, METH_O, "exists(key)\n\nWhether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot values_slots[] = {
+    {Py_tp_dealloc, engine_dealloc},
+    {Py_tp_traverse, engine_traverse},
+    {Py_tp_clear, engine_clear},
+    {Py_tp_methods, values_methods},
+    {Py_mp_subscript, values_getitem},
+    {Py_sq_contains, engine_contains},
+    {Py_tp_doc, "What SmartCache inherits: its calls that memory can answer."},
+    {0, NULL},
+};
+
+PyType_Spec engine_values_spec = {
+    .name = "catzilla_cache._native.ValuesBase",
+    .basicsize = sizeof(struct engine),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = values_slots,
+};
+
