@@ -1,6 +1,6 @@
 """What is stored in front of a value beside it: until when it is fresh, how long it took to make, and its tags.
 
-Only values that were stored with one of these have an annotation. The compiled module knows the first four bytes (`native/engine.c`): it
+Only values that were stored with one of these have an annotation. The compiled module knows the first four bytes (`native/engine_values.c`): it
 skips an annotation that says nothing about freshness.
 
     0xF0 | flags | length of the rest, 2 bytes big-endian | fresh_until, cost: doubles, if flags & 1 | tags: count and lengths, bytes | value
