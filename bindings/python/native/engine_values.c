@@ -99,16 +99,20 @@ static PyObject *values_get_many(PyObject *object, PyObject *keys)
     return engine_get_many(object, keys, find_one_value);
 }
 
+/* (found, True); takes the reference over. */
+static PyObject *found_pair(PyObject *found)
+{
+    PyObject *pair = PyTuple_Pack(2, found, Py_True);
+    Py_DECREF(found);
+    return pair;
+}
+
 static PyObject *values_get(PyObject *object, PyObject *key)
 {
     PyObject *found, *pair;
     switch (find_value((struct engine *)object, key, EVERY_TIER, &found, &pair)) {
     case FOUND:
-        if (pair != NULL)
-            return pair;
-        pair = PyTuple_Pack(2, found, Py_True);
-        Py_DECREF(found);
-        return pair;
+        return pair != NULL ? pair : found_pair(found);
     case ABSENT:
         Py_INCREF(engine_no_value);
         return engine_no_value;
@@ -126,11 +130,7 @@ static PyObject *values_get_from_memory(PyObject *object, PyObject *key)
     PyObject *found, *pair;
     switch (find_value((struct engine *)object, key, THEN_A_LOADER, &found, &pair)) {
     case FOUND:
-        if (pair != NULL)
-            return pair;
-        pair = PyTuple_Pack(2, found, Py_True);
-        Py_DECREF(found);
-        return pair;
+        return pair != NULL ? pair : found_pair(found);
     case FAILED:
         return NULL;
     default:
