@@ -325,12 +325,12 @@ lets_time_pass = pytest.mark.parametrize("clock_of", ["hand"], indirect=True)
 class Site:
     """An application, the cache in front of it, and a client, all in an event loop that runs while something is asked."""
 
-    def __init__(self, application: Application, cache: SmartCache, **parameters: Any) -> None:
+    def __init__(self, application: Application, cache: SmartCache, behind: Optional[App], **parameters: Any) -> None:
         self.application = application
         self.cache = cache
         self._clock: Optional[Clock] = None if _uses_system_clock else Clock()
         self.middleware = CacheMiddleware(
-            application, cache_instance=cache, clock=self._clock if self._clock is not None else time.time, **parameters
+            behind or application, cache_instance=cache, clock=self._clock if self._clock is not None else time.time, **parameters
         )
         self._loop = asyncio.new_event_loop()
 
@@ -410,9 +410,10 @@ async def settled() -> None:
 
 
 @contextlib.contextmanager
-def site(*scripts: Script, capacity: int = 1000, **parameters: Any) -> Iterator[Site]:
-    """A site whose application answers every path with these, one after the other. The parameters are the middleware's."""
-    built = Site(Application(*scripts), SmartCache(SmartCacheConfig(memory_capacity=capacity)), **parameters)
+def site(*scripts: Script, application: Optional[App] = None, capacity: int = 1000, **parameters: Any) -> Iterator[Site]:
+    """A site whose application answers every path with these, one after the other, or is one that a test has made itself. The
+    other parameters are the middleware's."""
+    built = Site(Application(*scripts), SmartCache(SmartCacheConfig(memory_capacity=capacity)), application, **parameters)
     try:
         yield built
     finally:

@@ -383,9 +383,7 @@ def test_what_an_application_does_with_its_buffer_afterwards_does_not_change_wha
         headers.append((b"x-b", b"2"))
         await send({"type": "http.response.body"})
 
-    with site(FRESH) as found:
-        found.application.at("/", FRESH)
-        found.middleware.app = application
+    with site(application=application) as found:
         hit = found.get() and found.get()
         assert hit.body == b"one"
         assert hit["x-b"] is None and hit["x-a"] == "1"
@@ -398,8 +396,7 @@ def test_names_of_fields_in_capitals_are_understood() -> None:
         calls.append(1)
 
     calls: List[int] = []
-    with site(FRESH) as found:
-        found.middleware.app = application
+    with site(application=application) as found:
 
         async def twice() -> None:
             for _ in range(2):
@@ -465,8 +462,7 @@ def test_an_application_that_ends_without_ending_its_answer_has_nothing_stored()
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
     calls: List[int] = []
-    with site(FRESH) as found:
-        found.middleware.app = application
+    with site(application=application) as found:
         for _ in range(2):
             with pytest.raises(AssertionError, match="was not ended"):
                 found.get()
@@ -478,8 +474,7 @@ def test_an_application_that_answers_nothing_has_nothing_stored() -> None:
         calls.append(1)
 
     calls: List[int] = []
-    with site(FRESH) as found:
-        found.middleware.app = application
+    with site(application=application) as found:
         for _ in range(2):
             with pytest.raises(AssertionError):
                 found.get()
@@ -571,8 +566,7 @@ def test_a_file_that_the_server_sends_itself_is_not_stored_as_an_empty_body() ->
             await send({"type": "http.response.body", "body": b"file"})
 
     offered: List[bool] = []
-    with site(FRESH) as found:
-        found.middleware.app = application
+    with site(application=application) as found:
         for _ in range(2):
             if offered[:1] != [True]:
                 # Either the server is not offered to do that, and the body is seen ...
@@ -593,8 +587,7 @@ def test_early_hints_reach_the_client_and_are_not_part_of_what_is_stored() -> No
         await send({"type": "http.response.start", "status": 200, "headers": fields("Cache-Control: max-age=600")})
         await send({"type": "http.response.body", "body": b"body"})
 
-    with site(FRESH) as found:
-        found.middleware.app = application
+    with site(application=application) as found:
         first, second = found.get(), found.get()
         assert [message["type"] for message in first.others] == ["http.response.early_hint"]
         assert (second.is_hit, second.body, second.others) == (True, b"body", [])
@@ -613,8 +606,7 @@ def test_what_is_no_http_request_passes_untouched(kind: str) -> None:
     async def send(message: Message) -> None:
         pass
 
-    with site(FRESH) as found:
-        found.middleware.app = application
+    with site(application=application) as found:
         scope = {"type": kind, "path": "/", "headers": []}
         found.run(found.middleware(scope, receive, send))
         assert seen == [scope, receive, send] and seen[0] is scope and seen[1] is receive and seen[2] is send
