@@ -16,8 +16,9 @@ from http_application import Answer, Asked, Reply, clock_of, lets_time_pass, rep
 __all__ = ["clock_of"]
 
 BODY = b"0123456789"
-MODIFIED = "Mon, 01 Jun 2026 12:00:00 GMT"
-STORED = reply("Cache-Control: max-age=600", 'ETag: "a"', f"Last-Modified: {MODIFIED}", "Content-Type: text/plain", "X-A: 1", body=BODY)
+MODIFIED = "Mon, 01 Jun 2020 12:00:00 GMT"
+AS_STORED = ["Cache-Control: max-age=600", 'ETag: "a"', f"Last-Modified: {MODIFIED}", "Content-Type: text/plain", "X-A: 1"]
+STORED = reply(*AS_STORED, body=BODY)
 
 
 @pytest.mark.parametrize(
@@ -163,15 +164,16 @@ def test_the_boundary_of_parts_is_not_in_them() -> None:
         ("*", False),
         ("", False),
         (MODIFIED, True),
-        ("Mon, 01 Jun 2026 12:00:01 GMT", False),
-        ("Mon, 01 Jun 2026 11:59:59 GMT", False),
+        ("Mon, 01 Jun 2020 12:00:01 GMT", False),
+        ("Mon, 01 Jun 2020 11:59:59 GMT", False),
         ("Tue, 01 Jan 2099 00:00:00 GMT", False),
         ("yesterday", False),
     ],
 )
 def test_a_part_is_sent_only_of_the_answer_that_the_client_has(condition: str, is_part: bool) -> None:
     with site(STORED) as found:
-        found.application.at("/", reply(*dated_long_after(), body=BODY))
+        # A date of change is as good as a strong validator only when the answer was made well after it.
+        found.application.at("/", reply(*AS_STORED, f"Date: {found.date()}", body=BODY))
         found.get()
         answer = found.get("/", "Range: bytes=0-3", f"If-Range: {condition}")
         assert (answer.status, answer.body) == ((206, BODY[:4]) if is_part else (200, BODY))
@@ -179,11 +181,6 @@ def test_a_part_is_sent_only_of_the_answer_that_the_client_has(condition: str, i
         answer = found.get("/", "Range: bytes=100-", f"If-Range: {condition}")
         assert answer.status == (416 if is_part else 200)
         assert found.calls == 1
-
-
-def dated_long_after() -> List[str]:
-    """A date of change is as good as a strong validator only when the answer was made well after it."""
-    return ["Cache-Control: max-age=600", 'ETag: "a"', f"Last-Modified: {MODIFIED}", "Date: Fri, 15 Jan 2027 08:00:00 GMT", "Age: 0"]
 
 
 def test_a_weak_etag_does_not_join_parts() -> None:
