@@ -143,3 +143,8 @@ def opaque(tag: bytes) -> bytes:
 def is_field(name: bytes, value: bytes) -> bool:
     """Whether a field line can be sent as one, and as one only."""
     return _NAME.fullmatch(name) is not None and _FORBIDDEN.search(value) is None
+
+
+def lowered(fields: Iterable[Tuple[bytes, bytes]]) -> Fields:
+    """Field lines as the cache has them, from those of a framework."""
+    return [(bytes(name).lower(), bytes(value)) for name, value in fields]

@@ -1,17 +1,17 @@
 """From a request to the key of its answer: readable, the same in every process, and never that of another request's answer.
 
-    <prefix>:<policy>:GET https://example.org/items?page=2 0=3:*/*,4=4:gzip
+    <prefix>:<policy>:GET /items?page=2 https://example.org 0=3:*/*,4=4:gzip
 
-A space ends the URL, which has none of its own, nor any other byte that is not visible: those are percent-encoded. Behind it are the values of the
-request fields that are part of the key: number of the field, length, value. Long parts are cut and end with their hash behind a byte
-0x01. What a variant is selected by (``Vary``) follows as a hash. `native/http_key.c` makes the same keys for the requests that it knows.
+Spaces end path and query, and the origin, which have none of their own, nor any other byte that is not visible: those are percent-encoded. Then come
+the values of the request fields that are part of the key: number of the field, length, value. The path is in front so that what begins alike
+can be purged alike. Long parts are cut and end with their hash behind a byte 0x01. What a variant is selected by (``Vary``) follows as a hash. `native/http_key.c` makes the same keys for the requests that it knows.
 """
 
 from __future__ import annotations
 
 import re
 from hashlib import blake2b
-from typing import FrozenSet, Iterable, List, Optional, Sequence
+from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Sequence
 
 from catzilla_cache.errors import CacheKeyError
 from catzilla_cache.http.fields import elements
@@ -83,6 +83,20 @@ def _forwarded(value: bytes) -> bytes:
     return b";".join(kept)
 
 
+class Target(NamedTuple):
+    """What a request is for."""
+
+    #: Scheme and authority.
+    origin: bytes
+    #: Path and query.
+    path: bytes
+
+    @property
+    def url(self) -> bytes:
+        """Both, as people write them."""
+        return self.origin + self.path
+
+
 class KeyMaker:
     """Makes the keys of one policy's requests."""
 
@@ -94,8 +108,8 @@ class KeyMaker:
         self._ignored = policy.ignored
         self._generator = policy.custom_key_generator
 
-    def url(self, request: Request, query: Optional[bytes] = None) -> bytes:
-        """The URL of a request, as all who mean the same write it. ``query`` in place of its own, normalised."""
+    def target(self, request: Request, query: Optional[bytes] = None) -> Target:
+        """What a request is for, as all who mean the same write it. ``query`` in place of its own, normalised."""
         path = _INVISIBLE_IN_PATH.sub(_percent, request.raw_path or b"/")
         if len(path) > _LONGEST_PATH:
             path = path[:_READABLE] + b"\x01" + _hash(path)
@@ -106,17 +120,17 @@ class KeyMaker:
             if len(query) > _LONGEST_QUERY:
                 query = query[:_READABLE] + b"\x01" + _hash(query)
             path += b"?" + query
-        return b"%s://%s%s" % (request.scheme.encode(), authority(request) or b"", path)
+        return Target(b"%s://%s" % (request.scheme.encode(), authority(request) or b""), path)
 
-    def primary(self, request: Request, method: str, url: bytes, view: object = None) -> bytes:
-        """The key of the answer to a method for a URL. ``view`` is what a program's own generator is shown."""
+    def primary(self, request: Request, method: str, target: Target, view: object = None) -> bytes:
+        """The key of the answer to a method. ``view`` is what a program's own generator is shown."""
         if self._generator is not None:
             made = self._generator(view)
             if not isinstance(made, str):
                 raise CacheKeyError(f"custom_key_generator returns text, not {type(made).__name__}")
             own = _INVISIBLE.sub(_percent, made.encode("utf-8", "surrogateescape").replace(b"%", b"%25"))
             return b"%s%s custom:%s " % (self._prefix, method.encode(), own if len(own) <= 4096 else _hash(own))
-        return b"%s%s %s %s" % (self._prefix, method.encode(), url, self._selecting(request))
+        return b"%s%s %s %s %s" % (self._prefix, method.encode(), target.path, target.origin, self._selecting(request))
 
     def variant(self, primary: bytes, names: Sequence[bytes], request: Request) -> bytes:
         """The key of the variant that a request selects, of an answer that varies by these fields."""
