@@ -393,7 +393,6 @@ class Exchange:
         if keep is None:
             return None, []
         response = keep.response if body is None else with_body(keep.response, body, content_length)
-        self._counters.count("cache_sets", self.settings.rule)
         return response, self._writes(response, keep.kept_for)
 
     def _writes(self, response: StoredResponse, kept_for: float) -> List[Write]:
