@@ -132,16 +132,16 @@ class Exchanges:
         )  # fmt: skip
         for name, value in fields:
             if name in (b"location", b"content-location"):
-                target = self.target_of(urljoin(base, value.decode("latin-1").strip()))
+                target = self.target_of(value.decode("latin-1").strip(), base)
                 # Of another origin it would let one site forget another's.
                 if target is not None and target.origin == own.origin and target.url not in urls:
                     urls.append(target.url)
         return urls
 
-    def target_of(self, text: str) -> Optional[keys.Target]:
-        """A URL as keys have it; None for what is none of http or https."""
+    def target_of(self, text: str, base: str = "") -> Optional[keys.Target]:
+        """A URL, which may be relative to another, as keys have it; None for what is none of http or https."""
         try:
-            parts = urlsplit(text)
+            parts = urlsplit(urljoin(base, text))
             request = Request(
                 "GET", parts.scheme.lower(), parts.netloc.encode("latin-1", "replace"), parts.path,
                 parts.path.encode("utf-8", "surrogateescape") or b"/", parts.query.encode("utf-8", "surrogateescape"), [],
