@@ -145,8 +145,8 @@ class Answer:
                 self._middleware._counters.count("too_large")
         if not self._is_collected:
             self.led.refuse(is_known=relay.keep is None and message["status"] < 500)
-            if relay.outdated is not None:
-                await self._middleware._shelf.remove_async(relay.outdated)
+        if relay.outdated is not None:
+            await self._middleware._shelf.remove_async(relay.outdated)
         if relay.not_modified is not None:
             self._is_replaced = True
             await self._out(relay.not_modified)
