@@ -101,7 +101,8 @@ def test_both_places_that_a_change_names_are_ended() -> None:
 
 def test_every_variant_and_the_stored_head_are_ended() -> None:
     with site(reply("Cache-Control: max-age=600", "Vary: X-A")) as found:
-        found.application.at("/a", *[reply("Cache-Control: max-age=600", "Vary: X-A")] * 5, CHANGED, FRESH)
+        varying = reply("Cache-Control: max-age=600", "Vary: X-A")
+        found.application.at("/a", *[varying] * 5, CHANGED, varying)
         found.head("/a", "X-A: 0")
         requests = [("GET", "X-A: 1"), ("GET", "X-A: 2"), ("GET", "Accept-Language: de"), ("HEAD", "Accept: image/png")]
         for method, line in requests:
