@@ -11,7 +11,21 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any, Awaitable, Callable, Coroutine, Dict, Iterator, List, MutableMapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Dict,
+    Iterator,
+    List,
+    MutableMapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 from urllib.parse import unquote
 
 import pytest
@@ -286,7 +300,9 @@ def _answer(method: str, messages: List[Message], is_gone: bool) -> Answer:
     status, headers = own[0]["status"], [(bytes(name), bytes(value)) for name, value in own[0].get("headers", [])]
     for name, value in headers:
         assert name == name.lower() and name, f"names of fields are lower-case: {name!r}"
-        assert not {b"\r", b"\n", b"\0"} & {value[at : at + 1] for at in range(len(value))}, f"a line break in {name!r}: {value!r}"
+        assert not {b"\r", b"\n", b"\0"} & {
+            value[at : at + 1] for at in range(len(value))
+        }, f"a line break in {name!r}: {value!r}"
     pieces = [message["body"] for message in bodies if message.get("body")]
     body = b"".join(pieces)
     lengths = [value for name, value in headers if name == b"content-length"]

@@ -89,7 +89,20 @@ def test_a_request_that_asks_for_nothing_special_is_answered_from_the_cache(line
         assert found.get("/", *lines).is_hit
 
 
-@pytest.mark.parametrize("line", ["max-age=", "max-age=abc", "max-age=-1", "min-fresh=abc", "max-stale=abc", 'max-age="', "=", "max-age=\xb2", "max-age=" + "9" * 5000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "max-age=",
+        "max-age=abc",
+        "max-age=-1",
+        "min-fresh=abc",
+        "max-stale=abc",
+        'max-age="',
+        "=",
+        "max-age=\xb2",
+        "max-age=" + "9" * 5000,
+    ],
+)
 def test_a_directive_that_cannot_be_read_breaks_nothing(line: str) -> None:
     with site(FRESH) as found:
         found.get()
@@ -138,7 +151,9 @@ def test_a_request_says_how_fresh_an_answer_has_to_be(directive: str, passed: in
 
 
 @lets_time_pass
-@pytest.mark.parametrize("directives", ["max-age=600, must-revalidate", "max-age=600, proxy-revalidate", "s-maxage=600", "max-age=600, no-cache"])
+@pytest.mark.parametrize(
+    "directives", ["max-age=600, must-revalidate", "max-age=600, proxy-revalidate", "s-maxage=600", "max-age=600, no-cache"]
+)
 def test_what_forbids_to_be_served_stale_is_not_whatever_the_request_takes(directives: str) -> None:
     with site(reply(f"Cache-Control: {directives}", 'ETag: "a"')) as found:
         found.get()

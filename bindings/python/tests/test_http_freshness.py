@@ -17,7 +17,9 @@ START = Clock()()
 
 def dated(*lines: str) -> Sequence[str]:
     """The lines with dates in place of "@-100", which stands for a hundred seconds ago."""
-    return [name + http_date(START + int(at)) if is_date else line for line in lines for name, is_date, at in [line.partition("@")]]
+    return [
+        name + http_date(START + int(at)) if is_date else line for line in lines for name, is_date, at in [line.partition("@")]
+    ]
 
 
 def is_fresh_after(seconds: float, lines: Sequence[str], parameters: Dict[str, Any]) -> bool:
@@ -72,11 +74,17 @@ def test_a_response_is_fresh_for_as_long_as_it_says(lines: Sequence[str], second
 @pytest.mark.parametrize(
     "line",
     [
-        *("Cache-Control: max-age" + value for value in ("", "=", "=abc", "=-1", "=+600", "=1.5", "=6_00", "=0x258", "='600'", "=600s")),
+        *(
+            "Cache-Control: max-age" + value
+            for value in ("", "=", "=abc", "=-1", "=+600", "=1.5", "=6_00", "=0x258", "='600'", "=600s")
+        ),
         *("Cache-Control: max-age=" + value for value in ('"600', '"-1"', '"6 00"', "6 00", '""', "\xb2\xb2\xb2", "600;a")),
         "Cache-Control: s-maxage=abc",
         *("Expires: " + value for value in ("0", "-1", "", "never", "600", "Fri, 15 Jan 2027", "Fri, 35 Jan 2027 08:10:00 GMT")),
-        *("Expires: Fri, 15 Jan " + value for value in ("2027 25:10:00 GMT", "99999999 08:10:00 GMT", "2027 08:10:00 PST", "\xb2\xb2\xb2\xb2 08:10:00 GMT")),
+        *(
+            "Expires: Fri, 15 Jan " + value
+            for value in ("2027 25:10:00 GMT", "99999999 08:10:00 GMT", "2027 08:10:00 PST", "\xb2\xb2\xb2\xb2 08:10:00 GMT")
+        ),
     ],
 )
 def test_a_lifetime_that_cannot_be_read_has_ended(line: str) -> None:
@@ -160,7 +168,9 @@ def test_the_time_that_an_answer_took_counts_as_its_age(age: Optional[int]) -> N
         assert found.get().body == b"answer 2"
 
 
-@pytest.mark.parametrize("lines, first", [([], 0), (["Age: 100"], 100), (["Date: @-30"], 30), (["Age: 7, 9"], 7), (["Age: x"], 0)])
+@pytest.mark.parametrize(
+    "lines, first", [([], 0), (["Age: 100"], 100), (["Date: @-30"], 30), (["Age: 7, 9"], 7), (["Age: x"], 0)]
+)
 def test_a_hit_says_how_old_it_is(lines: Sequence[str], first: int) -> None:
     with site(reply("Cache-Control: max-age=600", *dated(*lines))) as found:
         found.get()
@@ -189,7 +199,9 @@ def test_dates_are_not_changed_by_being_stored() -> None:
             assert second.every(name) == first.every(name) and len(first.every(name)) == 1
 
 
-@pytest.mark.parametrize("lines", [[], ["Cache-Control: public"], ["Last-Modified: @-1000000"], ["Cache-Control: must-revalidate"]])
+@pytest.mark.parametrize(
+    "lines", [[], ["Cache-Control: public"], ["Last-Modified: @-1000000"], ["Cache-Control: must-revalidate"]]
+)
 def test_a_response_that_says_nothing_is_fresh_for_the_default(lines: Sequence[str]) -> None:
     lines = dated(*lines)
     assert is_fresh_after(299, lines, {"default_ttl": 300})
@@ -204,7 +216,10 @@ def test_a_default_of_nothing_stores_only_what_says_how_long() -> None:
     assert is_fresh_after(599, ["Cache-Control: max-age=600"], {"default_ttl": 0})
 
 
-@pytest.mark.parametrize("lines", [["Cache-Control: max-age=60"], ["Cache-Control: s-maxage=6000"], ["Expires: @-10"], ["Cache-Control: max-age=x"], []])
+@pytest.mark.parametrize(
+    "lines",
+    [["Cache-Control: max-age=60"], ["Cache-Control: s-maxage=6000"], ["Expires: @-10"], ["Cache-Control: max-age=x"], []],
+)
 def test_the_lifetime_of_a_rule_replaces_what_the_response_says(lines: Sequence[str]) -> None:
     rules = {"cache_rules": {"/*": {"ttl": 300}}}
     assert is_fresh_after(299, dated(*lines), rules)
@@ -223,8 +238,12 @@ def test_the_lifetime_of_a_rule_counts_from_the_age_that_came_with_the_response(
         pytest.param(["CDN-Cache-Control: max-age=600", "Cache-Control: max-age=60"], 600, id="longer than Cache-Control"),
         pytest.param(["CDN-Cache-Control: max-age=60", "Cache-Control: max-age=600"], 60, id="shorter than Cache-Control"),
         pytest.param(["CDN-Cache-Control: max-age=60", "Cache-Control: s-maxage=600"], 60, id="over s-maxage"),
-        pytest.param(["CDN-Cache-Control: max-age=600", "Cache-Control: no-store"], 600, id="no-store of Cache-Control does not count"),
-        pytest.param(["CDN-Cache-Control: max-age=600", "Cache-Control: private"], 600, id="private of Cache-Control does not count"),
+        pytest.param(
+            ["CDN-Cache-Control: max-age=600", "Cache-Control: no-store"], 600, id="no-store of Cache-Control does not count"
+        ),
+        pytest.param(
+            ["CDN-Cache-Control: max-age=600", "Cache-Control: private"], 600, id="private of Cache-Control does not count"
+        ),
         pytest.param(["CDN-Cache-Control: max-age=600", "Expires: @60"], 600, id="Expires does not count"),
         pytest.param(["CDN-Cache-Control: no-store", "Cache-Control: max-age=600"], 0, id="no-store"),
         pytest.param(["CDN-Cache-Control: private", "Cache-Control: max-age=600"], 0, id="private"),
@@ -232,13 +251,23 @@ def test_the_lifetime_of_a_rule_counts_from_the_age_that_came_with_the_response(
         pytest.param(["CDN-Cache-Control: max-age=600;a=1", "Cache-Control: max-age=60"], 600, id="parameters are ignored"),
         pytest.param(["CDN-Cache-Control: public", "CDN-Cache-Control: max-age=600"], 600, id="two lines"),
         pytest.param(["CDN-Cache-Control: ", "Cache-Control: max-age=60"], 60, id="an empty one is not there"),
-        pytest.param(["CDN-Cache-Control: max-age=600, =", "Cache-Control: max-age=60"], 60, id="one that is no dictionary is not there"),
-        pytest.param(["CDN-Cache-Control: max-age=600 public", "Cache-Control: max-age=60"], 60, id="one without commas is not there"),
-        pytest.param(["CDN-Cache-Control: Max-Age=600", "Cache-Control: max-age=60"], 60, id="names of dictionaries are lower-case"),
-        pytest.param(["Other-Cache-Control: max-age=600", "Cache-Control: max-age=60"], 60, id="one for somebody else"),
-        pytest.param(["Second-Cache-Control: max-age=600", "Cache-Control: max-age=60"], 600, id="the second that is listened to"),
         pytest.param(
-            ["Second-Cache-Control: max-age=600", "CDN-Cache-Control: max-age=300", "Cache-Control: max-age=60"], 300, id="the first of two"
+            ["CDN-Cache-Control: max-age=600, =", "Cache-Control: max-age=60"], 60, id="one that is no dictionary is not there"
+        ),
+        pytest.param(
+            ["CDN-Cache-Control: max-age=600 public", "Cache-Control: max-age=60"], 60, id="one without commas is not there"
+        ),
+        pytest.param(
+            ["CDN-Cache-Control: Max-Age=600", "Cache-Control: max-age=60"], 60, id="names of dictionaries are lower-case"
+        ),
+        pytest.param(["Other-Cache-Control: max-age=600", "Cache-Control: max-age=60"], 60, id="one for somebody else"),
+        pytest.param(
+            ["Second-Cache-Control: max-age=600", "Cache-Control: max-age=60"], 600, id="the second that is listened to"
+        ),
+        pytest.param(
+            ["Second-Cache-Control: max-age=600", "CDN-Cache-Control: max-age=300", "Cache-Control: max-age=60"],
+            300,
+            id="the first of two",
         ),
     ],
 )
@@ -257,7 +286,9 @@ def test_a_field_for_other_caches_is_passed_on_and_has_no_effect() -> None:
         assert found.get().body == b"answer 2"
 
 
-@pytest.mark.parametrize("parameters", [{"default_ttl": -1}, {"default_ttl": "soon"}, {"stale_if_error": -1}, {"wait_timeout": -1}])
+@pytest.mark.parametrize(
+    "parameters", [{"default_ttl": -1}, {"default_ttl": "soon"}, {"stale_if_error": -1}, {"wait_timeout": -1}]
+)
 def test_a_lifetime_that_is_none_is_refused_where_it_is_given(parameters: Dict[str, Any]) -> None:
     with pytest.raises((CacheValueError, TypeError), match=next(iter(parameters))):
         with site(FRESH, **parameters):

@@ -124,7 +124,9 @@ def test_a_url_is_ended_however_its_query_is_written_and_no_other() -> None:
 
 @lets_time_pass
 def test_what_has_been_ended_is_neither_served_stale_nor_validated() -> None:
-    with site(reply("Cache-Control: max-age=600, stale-while-revalidate=600, stale-if-error=6000", 'ETag: "a"'), CHANGED, FRESH) as found:
+    with site(
+        reply("Cache-Control: max-age=600, stale-while-revalidate=600, stale-if-error=6000", 'ETag: "a"'), CHANGED, FRESH
+    ) as found:
         found.get()
         found.ask("PUT")
         found.pass_time(610)

@@ -108,7 +108,17 @@ def test_ignored_names_are_the_operators_and_reach_the_application() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["example.com:port", "example.com:99999999", "example.com/..", "example.com#", "example.com?x", "user@example.com", "a b", "", "exa\tmple.com"]
+    [
+        "example.com:port",
+        "example.com:99999999",
+        "example.com/..",
+        "example.com#",
+        "example.com?x",
+        "user@example.com",
+        "a b",
+        "",
+        "exa\tmple.com",
+    ]
     + ["example.com,other.com", "[::1", "::1", "example.com:80:80", "\xe9.com", "example.com\\other", "..", "%65xample.com"],
 )
 def test_a_host_that_is_none_is_left_to_the_application(host: str) -> None:
@@ -136,7 +146,21 @@ def test_hosts_of_all_kinds_are_cached_each_for_itself(host: str) -> None:
         assert found.get("/a", f"Host: {host}").is_hit
 
 
-@pytest.mark.parametrize("path", ["/a/../b", "/a/./b", "/..", "/a/..", "/a/%2e%2e/b", "/a/%2E./b", "/a/.%2e", "/a/%2e/b", "/static/..%2fprivate", "/a%2f..%2fb"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a/../b",
+        "/a/./b",
+        "/..",
+        "/a/..",
+        "/a/%2e%2e/b",
+        "/a/%2E./b",
+        "/a/.%2e",
+        "/a/%2e/b",
+        "/static/..%2fprivate",
+        "/a%2f..%2fb",
+    ],
+)
 def test_a_path_that_leads_elsewhere_is_left_to_the_application(path: str) -> None:
     with site(echo) as found:
         for _ in range(2):
@@ -153,7 +177,15 @@ def test_dots_that_lead_nowhere_are_part_of_a_name() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Host"]
+    [
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Server",
+        "X-Host",
+    ]
     + ["X-Original-Host", "X-Original-URL", "X-Rewrite-URL", "Forwarded"],
 )
 def test_a_field_that_an_application_may_take_for_its_address_poisons_nobody(name: str) -> None:
@@ -189,7 +221,9 @@ def test_a_request_that_says_it_is_another_method_is_left_to_the_application(nam
         assert found.get("/").body == b"GET"
 
 
-@pytest.mark.parametrize("line", ["X-Unknown: 1", "X-Forwarded-For: 1.2.3.4", "Cookie: theme=<script>", "User-Agent: <script>", "Referer: x"])
+@pytest.mark.parametrize(
+    "line", ["X-Unknown: 1", "X-Forwarded-For: 1.2.3.4", "Cookie: theme=<script>", "User-Agent: <script>", "Referer: x"]
+)
 def test_a_field_that_does_not_select_reaches_the_application_only_with_its_own_request(line: str) -> None:
     # An application whose answer depends on such a field has to say so with Vary; here is what it gets when it does.
     name = line.partition(":")[0]
@@ -201,7 +235,18 @@ def test_a_field_that_does_not_select_reaches_the_application_only_with_its_own_
         assert found.get("/", line).body != found.get("/").body == b"None"
 
 
-@pytest.mark.parametrize("path", ["/account", "/account/x.css", "/account;.css", "/account%3B.css", "/account/%2e%2e/static/x.css", "/account%0A.css", "/account?x.css"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/account",
+        "/account/x.css",
+        "/account;.css",
+        "/account%3B.css",
+        "/account/%2e%2e/static/x.css",
+        "/account%0A.css",
+        "/account?x.css",
+    ],
+)
 def test_a_path_that_looks_like_a_file_makes_nothing_private_public(path: str) -> None:
     # What is static is told by what the application says of it, never by how its name ends.
     with site(reply("Cache-Control: private"), default_ttl=86400) as found:
@@ -213,13 +258,21 @@ def test_a_path_that_looks_like_a_file_makes_nothing_private_public(path: str) -
 
 
 @pytest.mark.parametrize("where", ["value", "name", "set-cookie", "location", "etag", "content-type"])
-@pytest.mark.parametrize("broken", [b"a\r\nset-cookie: x=y", b"a\nx-evil: 1", b"a\rx-evil: 1", b"a\r\n\r\n<script>", b"a\0b", b"a\r\n"])
+@pytest.mark.parametrize(
+    "broken", [b"a\r\nset-cookie: x=y", b"a\nx-evil: 1", b"a\rx-evil: 1", b"a\r\n\r\n<script>", b"a\0b", b"a\r\n"]
+)
 def test_one_field_of_an_application_never_becomes_two(where: str, broken: bytes) -> None:
     name, value = (broken, b"1") if where == "name" else (b"x-a" if where == "value" else where.encode(), broken)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         calls.append(1)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"max-age=600"), (name, value), (b"x-b", b"2")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"cache-control", b"max-age=600"), (name, value), (b"x-b", b"2")],
+            }
+        )
         await send({"type": "http.response.body", "body": b"body"})
 
     calls: List[int] = []

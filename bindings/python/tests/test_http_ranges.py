@@ -64,7 +64,9 @@ def test_a_part_is_cut_from_what_is_stored(value: str, first: int, last: int) ->
         assert found.get().body == BODY
 
 
-@pytest.mark.parametrize("value", ["bytes=10-", "bytes=10-20", "bytes=100-", "bytes=-0", "bytes=10-, 20-30", "bytes=99999999999999999999999-"])
+@pytest.mark.parametrize(
+    "value", ["bytes=10-", "bytes=10-20", "bytes=100-", "bytes=-0", "bytes=10-, 20-30", "bytes=99999999999999999999999-"]
+)
 def test_a_part_that_is_not_there_is_told_with_the_length(value: str) -> None:
     with site(STORED) as found:
         found.get()
@@ -77,8 +79,31 @@ def test_a_part_that_is_not_there_is_told_with_the_length(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "bytes=--1", "bytes=1-2-3", "bytes 0-1", "0-1", "items=0-1", "bytes=+1-2", "bytes=1_0-20"]
-    + ["bytes=\xb2-\xb3", "bytes=0x0-0x1", "bytes=0 - 1", "bytes=1.0-2.0", "", "=", "bytes=0-1;2-3", "bytes=,", "bytes=0-1 2-3", "bytes=0"],
+    [
+        "bytes=5-2",
+        "bytes=",
+        "bytes=-",
+        "bytes=a-b",
+        "bytes=--1",
+        "bytes=1-2-3",
+        "bytes 0-1",
+        "0-1",
+        "items=0-1",
+        "bytes=+1-2",
+        "bytes=1_0-20",
+    ]
+    + [
+        "bytes=\xb2-\xb3",
+        "bytes=0x0-0x1",
+        "bytes=0 - 1",
+        "bytes=1.0-2.0",
+        "",
+        "=",
+        "bytes=0-1;2-3",
+        "bytes=,",
+        "bytes=0-1 2-3",
+        "bytes=0",
+    ],
 )
 def test_a_range_that_is_none_gets_the_whole(value: str) -> None:
     with site(STORED) as found:

@@ -76,7 +76,12 @@ def test_a_hit_says_how_long_ago_it_was_stored_and_what_is_left() -> None:
         for passed in (0, 7):
             found.pass_time(passed)
             hit = found.get()
-            assert (hit["x-cache"], hit["x-cache-time"], hit["age"], hit["x-cache-ttl"]) == ("HIT", str(passed), str(100 + passed), None)
+            assert (hit["x-cache"], hit["x-cache-time"], hit["age"], hit["x-cache-ttl"]) == (
+                "HIT",
+                str(passed),
+                str(100 + passed),
+                None,
+            )
             assert ours(hit) == {"hit": True, "ttl": 500 - passed}
 
 
@@ -187,9 +192,17 @@ def test_the_documented_statistics_count_what_was_done() -> None:
         for method, url in [("GET", "/a"), ("GET", "/a"), ("HEAD", "/a"), ("GET", "/b"), ("GET", "/never"), ("POST", "/a")]:
             found.ask(method, url)
         stats = found.middleware.get_stats()
-        assert stats["middleware_stats"] == {"total_requests": 6, "cache_hits": 2, "cache_misses": 3, "cache_sets": 2, "cache_skips": 1}
+        assert stats["middleware_stats"] == {
+            "total_requests": 6,
+            "cache_hits": 2,
+            "cache_misses": 3,
+            "cache_sets": 2,
+            "cache_skips": 1,
+        }
         assert stats["overall_hit_ratio"] == pytest.approx(2 / 6)
-        assert {"hits", "misses", "evictions", "memory_usage", "size", "capacity", "hit_ratio", "tier_stats"} <= set(stats["cache_stats"])
+        assert {"hits", "misses", "evictions", "memory_usage", "size", "capacity", "hit_ratio", "tier_stats"} <= set(
+            stats["cache_stats"]
+        )
         assert stats["cache_stats"]["capacity"] == 1000
         assert stats["cache_health"]
         assert stats["http_stats"]["cache_errors"] == 0

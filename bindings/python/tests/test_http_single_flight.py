@@ -180,7 +180,13 @@ def test_a_client_that_goes_away_does_not_take_the_answer_from_those_that_wait()
     async def application(scope: Any, receive: Any, send: Any) -> None:
         calls.append(scope)
         await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"max-age=600"), (b"content-length", b"8")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"cache-control", b"max-age=600"), (b"content-length", b"8")],
+            }
+        )
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         if len(calls) == 1:
             went = asyncio.ensure_future(receive())

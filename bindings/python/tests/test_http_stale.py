@@ -92,9 +92,17 @@ def test_one_refresh_at_a_time_however_many_ask() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [reply(status=500), reply(status=503), reply(before=[Broken("down")]), reply("Cache-Control: max-age=600", body=[b"half", Broken("down")])]
+    "failure",
+    [
+        reply(status=500),
+        reply(status=503),
+        reply(before=[Broken("down")]),
+        reply("Cache-Control: max-age=600", body=[b"half", Broken("down")]),
+    ],
 )
-def test_a_refresh_that_fails_leaves_the_stale_answer_and_is_tried_again(failure: Reply, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refresh_that_fails_leaves_the_stale_answer_and_is_tried_again(
+    failure: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
     with site(WINDOW, failure, reply("Cache-Control: max-age=600")) as found:
         found.get()
         found.pass_time(610)
@@ -137,8 +145,12 @@ def test_a_refresh_whose_answer_may_not_be_stored_ends_what_was_stored_at_the_la
     [
         pytest.param("max-age=600", {}, False, id="no window at all"),
         pytest.param("max-age=600", {"stale_while_revalidate": 60}, True, id="the window of the operator"),
-        pytest.param("max-age=600, stale-while-revalidate=0", {"stale_while_revalidate": 60}, False, id="the response has a shorter one"),
-        pytest.param("max-age=600, stale-while-revalidate=60", {"stale_while_revalidate": 1}, True, id="the response has a longer one"),
+        pytest.param(
+            "max-age=600, stale-while-revalidate=0", {"stale_while_revalidate": 60}, False, id="the response has a shorter one"
+        ),
+        pytest.param(
+            "max-age=600, stale-while-revalidate=60", {"stale_while_revalidate": 1}, True, id="the response has a longer one"
+        ),
         pytest.param("max-age=600", {"cache_rules": {"/*": {"stale_while_revalidate": 60}}}, True, id="the window of a rule"),
         pytest.param("max-age=600, must-revalidate", {"stale_while_revalidate": 60}, False, id="must-revalidate"),
         pytest.param("max-age=600, proxy-revalidate", {"stale_while_revalidate": 60}, False, id="proxy-revalidate"),
@@ -151,7 +163,9 @@ def test_a_refresh_whose_answer_may_not_be_stored_ends_what_was_stored_at_the_la
         pytest.param("max-age=600, stale-while-revalidate=99999999999999999999", {}, True, id="a very long window"),
     ],
 )
-def test_the_window_for_a_refresh_is_what_the_response_says_or_the_operator(directives: str, parameters: Dict[str, Any], served: bool) -> None:
+def test_the_window_for_a_refresh_is_what_the_response_says_or_the_operator(
+    directives: str, parameters: Dict[str, Any], served: bool
+) -> None:
     with site(reply(f"Cache-Control: {directives}", 'ETag: "a"'), **parameters) as found:
         found.get()
         found.pass_time(630)
@@ -219,7 +233,9 @@ def test_a_failure_in_the_middle_of_a_body_cannot_be_hidden_and_destroys_nothing
         pytest.param("max-age=600, no-cache, stale-if-error=60", {}, [], False, id="no-cache beside a window"),
         pytest.param("s-maxage=600", {"stale_if_error": 60}, [], False, id="s-maxage forbids the window of the operator"),
         pytest.param("s-maxage=600, stale-if-error=60", {}, [], True, id="s-maxage and a window of the response"),
-        pytest.param("max-age=600, stale-if-error=60", {}, ["Cache-Control: no-cache"], False, id="the request takes nothing stale"),
+        pytest.param(
+            "max-age=600, stale-if-error=60", {}, ["Cache-Control: no-cache"], False, id="the request takes nothing stale"
+        ),
     ],
 )
 def test_the_window_for_failures_is_what_the_response_says_or_the_operator(
@@ -232,7 +248,9 @@ def test_the_window_for_failures_is_what_the_response_says_or_the_operator(
 
 
 def test_a_failure_does_not_take_the_place_of_what_is_stored_even_if_its_status_is_cached() -> None:
-    with site(ON_ERROR, reply("Cache-Control: max-age=600", status=503), reply(status=304), cache_status_codes={200, 503}) as found:
+    with site(
+        ON_ERROR, reply("Cache-Control: max-age=600", status=503), reply(status=304), cache_status_codes={200, 503}
+    ) as found:
         found.get()
         found.pass_time(630)
         assert found.get().status == 200
@@ -262,7 +280,9 @@ def test_a_stale_answer_tells_its_age_and_no_warning() -> None:
         assert answer["age"] == "655" and answer.every("warning") == []
 
 
-@pytest.mark.parametrize("directives", ["max-age=600, must-revalidate", "max-age=600, proxy-revalidate", "no-cache", "s-maxage=600"])
+@pytest.mark.parametrize(
+    "directives", ["max-age=600, must-revalidate", "max-age=600, proxy-revalidate", "no-cache", "s-maxage=600"]
+)
 def test_what_must_be_validated_is_not_served_when_that_fails(directives: str) -> None:
     with site(reply(f"Cache-Control: {directives}", 'ETag: "a"'), reply(status=503), reply(before=[Broken("down")])) as found:
         found.get()

@@ -13,7 +13,22 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Union
 import pytest
 
 from catzilla_cache import CacheValueError
-from http_application import FRESH, Asked, Message, Receive, Reply, Scope, Send, ask, clock_of, fields, lets_time_pass, reply, scope_of, site
+from http_application import (
+    FRESH,
+    Asked,
+    Message,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    ask,
+    clock_of,
+    fields,
+    lets_time_pass,
+    reply,
+    scope_of,
+    site,
+)
 
 __all__ = ["clock_of"]
 
@@ -105,7 +120,8 @@ def test_the_documented_statuses_are_stored(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "status", [201, 202, 203, 204, 205, 206, 207, 226, 299, 300, 303, 304, 305, 307, 308, 400, 401, 403, 405, 410, 414, 416, 429, 451]
+    "status",
+    [201, 202, 203, 204, 205, 206, 207, 226, 299, 300, 303, 304, 305, 307, 308, 400, 401, 403, 405, 410, 414, 416, 429, 451]
     + [500, 501, 502, 503, 504, 599],
 )
 def test_no_other_status_is_stored_unless_it_is_named(status: int) -> None:
@@ -337,7 +353,9 @@ def test_every_field_comes_back_as_often_and_in_the_order_it_came() -> None:
 
 @pytest.mark.parametrize("name", ["x-cache", "age", "cache-status", "x-cache-time", "x-cache-ttl"])
 def test_what_the_cache_reports_is_not_said_twice(name: str) -> None:
-    with site(reply("Cache-Control: max-age=600", f"{name}: 0" if name != "cache-status" else "Cache-Status: other; hit")) as found:
+    with site(
+        reply("Cache-Control: max-age=600", f"{name}: 0" if name != "cache-status" else "Cache-Status: other; hit")
+    ) as found:
         for _ in range(3):
             answer = found.get()
             for field in ("x-cache", "age", "x-cache-time", "x-cache-ttl"):
@@ -391,7 +409,9 @@ def test_what_an_application_does_with_its_buffer_afterwards_does_not_change_wha
 
 def test_names_of_fields_in_capitals_are_understood() -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"Cache-CONTROL", b"no-store"), (b"SET-Cookie", b"a=b")]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"Cache-CONTROL", b"no-store"), (b"SET-Cookie", b"a=b")]}
+        )
         await send({"type": "http.response.body", "body": b"body"})
         calls.append(1)
 
@@ -408,7 +428,7 @@ def test_names_of_fields_in_capitals_are_understood() -> None:
                 async def receive() -> Message:
                     return {"type": "http.request", "body": b"", "more_body": False}
 
-                            await found.middleware(scope_of("GET", "/", []), receive, send)
+                await found.middleware(scope_of("GET", "/", []), receive, send)
 
         found.run(twice())
         assert len(calls) == 2
@@ -481,7 +501,10 @@ def test_an_application_that_answers_nothing_has_nothing_stored() -> None:
         assert len(calls) == 2
 
 
-@pytest.mark.parametrize("lines", [["Content-Length: 4", "Content-Length: 4"], ["Content-Length: 4, 4"], ["Content-Length: four"], ["Content-Length: -4"]])
+@pytest.mark.parametrize(
+    "lines",
+    [["Content-Length: 4", "Content-Length: 4"], ["Content-Length: 4, 4"], ["Content-Length: four"], ["Content-Length: -4"]],
+)
 def test_a_length_that_is_none_does_not_break_anything(lines: Sequence[str]) -> None:
     with site(reply("Cache-Control: max-age=600", *lines, body=[b"body"])) as found:
         for _ in range(2):
@@ -559,7 +582,9 @@ def test_a_failure_after_the_answer_reaches_the_server_and_the_answer_is_stored(
 def test_a_file_that_the_server_sends_itself_is_not_stored_as_an_empty_body() -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         offered.append("http.response.pathsend" in scope.get("extensions", {}))
-        await send({"type": "http.response.start", "status": 200, "headers": fields("Cache-Control: max-age=600", "Content-Length: 4")})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": fields("Cache-Control: max-age=600", "Content-Length: 4")}
+        )
         if offered[-1]:
             await send({"type": "http.response.pathsend", "path": "/tmp/file"})
         else:

@@ -15,7 +15,9 @@ from http_application import FRESH, Asked, Clock, Reply, clock_of, http_date, le
 __all__ = ["clock_of"]
 
 MODIFIED = "Mon, 01 Jun 2020 12:00:00 GMT"
-TAGGED = reply("Cache-Control: max-age=600", 'ETag: "a"', f"Last-Modified: {MODIFIED}", "Vary: X-A", "Content-Type: text/plain", "X-B: 1")
+TAGGED = reply(
+    "Cache-Control: max-age=600", 'ETag: "a"', f"Last-Modified: {MODIFIED}", "Vary: X-A", "Content-Type: text/plain", "X-B: 1"
+)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,15 @@ def test_the_conditions_of_several_lines_are_one_list() -> None:
 
 
 def test_a_304_has_the_fields_that_update_what_the_client_has_and_no_body() -> None:
-    lines = ["Cache-Control: max-age=600", 'ETag: "a"', "Vary: X-A", "Content-Location: /b", "Content-Type: text/plain", "Link: </a>", "Link: </b>"]
+    lines = [
+        "Cache-Control: max-age=600",
+        'ETag: "a"',
+        "Vary: X-A",
+        "Content-Location: /b",
+        "Content-Type: text/plain",
+        "Link: </a>",
+        "Link: </b>",
+    ]
     with site() as found:
         found.application.at("/", reply(*lines, f"Date: {found.date()}", f"Expires: {found.date(600)}"))
         found.get()
@@ -144,9 +154,7 @@ def test_only_a_success_is_confirmed(status: int, line: str) -> None:
 
 
 def test_an_etag_is_made_for_an_answer_that_has_none() -> None:
-    with site(
-        reply("Cache-Control: max-age=600", body=b"one"), reply("Cache-Control: max-age=600", body=b"two")
-    ) as found:
+    with site(reply("Cache-Control: max-age=600", body=b"one"), reply("Cache-Control: max-age=600", body=b"two")) as found:
         found.get("/")
         found.application.at("/b", reply("Cache-Control: max-age=600", body=b"two"))
         found.get("/b")
@@ -251,12 +259,28 @@ def test_an_etag_that_the_cache_made_is_not_what_the_application_is_asked_about(
 def test_a_confirmation_updates_the_stored_fields() -> None:
     with site(
         reply(
-            *("Cache-Control: max-age=600", 'ETag: "a"', "X-Kept: 1", "X-Changed: 1", "Link: </a>", "Link: </b>", "Content-Type: text/plain"),
+            *(
+                "Cache-Control: max-age=600",
+                'ETag: "a"',
+                "X-Kept: 1",
+                "X-Changed: 1",
+                "Link: </a>",
+                "Link: </b>",
+                "Content-Type: text/plain",
+            ),
             *("Content-Encoding: identity", "Expires: Fri, 15 Jan 2027 08:10:00 GMT"),
             body=b"body",
         ),
         reply(
-            *("Cache-Control: max-age=60", 'ETag: "a"', "X-Changed: 2", "Link: </c>", "X-New: 3", "Content-Length: 0", "Connection: X-Hop"),
+            *(
+                "Cache-Control: max-age=60",
+                'ETag: "a"',
+                "X-Changed: 2",
+                "Link: </c>",
+                "X-New: 3",
+                "Content-Length: 0",
+                "Connection: X-Hop",
+            ),
             *("X-Hop: 1", "Keep-Alive: a", f"Date: {http_date(Clock()() + 700)}", "Expires: Fri, 15 Jan 2027 09:00:00 GMT"),
             status=304,
         ),
@@ -299,7 +323,13 @@ def test_another_answer_to_a_validation_takes_the_place_of_the_stored_one(status
         found.pass_time(700)
         for _ in range(2):
             answer = found.get()
-            assert (answer.status, answer.body, answer["etag"], answer["x-new"], answer["x-b"]) == (status, b"answer 2", '"b"', "1", None)
+            assert (answer.status, answer.body, answer["etag"], answer["x-new"], answer["x-b"]) == (
+                status,
+                b"answer 2",
+                '"b"',
+                "1",
+                None,
+            )
         assert found.calls == 2
 
 
@@ -316,7 +346,9 @@ def test_a_failed_validation_is_told_and_what_is_stored_can_be_validated_later(s
 @lets_time_pass
 def test_a_confirmation_of_something_else_is_not_believed() -> None:
     # 4.3.4: a 304 with a strong validator updates only what has the same one.
-    with site(TAGGED, reply('ETag: "b"', "Cache-Control: max-age=600", status=304), reply('ETag: "b"', "Cache-Control: max-age=600")) as found:
+    with site(
+        TAGGED, reply('ETag: "b"', "Cache-Control: max-age=600", status=304), reply('ETag: "b"', "Cache-Control: max-age=600")
+    ) as found:
         found.get()
         found.pass_time(700)
         answer = found.get()

@@ -29,7 +29,9 @@ def echo(*names: str) -> Callable[[Asked], Reply]:
     return answer
 
 
-@pytest.mark.parametrize("name", ["X-Device", "Accept-Language", "Accept-Encoding", "Accept", "Cookie", "User-Agent", "Origin", "X-Forwarded-For"])
+@pytest.mark.parametrize(
+    "name", ["X-Device", "Accept-Language", "Accept-Encoding", "Accept", "Cookie", "User-Agent", "Origin", "X-Forwarded-For"]
+)
 def test_each_value_of_a_field_that_an_answer_varies_by_has_its_own(name: str) -> None:
     with site(echo(name)) as found:
         values: Sequence[Sequence[str]] = [[f"{name}: one"], [f"{name}: two"], [], [f"{name}:"]]
@@ -50,7 +52,9 @@ def test_an_answer_that_varies_by_everything_is_never_stored(lines: List[str]) -
         assert found.get("/", "X-A: 1").body == b"answer 2"
 
 
-@pytest.mark.parametrize("lines", [["X-A, X-B"], ["X-A", "X-B"], ["x-a,X-b"], [",X-A,,X-B,"], ["X-B, X-A, X-A"], ["X-A\t, X-B "]], ids=" / ".join)
+@pytest.mark.parametrize(
+    "lines", [["X-A, X-B"], ["X-A", "X-B"], ["x-a,X-b"], [",X-A,,X-B,"], ["X-B, X-A, X-A"], ["X-A\t, X-B "]], ids=" / ".join
+)
 def test_an_answer_varies_by_all_fields_of_all_lines_in_any_case(lines: List[str]) -> None:
     with site(reply(*varying(*lines))) as found:
         asked = [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
@@ -213,7 +217,9 @@ def test_head_and_ranges_and_conditions_are_answered_from_the_variant_of_the_req
 
 
 @pytest.mark.parametrize("names, lines", [(["Range"], ["Range: bytes=0-1"]), (["If-None-Match"], ['If-None-Match: "x"'])])
-def test_an_answer_that_varies_by_a_field_that_the_cache_takes_away_is_right_all_the_same(names: List[str], lines: List[str]) -> None:
+def test_an_answer_that_varies_by_a_field_that_the_cache_takes_away_is_right_all_the_same(
+    names: List[str], lines: List[str]
+) -> None:
     with site(echo(*names)) as found:
         plain = found.get()
         found.get("/", *lines)
