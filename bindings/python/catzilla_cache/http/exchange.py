@@ -132,7 +132,7 @@ class Exchanges:
         )  # fmt: skip
         for name, value in fields:
             if name in (b"location", b"content-location"):
-                target = self.target_of(value.decode("latin-1").strip(), base)
+                target = self.target_of(value.decode("utf-8", "surrogateescape").strip(), base)
                 # Of another origin it would let one site forget another's.
                 if target is not None and target.origin == own.origin and target.url not in urls:
                     urls.append(target.url)
@@ -144,7 +144,7 @@ class Exchanges:
             parts = urlsplit(urljoin(base, text))
             request = Request(
                 "GET", parts.scheme.lower(), parts.netloc.encode("latin-1", "replace"), parts.path,
-                parts.path.encode("utf-8", "surrogateescape") or b"/", parts.query.encode("utf-8", "surrogateescape"), [],
+                keys.percent_encoded(parts.path, True) or b"/", keys.percent_encoded(parts.query, False), [],
             )  # fmt: skip
         except ValueError:
             return None
