@@ -90,6 +90,15 @@ def test_a_change_ends_what_it_says_it_has_changed_of_the_same_origin(name: str,
             assert found.get(urls[0]).is_hit is not ends
 
 
+@pytest.mark.parametrize("location", [b"Location: /caf\xc3\xa9?d=\xc3\xa9", b"Location: /caf%C3%A9?d=%C3%A9"])
+def test_a_place_that_is_not_percent_encoded_is_the_one_that_clients_ask_for(location: bytes) -> None:
+    with site() as found:
+        found.application.at("/a", reply(location, status=201))
+        found.get("/caf%C3%A9?d=%C3%A9")
+        found.ask("POST", "/a")
+        assert not found.get("/caf%C3%A9?d=%C3%A9").is_hit
+
+
 def test_both_places_that_a_change_names_are_ended() -> None:
     with site() as found:
         found.application.at("/a", reply("Location: /b", "Content-Location: /c", status=201))

@@ -307,6 +307,14 @@ def test_the_fields_that_select_are_not_taken_for_each_other(one: List[str], oth
         assert found.get("/", *one).body == first
 
 
+@pytest.mark.parametrize("url", ["/a\xff", "/a?b=\xff", "/a\x01", "/a?b=\x7f", "/a b", "/a?b c", "/a#b"])
+def test_what_no_url_has_is_left_to_the_application(url: str) -> None:
+    with site(FRESH) as found:
+        for _ in range(2):
+            answer = found.get(url)
+            assert answer.headers == answer.said_by_the_application
+
+
 def test_a_path_cannot_imitate_the_fields_that_select() -> None:
     with site(FRESH) as found:
         paths = ["/a", "/a\naccept:b", "/a|accept=b", "/a\x00b", "/a\x1fb", "/GET/a", "/http://example.com/a", "/a\x01", "/a\xff"]
