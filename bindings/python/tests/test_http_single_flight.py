@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, List
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, List
 
 import pytest
 
-from http_application import FRESH, Answer, Asked, Reply, Site, clock_of, lets_time_pass, reply, settled, site
+from http_application import FRESH, PATIENCE_SECONDS, Answer, Asked, Reply, Site, clock_of, lets_time_pass, reply, settled, site
 
 __all__ = ["clock_of"]
 
@@ -466,6 +468,33 @@ def test_work_after_the_answer_keeps_nobody_waiting() -> None:
             await first
 
         found.run(herd())
+
+
+def test_event_loops_of_several_threads_share_one_request() -> None:
+    many, threads = 50, 4
+    with site() as found:
+
+        def wait_for_all() -> None:
+            # Of the thread that has reached the application first, while the others' requests come in.
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while found.middleware.stats["total_requests"] < many * threads:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+
+        async def herd() -> List[Answer]:
+            asking = [started(found) for _ in range(many)]
+            return list(await asyncio.gather(*asking))
+
+        found.application.at("/", reply("Cache-Control: max-age=600", before=[_off_loop(wait_for_all)]))
+        with ThreadPoolExecutor(threads) as pool:
+            herds = [pool.submit(asyncio.run, herd()) for _ in range(threads)]
+            bodies = [answer.body for herd_of_thread in herds for answer in herd_of_thread.result()]
+        assert bodies == [b"answer 1"] * many * threads
+        assert found.calls == 1
+
+
+def _off_loop(wait: Callable[[], None]) -> Callable[[], "asyncio.Future[None]"]:
+    return lambda: asyncio.get_running_loop().run_in_executor(None, wait)
 
 
 def test_nothing_is_left_behind_by_a_storm() -> None:

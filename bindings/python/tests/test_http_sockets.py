@@ -23,7 +23,7 @@ from conftest import missing
 # Far beyond what anything takes on a slow machine; reaching it means "never".
 PATIENCE_SECONDS = 120.0
 
-APPLICATION = '''
+APPLICATION = """
 import asyncio, collections, json
 from urllib.parse import unquote
 
@@ -85,7 +85,7 @@ async def application(scope, receive, send):
 
 
 cached = CacheMiddleware(application, cache_instance=SmartCache(SmartCacheConfig(memory_capacity=1000)))
-'''
+"""
 BODY = bytes(range(256)) * 256
 
 
@@ -174,7 +174,13 @@ def test_head_conditions_and_parts_are_answered_on_one_connection(server: web_se
 
 
 def test_requests_that_come_in_one_piece_are_answered_in_their_order(server: web_server.WebServer, client: Any) -> None:
-    lines = [("GET", ""), ("HEAD", ""), ("GET", "If-None-Match: *\r\n"), ("GET", "Range: bytes=0-3\r\n"), ("GET", "Connection: close\r\n")]
+    lines = [
+        ("GET", ""),
+        ("HEAD", ""),
+        ("GET", "If-None-Match: *\r\n"),
+        ("GET", "Range: bytes=0-3\r\n"),
+        ("GET", "Connection: close\r\n"),
+    ]
     sent = "".join(f"{method} /piped HTTP/1.1\r\nHost: a\r\n{more}\r\n" for method, more in lines).encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(sent)
