@@ -384,6 +384,45 @@ def test_requests_for_what_is_stale_wait_for_one_validation() -> None:
         found.run(herd())
 
 
+@lets_time_pass
+def test_a_head_that_is_answered_first_leaves_no_herd_behind_it() -> None:
+    with site(reply("Cache-Control: max-age=600", 'ETag: "a"')) as found:
+        found.get()
+        found.pass_time(700)
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", held(hold, "Cache-Control: max-age=600", 'ETag: "b"', body=b"newer"))
+            asking = [started(found, "HEAD")] + [started(found) for _ in range(50)]
+            await turns()
+            hold.set()
+            answers = await asyncio.gather(*asking)
+            assert {answer.body for answer in answers[1:]} == {b"newer"}
+            assert found.calls <= 3, "the HEAD, and one for all others"
+
+        found.run(herd())
+
+
+@lets_time_pass
+@pytest.mark.parametrize("failure", [reply(status=503), reply(before=[Broken("down")])], ids=["503", "exception"])
+def test_requests_that_waited_for_a_failure_get_the_stale_answer_too(failure: Reply) -> None:
+    with site(reply("Cache-Control: max-age=600, stale-if-error=600", 'ETag: "a"')) as found:
+        found.get()
+        found.pass_time(700)
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", Reply(failure.status, failure.headers, failure.body, [hold, *failure.before]))
+            asking = [started(found) for _ in range(50)]
+            await turns()
+            hold.set()
+            answers = await asyncio.gather(*asking)
+            assert {(answer.status, answer.body) for answer in answers} == {(200, b"answer 1")}
+            assert found.calls == 2, "an application that is down is not asked fifty times at once"
+
+        found.run(herd())
+
+
 def test_a_range_and_a_condition_that_wait_are_answered_each_in_its_way() -> None:
     with site() as found:
 
