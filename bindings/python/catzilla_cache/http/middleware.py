@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
 from catzilla_cache._flights import Flights
 from catzilla_cache import _forks
 from catzilla_cache.errors import CacheValueError
-from catzilla_cache.http.exchange import Exchanges
+from catzilla_cache.http.exchange import Exchange, Exchanges
 from catzilla_cache.http.finder import finder_for
 from catzilla_cache.http.policy import Policy, policy_of
 from catzilla_cache.http.purging import Purging
 from catzilla_cache.http.shelf import Shelf
 from catzilla_cache.http.statistics import Counters
+from catzilla_cache.http.stored import StoredResponse, Varies
 from catzilla_cache.http.unshared import Unshared
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig, get_cache
 
@@ -73,6 +74,15 @@ class ResponseCache(Purging):
     def renew_in_child(self) -> None:
         """In a forked child: who fetched something is not there any more."""
         self._flights.renew_in_child()
+
+    def _has_come(self, exchange: Exchange) -> bool:
+        """Whether another request has stored the answer between this one's look-up and now, in another thread or while it waited."""
+        entry = self._shelf.find_in_memory(exchange.key)
+        if isinstance(entry, Varies):
+            return exchange.key == exchange.primary
+        if not isinstance(entry, StoredResponse):
+            return False
+        return exchange.stored is None or entry.stored_at > exchange.stored.stored_at
 
     # ---- What programs look at ----
 
