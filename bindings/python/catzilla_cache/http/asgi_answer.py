@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, List, MutableMapping
 from catzilla_cache.http.exchange import Exchange, Fetch, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields, lowered
 from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
 
 if TYPE_CHECKING:
@@ -59,14 +60,17 @@ class Answer:
 
     async def _begin(self, message: Message) -> None:
         fields = lowered(message.get("headers", ()))
-        step = self._exchange.answered(message["status"], fields)
+        lengths = [value for name, value in fields if name == b"content-length"]
+        self._content_length = lengths[0] if len(lengths) == 1 else None
+        can_be_kept = not message.get("trailers", False) and len(lengths) <= 1 and self._may_fit()
+        step = self._exchange.answered(message["status"], fields, can_be_kept)
         if isinstance(step, Fetch):
             self._is_replaced = True
             self.again = step
         elif isinstance(step, Serve):
             await self._replace(step)
         else:
-            await self._relay(message, step, fields)
+            await self._relay(message, step)
 
     async def _replace(self, serve: Serve) -> None:
         """What is stored is sent: it holds still, or the application has failed."""
@@ -78,14 +82,8 @@ class Answer:
             self.led.refuse(is_known=False)
         await self._out(serve)
 
-    async def _relay(self, message: Message, relay: Relay, fields: Fields) -> None:
-        lengths = [value for name, value in fields if name == b"content-length"]
-        self._content_length = lengths[0] if len(lengths) == 1 else None
-        self._is_collected = relay.keep is not None and not message.get("trailers", False) and len(lengths) <= 1
-        if self._content_length is not None and self._exchange.request.method == "GET" and not self._may_fit(self._content_length):
-            self._is_collected = False
-            if relay.keep is not None:
-                self._middleware._counters.count("too_large")
+    async def _relay(self, message: Message, relay: Relay) -> None:
+        self._is_collected = relay.keep is not None
         if not self._is_collected:
             self.led.refuse(is_known=relay.keep is None and message["status"] < 500)
             if relay.outdated is not None:
@@ -101,8 +99,8 @@ class Answer:
             self.has_begun = True
             await self._send(head)
 
-    def _may_fit(self, content_length: bytes) -> bool:
-        return content_length.isdigit() and int(content_length) <= self._middleware._policy.max_body_size
+    def _may_fit(self) -> bool:
+        return self._exchange.request.method != "GET" or fits(self._content_length, self._middleware._policy.max_body_size)
 
     async def _continue(self, message: Message) -> None:
         body, is_last = message.get("body", b""), not message.get("more_body", False)
@@ -130,8 +128,8 @@ class Answer:
     def _completed(self) -> Tuple[Optional[StoredResponse], List[Write]]:
         """The whole answer, unless it is not what its head has said."""
         self._is_collected = False
-        told, method = self._content_length, self._exchange.request.method
-        if method == "GET" and told is not None and told != b"%d" % self._size:
+        told = self._content_length
+        if not is_whole(self._exchange.request.method, told, self._size):
             self.led.refuse(is_known=False)
             return None, []
         stored, writes = self._exchange.complete(b"".join(self._body), told)

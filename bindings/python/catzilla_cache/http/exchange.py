@@ -302,8 +302,8 @@ class Exchange:
         """The application is being asked now."""
         self._asked_at = self._policy.clock()
 
-    def answered(self, status: int, fields: Fields) -> Union[Relay, Serve, Fetch]:
-        """The head of the application's answer."""
+    def answered(self, status: int, fields: Fields, can_be_kept: bool = True) -> Union[Relay, Serve, Fetch]:
+        """The head of the application's answer. ``can_be_kept`` says whether its body can: that it is not too long, for one."""
         now = self._policy.clock()
         response = FieldMap([(name.lower(), value) for name, value in fields])
         stored = self.stored
@@ -317,6 +317,9 @@ class Exchange:
         verdict = judge(
             self._policy, self.settings, self.request, status, response, self._asked_at or now, now, self.target.url
         )
+        if isinstance(verdict, Keep) and not can_be_kept:
+            self._counters.count("too_large")
+            verdict = Refusal("a body that cannot be kept")
         told = b"%s; fwd=%s; fwd-status=%d" % (self._policy.cache_name.encode(), self._forward.encode(), status)
         relayed = [(name, value) for name, value in response.fields if name not in _REPORTED]
         relayed.append((b"x-cache", b"MISS"))
