@@ -94,15 +94,18 @@ class Exchanges:
         self.counters = counters
         self.keys = keys.KeyMaker(policy)
 
-    def begin(self, request: Request, view: object = None) -> Optional[Exchange]:
-        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown."""
+    def begin(self, request: Request, view: object = None, hands_on: bool = False) -> Optional[Exchange]:
+        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown.
+
+        ``hands_on`` says that the application is shown the client's own request, whatever `Fetch` has: with its conditions and its range.
+        """
         policy = self.policy
         settings = policy.settings(request.path)
         if settings is None or request.method not in settings.methods or not self._is_plain(request):
             return None
         if b"no-store" in request.directives:
             return None
-        return Exchange(self, request, settings, view)
+        return Exchange(self, request, settings, view, hands_on)
 
     def _is_plain(self, request: Request) -> bool:
         """Whether a request is what it seems to be."""
@@ -154,16 +157,17 @@ class Exchange:
     """See the module."""
 
     __slots__ = (
-        "_asked_at", "_counters", "_for_client", "_forward", "_in_background", "_keep", "_keys", "_of_get",
+        "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get",
         "_own_conditions", "_policy", "_search_key", "_tried_again", "_view", "key", "primary", "request", "settings",
         "stored", "stored_key", "target",
     )  # fmt: skip
 
-    def __init__(self, exchanges: Exchanges, request: Request, settings: Settings, view: object) -> None:
+    def __init__(self, exchanges: Exchanges, request: Request, settings: Settings, view: object, hands_on: bool) -> None:
         self._policy = exchanges.policy
         self._keys = exchanges.keys
         self._counters = exchanges.counters
         self._view = view
+        self._hands_on = hands_on
         self.request = request
         self.settings = settings
         self.target = self._keys.target(request)
@@ -228,9 +232,17 @@ class Exchange:
             return self._serve(stored, now, b"hit; ttl=%d" % _whole(stored.fresh_until - now), use is Use.REFRESH)
         if use is Use.NOTHING:
             return self._fetch("request")
-        self.stored, self.stored_key = stored, self.key
         self._for_client = use is Use.VALIDATE_FOR_CLIENT
-        self._own_conditions = validation.own_conditions(stored)
+        return self.ask_about(stored)
+
+    def ask_about(self, stored: StoredResponse) -> Union[Serve, Fetch]:
+        """Has the application say what is to be served in place of what was found, or that it still holds.
+
+        In place of `found` where nothing is done in the background: so a request fetches anew what others are served meanwhile.
+        """
+        self.stored, self.stored_key = stored, self.key
+        if not self._hands_on or validation.asks_about(self.request, stored):
+            self._own_conditions = validation.own_conditions(stored)
         return self._fetch("request" if self._for_client else "stale")
 
     def _fetch(self, why: str) -> Union[Serve, Fetch]:
@@ -240,7 +252,7 @@ class Exchange:
             self._count("cache_misses", self.settings.rule)
             return self._unavailable()
         self._for_client = self._for_client or b"no-cache" in request.directives
-        is_part = b"range" in request.headers and not self._own_conditions
+        is_part = b"range" in request.headers and (self._hands_on or not self._own_conditions)
         fields = request.headers.fields
         if request.method == "GET" and not is_part or self._own_conditions:
             fields = validation.request_fields(fields, self._own_conditions)
@@ -331,14 +343,16 @@ class Exchange:
             told += b"; stored"
             relayed.append((b"x-cache-ttl", b"%d" % verdict.fresh_for))
         relayed.append((b"cache-status", told))
-        # A failure says nothing of what is stored; any other answer takes its place.
-        is_outdated = self._keep is None and stored is not None and status < 500
+        # A failure says nothing of what is stored, nor does what the client's own condition is answered by; anything else takes its place.
+        is_outdated = self._keep is None and stored is not None and status < 500 and status != 304
         return Relay(
             relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
         )
 
     def _client_has_it(self, status: int, response: FieldMap, relayed: Fields, now: float) -> Optional[Serve]:
         """The 304 that a client gets whose own conditions were kept from the application."""
+        if self._hands_on:
+            return None
         etag = response.only(b"etag") or b""
         if self.request.method == "GET" and validation.is_not_modified(self.request, status, response, etag, None):
             self._counters.count("not_modified")
