@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from catzilla_cache.http.asgi import CacheMiddleware
+from catzilla_cache.http.wsgi import WSGICacheMiddleware
 
-__all__ = ["CacheMiddleware"]
+__all__ = ["CacheMiddleware", "WSGICacheMiddleware"]

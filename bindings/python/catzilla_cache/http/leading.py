@@ -33,10 +33,14 @@ class Led:
     __slots__ = ("_flight", "_key", "_middleware", "_shared")
 
     def __init__(self, middleware: ResponseCache, flight: Flight[Any], key: bytes, shared: bytes) -> None:
-        self._middleware = middleware
         self._flight: Optional[Flight[Any]] = flight
+        self._middleware = middleware
         self._key = key
         self._shared = shared
+
+    def __del__(self) -> None:
+        # Forgotten by who held it: an iterable that was never closed, a request whose handler has failed.
+        self.give_up()
 
     def land(self, stored: Optional[StoredResponse]) -> None:
         """Those who wait get the answer; those who come until `leave`, too."""
