@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Awaitable, Callable, Dict, MutableMapping, Optional, Set, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, MutableMapping, Optional, Sequence, Set, Tuple, Union
 from urllib.parse import quote_from_bytes
 
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
+from catzilla_cache.http.admin import AdminApp
 from catzilla_cache.http.asgi_answer import Answer, Message, NoBody, Send, nowhere, send_response
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
 from catzilla_cache.http.fields import Fields, lowered
@@ -44,10 +45,16 @@ class CacheMiddleware(ResponseCache):
         app: Application,
         config: Optional[SmartCacheConfig] = None,
         cache_instance: Optional[SmartCache] = None,
+        *,
+        admin_path: str = "/-/cache",
+        admin_token: Union[None, str, Sequence[str]] = None,
         **parameters: Any,
     ) -> None:
         super().__init__(config, cache_instance, **parameters)
         self.app = app
+        #: Its administration, for those who know the token; None without one.
+        self._admin = None if admin_token is None else AdminApp(self, admin_token)
+        self._admin_path = admin_path.rstrip("/")
         #: Keys that are fetched anew in the background.
         self._refreshing: Set[bytes] = set()
         #: What goes on after a request is over; held here, since a loop holds its tasks weakly.
@@ -66,6 +73,9 @@ class CacheMiddleware(ResponseCache):
             return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if self._admin is not None and (scope["path"] + "/").startswith(self._admin_path + "/"):
+            await self._admin({**scope, "root_path": self._admin_path}, receive, send)
             return
         self._counters.count("total_requests")
         request = request_of(scope)

@@ -13,6 +13,7 @@ from catzilla_cache._loading_async import off_loop
 from catzilla_cache.errors import CacheValueError
 from catzilla_cache.http.exchange import Write
 from catzilla_cache.http.keys import surrogate_tag, url_tag
+from catzilla_cache.http.patterns import UrlPattern
 from catzilla_cache.http.stored import StoredResponse
 
 if TYPE_CHECKING:
@@ -46,6 +47,23 @@ class Purging:
         """Purges every response with a surrogate key: one that came with it, or that a rule gave it."""
         name = surrogate_tag(tag.encode() if isinstance(tag, str) else tag)
         return self._purge(name, lambda stored: name in stored.tags, soft)
+
+    def purge_pattern(self, pattern: str, soft: bool = False) -> int:
+        """Purges every response whose path and query fit a pattern in which ``*`` stands for anything: ``/api/*``, or with an origin
+        ``https://example.org/api/*``. Where a program makes its own keys, only what this process has in memory is found."""
+        wanted = UrlPattern(pattern)
+        self._counters.count("purges")
+        has_own_keys = self._policy.custom_key_generator is not None
+        kept = self._kept(lambda stored: wanted.matches(stored.url)) if soft or has_own_keys else []
+        # What is on its way may fit, too.
+        self._shelf.outdate(None)
+        if has_own_keys:
+            removed = self.cache.delete_many([write.key for write in kept])
+        else:
+            removed = sum(self.cache.delete_pattern(glob) for glob in wanted.globs(self._policy.prefix))
+        if soft:
+            self._put_back(kept)
+        return removed
 
     def purge_all(self, soft: bool = False) -> int:
         """Purges every response; what else is in the cache stays."""
@@ -86,6 +104,10 @@ class Purging:
     async def apurge_tag(self, tag: Union[str, bytes], soft: bool = False) -> int:
         """As ``purge_tag``, for tasks."""
         return int(await off_loop(self.purge_tag, tag, soft))
+
+    async def apurge_pattern(self, pattern: str, soft: bool = False) -> int:
+        """As ``purge_pattern``, for tasks."""
+        return int(await off_loop(self.purge_pattern, pattern, soft))
 
     async def apurge_all(self, soft: bool = False) -> int:
         """As ``purge_all``, for tasks."""

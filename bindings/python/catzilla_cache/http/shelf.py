@@ -140,6 +140,7 @@ class Shelf:
                 # Invalidated in the meantime, perhaps before it was there.
                 self.cache.delete(write.key)
                 return
+            self._counters.count("cache_sets", entry.rule)
             self._bound(entry.url, write.key)
 
     def _bound(self, url: bytes, key: bytes) -> None:

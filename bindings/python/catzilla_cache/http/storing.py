@@ -73,7 +73,7 @@ def judge(
         fresh_for = settings.ttl
     elif said is not None:
         fresh_for = min(said.seconds, CENTURY)
-    elif b"cookie" in request.headers and not policy.cache_cookies and b"public" not in control.directives:
+    elif _may_be_personal(policy, settings, request, response, control):
         # Nobody has said that it is for everybody, and what was asked for may depend on who has asked.
         return Refusal("a request with cookies, and no word on caching")
     else:
@@ -144,6 +144,13 @@ def _forbidden(
     if b"authorization" in request.headers and not policy.cache_authenticated and not _is_for_authorized(control):
         return "Authorization"
     return None
+
+
+def _may_be_personal(policy: Policy, settings: Settings, request: Request, response: FieldMap, control: Control) -> bool:
+    """Whether an answer may be for those alone who send the same cookies, and nothing keeps it from others."""
+    if b"cookie" not in request.headers or policy.cache_cookies or b"public" in control.directives:
+        return False
+    return b"cookie" not in policy.key_fields and b"cookie" not in varied_by(settings, response)
 
 
 def _is_for_authorized(control: Control) -> bool:
