@@ -159,8 +159,8 @@ class Exchange:
 
     __slots__ = (
         "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get",
-        "_own_conditions", "_policy", "_search_key", "_tried_again", "_view", "key", "primary", "request", "settings",
-        "stored", "stored_key", "target",
+        "_own_conditions", "_policy", "_search_key", "_tried_again", "_view", "key", "missed", "primary", "request", "seen",
+        "settings", "stored", "stored_key", "target",
     )  # fmt: skip
 
     def __init__(
@@ -178,6 +178,9 @@ class Exchange:
         self.primary = self._keys.primary(request, "GET", self.target, view)
         #: The key that was asked for last.
         self.key = self.primary
+        #: The key under which there was nothing to serve, and when what was there had been stored, if there was anything.
+        self.missed = self.primary
+        self.seen: Optional[float] = None
         #: A response that could not be served without asking, and its key.
         self.stored: Optional[StoredResponse] = None
         self.stored_key = b""
@@ -201,6 +204,8 @@ class Exchange:
     def found(self, entry: Optional[Entry]) -> Union[LookUp, Serve, Fetch]:
         """What was stored under the key that was looked up."""
         now = self._policy.clock()
+        self.missed = self.key
+        self.seen = entry.stored_at if isinstance(entry, StoredResponse) else None
         if isinstance(entry, Varies):
             if self.key != self.primary:
                 # A variant that varies again is nobody's doing; the application knows.

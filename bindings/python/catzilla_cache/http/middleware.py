@@ -77,12 +77,10 @@ class ResponseCache(Purging):
 
     def _has_come(self, exchange: Exchange) -> bool:
         """Whether another request has stored the answer between this one's look-up and now, in another thread or while it waited."""
-        entry = self._shelf.find_in_memory(exchange.key)
-        if isinstance(entry, Varies):
-            return exchange.key == exchange.primary
-        if not isinstance(entry, StoredResponse):
-            return False
-        return exchange.stored is None or entry.stored_at > exchange.stored.stored_at
+        entry = self._shelf.find_in_memory(exchange.missed)
+        if isinstance(entry, StoredResponse):
+            return exchange.seen is None or entry.stored_at > exchange.seen
+        return isinstance(entry, Varies) and exchange.missed == exchange.primary
 
     # ---- What programs look at ----
 
