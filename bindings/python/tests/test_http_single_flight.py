@@ -240,6 +240,31 @@ def test_requests_that_waited_for_what_may_not_be_shared_go_to_the_application_e
         found.run(herd())
 
 
+@pytest.mark.parametrize("directives", ["no-cache", "no-cache, max-age=600", "max-age=0", "max-age=0, must-revalidate"])
+def test_an_answer_that_has_to_be_validated_for_each_request_is_not_given_to_those_that_waited(directives: str) -> None:
+    answer = reply(f"Cache-Control: {directives}", 'ETag: "a"')
+    with site() as found:
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", held(hold, *[f"Cache-Control: {directives}", 'ETag: "a"']), answer)
+            asking = [started(found) for _ in range(20)]
+            await turns()
+            hold.set()
+            await asyncio.gather(*asking)
+            assert found.calls == 20
+            # Nor do they wait for each other, when it is known.
+            again = asyncio.Event()
+            found.application.at("/", held(again, f"Cache-Control: {directives}", 'ETag: "a"', status=304))
+            asking = [started(found) for _ in range(20)]
+            await turns()
+            assert found.calls == 40
+            again.set()
+            assert {(answer.status, answer.is_hit) for answer in await asyncio.gather(*asking)} == {(200, True)}
+
+        found.run(herd())
+
+
 def test_requests_that_waited_go_as_soon_as_the_head_says_that_they_wait_in_vain() -> None:
     with site() as found:
 

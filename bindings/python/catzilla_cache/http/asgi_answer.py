@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from catzilla_cache.http.asgi import CacheMiddleware
 
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
@@ -86,8 +87,8 @@ class Answer:
         self._is_collected = relay.keep is not None
         if not self._is_collected:
             self.led.refuse(is_known=relay.keep is None and message["status"] < 500)
-            if relay.outdated is not None:
-                await self._middleware._shelf.remove_async(relay.outdated)
+        if relay.outdated is not None:
+            await self._middleware._shelf.remove_async(relay.outdated)
         if relay.not_modified is not None:
             self._is_replaced = True
             await self._out(relay.not_modified)
@@ -191,6 +192,25 @@ class NoBody:
             return {"type": "http.request", "body": b"", "more_body": False}
         await self._answer.is_over.wait()
         return {"type": "http.disconnect"}
+
+
+class OnceMore:
+    """The `receive` of a request that is put to the application once more: it may have read all of it, and had no body to read."""
+
+    __slots__ = ("_is_told", "_receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_told = False
+
+    async def __call__(self) -> Message:
+        if not self._is_told:
+            self._is_told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return message
 
 
 async def nowhere(message: Message) -> None:

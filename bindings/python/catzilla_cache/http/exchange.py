@@ -23,7 +23,7 @@ from catzilla_cache.http import keys, ranges, validation
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.message import FieldMap, Request
 from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy, Settings
-from catzilla_cache.http.reuse import Use, may_serve_on_error, weigh
+from catzilla_cache.http.reuse import Use, is_for_one, may_serve_on_error, weigh
 from catzilla_cache.http.search import reduced_query, search_rule_of
 from catzilla_cache.http.statistics import Counters
 from catzilla_cache.http.storing import Keep, Refusal, judge, with_body
@@ -135,19 +135,19 @@ class Exchanges:
         )  # fmt: skip
         for name, value in fields:
             if name in (b"location", b"content-location"):
-                target = self.target_of(urljoin(base, value.decode("latin-1").strip()))
+                target = self.target_of(value.decode("utf-8", "surrogateescape").strip(), base)
                 # Of another origin it would let one site forget another's.
                 if target is not None and target.origin == own.origin and target.url not in urls:
                     urls.append(target.url)
         return urls
 
-    def target_of(self, text: str) -> Optional[keys.Target]:
-        """A URL as keys have it; None for what is none of http or https."""
+    def target_of(self, text: str, base: str = "") -> Optional[keys.Target]:
+        """A URL, which may be relative to another, as keys have it; None for what is none of http or https."""
         try:
-            parts = urlsplit(text)
+            parts = urlsplit(urljoin(base, text))
             request = Request(
                 "GET", parts.scheme.lower(), parts.netloc.encode("latin-1", "replace"), parts.path,
-                parts.path.encode("utf-8", "surrogateescape") or b"/", parts.query.encode("utf-8", "surrogateescape"), [],
+                keys.percent_encoded(parts.path, True) or b"/", keys.percent_encoded(parts.query, False), [],
             )  # fmt: skip
         except ValueError:
             return None
@@ -267,7 +267,7 @@ class Exchange:
             if self._own_conditions:
                 # The whole is asked about, and a part can be made of it.
                 fields = [(name, value) for name, value in fields if name != b"range"]
-        if is_part or self._for_client:
+        if is_part or self._for_client or (self.stored is not None and is_for_one(self.stored)):
             return Fetch(fields, None)
         # What may be stored depends on these, too; who has neither does not wait for an answer that is only for who has.
         shared = self.key
@@ -309,8 +309,8 @@ class Exchange:
                 # Whether it is the variant that this request selects is found in the cache.
                 return LookUp(self.start().key)
         use = weigh(self._policy, self.request, stored, now)
-        # It was made while this request waited: as fresh as can be, even if it is for one moment only.
-        if use in (Use.NOTHING, Use.VALIDATE_FOR_CLIENT):
+        # It was made while this request waited: if it was fresh for a moment, that is as fresh as can be.
+        if use in (Use.NOTHING, Use.VALIDATE_FOR_CLIENT) or (use is Use.VALIDATE and is_for_one(stored)):
             return Fetch(self._fetch(self._forward).fields, None)
         self._count("cache_hits", stored.rule)
         self._counters.count("collapsed")
@@ -349,10 +349,17 @@ class Exchange:
         else:
             self._keep = verdict
             told += b"; stored"
-            relayed.append((b"x-cache-ttl", b"%d" % verdict.fresh_for))
+            # The time that the answer took is part of its age: what is told is not a second less for a moment.
+            relayed.append((b"x-cache-ttl", b"%d" % round(verdict.fresh_for)))
         relayed.append((b"cache-status", told))
-        # A failure says nothing of what is stored, nor does what the client's own condition is answered by; anything else takes its place.
-        is_outdated = self._keep is None and stored is not None and status < 500 and status != 304
+        if stored is None:
+            is_outdated = False
+        elif self.request.method == "HEAD" and not stored.flags & HEAD_ONLY:
+            # The answer to GET has changed as well, and this is not the whole of the new one (RFC 9111 section 4.3.5).
+            is_outdated = status == 200
+        else:
+            # A failure says nothing of what is stored; any other answer takes its place.
+            is_outdated = self._keep is None and status < 500 and status != 304
         return Relay(
             relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
         )

@@ -138,8 +138,9 @@ def _forbidden(
     if b"*" in elements(response.lines(b"vary")):
         return "Vary: *"
     for line in response.lines(b"set-cookie"):
-        name = line.split(b"=", 1)[0].strip().decode("latin-1")
-        if name not in policy.cacheable_cookies:
+        name, is_named, _ = line.partition(b"=")
+        # Without the sign it is the value of a cookie that has no name.
+        if not is_named or name.strip().decode("latin-1") not in policy.cacheable_cookies:
             return "Set-Cookie"
     if b"authorization" in request.headers and not policy.cache_authenticated and not _is_for_authorized(control):
         return "Authorization"

@@ -173,8 +173,8 @@ class Answer:
         self._is_collected = step.keep is not None
         if not self._is_collected:
             self._led.refuse(is_known=self._head.status < 500)
-            if step.outdated is not None:
-                self._middleware._shelf.remove(step.outdated)
+        if step.outdated is not None:
+            self._middleware._shelf.remove(step.outdated)
         for chunk in self._ahead:
             self._collect(chunk)
 
