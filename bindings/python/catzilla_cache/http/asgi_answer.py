@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, Union
 
-from catzilla_cache.http.exchange import Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields, lowered
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.storing import fits, is_whole
@@ -63,8 +63,10 @@ class Answer:
         fields = lowered(message.get("headers", ()))
         lengths = [value for name, value in fields if name == b"content-length"]
         self._content_length = lengths[0] if len(lengths) == 1 else None
-        can_be_kept = not message.get("trailers", False) and len(lengths) <= 1 and self._may_fit()
-        step = self._exchange.answered(message["status"], fields, can_be_kept)
+        obstacle = "trailers, or two lengths" if message.get("trailers", False) or len(lengths) > 1 else ""
+        if not self._may_fit():
+            obstacle = TOO_LARGE
+        step = self._exchange.answered(message["status"], fields, obstacle)
         if isinstance(step, Fetch):
             self._is_replaced = True
             self.again = step

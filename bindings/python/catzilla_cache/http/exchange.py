@@ -40,6 +40,9 @@ _FAILURES = frozenset({500, 502, 503, 504})
 _NEVER_PLAIN = frozenset({b"upgrade", b"transfer-encoding", *METHOD_OVERRIDES, *validation.ORIGIN_CONDITIONS})
 _NOT_PLAIN = _NEVER_PLAIN | {b"host", b"content-length"}
 
+#: Why an answer is not stored that is longer than is allowed.
+TOO_LARGE = "too large"
+
 _REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
 
 
@@ -71,6 +74,7 @@ class Fetch(NamedTuple):
 class Relay(NamedTuple):
     """The application's answer is to be passed on, with these fields."""
 
+    status: int
     fields: Fields
     #: What may be stored of it once its body is there; None: nothing.
     keep: Optional[Keep]
@@ -159,8 +163,8 @@ class Exchange:
 
     __slots__ = (
         "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get",
-        "_own_conditions", "_policy", "_search_key", "_tried_again", "_view", "key", "missed", "primary", "request", "seen",
-        "settings", "stored", "stored_key", "target",
+        "_own_conditions", "_policy", "_search_key", "_tried_again", "key", "missed", "primary", "request", "seen",
+        "settings", "stored", "stored_key", "target", "view",
     )  # fmt: skip
 
     def __init__(
@@ -169,7 +173,8 @@ class Exchange:
         self._policy = exchanges.policy
         self._keys = exchanges.keys
         self._counters = exchanges.counters
-        self._view = view
+        #: What a program's generator of keys is shown.
+        self.view = view
         self._hands_on = hands_on
         self.request = request
         self.settings = settings
@@ -216,7 +221,7 @@ class Exchange:
         if isinstance(entry, SearchRule):
             reduced = reduced_query(entry, self.request.query)
             self.primary = self.key = self._keys.primary(
-                self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self._view
+                self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self.view
             )
             return LookUp(self.key)
         if entry is not None and not (entry.flags & HEAD_ONLY and self.request.method != "HEAD"):
@@ -226,7 +231,7 @@ class Exchange:
             return LookUp(self.key)
         if self.request.method == "HEAD" and self._of_get:
             self._of_get = False
-            self.primary = self.key = self._keys.primary(self.request, "HEAD", self.target, self._view)
+            self.primary = self.key = self._keys.primary(self.request, "HEAD", self.target, self.view)
             return LookUp(self.key)
         self.key = self.primary
         return self._fetch(self._forward)
@@ -322,8 +327,8 @@ class Exchange:
         """The application is being asked now."""
         self._asked_at = self._policy.clock()
 
-    def answered(self, status: int, fields: Fields, can_be_kept: bool = True) -> Union[Relay, Serve, Fetch]:
-        """The head of the application's answer. ``can_be_kept`` says whether its body can: that it is not too long, for one."""
+    def answered(self, status: int, fields: Fields, obstacle: str = "") -> Union[Relay, Serve, Fetch]:
+        """The head of the application's answer. ``obstacle`` says why its body cannot be kept, if it cannot: TOO_LARGE, for one."""
         now = self._policy.clock()
         response = FieldMap([(name.lower(), value) for name, value in fields])
         stored = self.stored
@@ -337,9 +342,10 @@ class Exchange:
         verdict = judge(
             self._policy, self.settings, self.request, status, response, self._asked_at or now, now, self.target.url
         )
-        if isinstance(verdict, Keep) and not can_be_kept:
-            self._counters.count("too_large")
-            verdict = Refusal("a body that cannot be kept")
+        if isinstance(verdict, Keep) and obstacle:
+            if obstacle == TOO_LARGE:
+                self._counters.count("too_large")
+            verdict = Refusal(obstacle)
         told = b"%s; fwd=%s; fwd-status=%d" % (self._policy.cache_name.encode(), self._forward.encode(), status)
         relayed = [(name, value) for name, value in response.fields if name not in _REPORTED]
         relayed.append((b"x-cache", b"MISS"))
@@ -361,7 +367,7 @@ class Exchange:
             # A failure says nothing of what is stored; any other answer takes its place.
             is_outdated = self._keep is None and status < 500 and status != 304
         return Relay(
-            relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
+            status, relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
         )
 
     def _client_has_it(self, status: int, response: FieldMap, relayed: Fields, now: float) -> Optional[Serve]:
@@ -436,7 +442,7 @@ class Exchange:
             if rule is not None:
                 writes.append(Write(self._key_of_search(), rule, kept_for))
                 target = self._target_with(reduced_query(rule, self.request.query))
-        primary = self._keys.primary(self.request, method, target, self._view)
+        primary = self._keys.primary(self.request, method, target, self.view)
         names = self._beyond_the_key(response.vary)
         if not names:
             return [*writes, Write(primary, response, kept_for)]
@@ -445,7 +451,7 @@ class Exchange:
 
     def _key_of_search(self) -> bytes:
         """The key of what matters of the query."""
-        return self._keys.by_query(self._keys.primary(self.request, "GET", self._target_with(b""), self._view))
+        return self._keys.by_query(self._keys.primary(self.request, "GET", self._target_with(b""), self.view))
 
     def _target_with(self, query: bytes) -> keys.Target:
         """What the request is for, with another query."""

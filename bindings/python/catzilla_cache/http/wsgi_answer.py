@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from catzilla_cache import _workers
-from catzilla_cache.http.exchange import Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.storing import fits, is_whole
@@ -166,8 +166,10 @@ class Answer:
         self._content_length = lengths[0] if len(lengths) == 1 else None
         is_body = exchange.request.method == "GET"
         limit = self._middleware._policy.max_body_size
-        can_be_kept = len(lengths) <= 1 and (not is_body or fits(self._content_length, limit))
-        step = self._step = exchange.answered(self._head.status, fields, can_be_kept)
+        obstacle = "two lengths" if len(lengths) > 1 else ""
+        if is_body and not fits(self._content_length, limit):
+            obstacle = TOO_LARGE
+        step = self._step = exchange.answered(self._head.status, fields, obstacle)
         if not isinstance(step, Relay):
             return
         self._is_collected = step.keep is not None
