@@ -6,6 +6,7 @@ from catzilla_cache.http.asgi import CacheMiddleware
 from catzilla_cache.http.factories import create_api_cache_middleware, create_page_cache_middleware, create_static_cache_middleware
 from catzilla_cache.http.hooks import ConditionalCacheMiddleware, SmartCacheMiddleware
 from catzilla_cache.http.response import Response
+from catzilla_cache.http.warming import warm_cache
 from catzilla_cache.http.wsgi import WSGICacheMiddleware
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "create_api_cache_middleware",
     "create_page_cache_middleware",
     "create_static_cache_middleware",
+    "warm_cache",
 ]

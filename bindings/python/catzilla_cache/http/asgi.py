@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Awaitable, Callable, Dict, MutableMapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, Mapping, MutableMapping, Optional, Sequence, Set, Tuple, Union
 from urllib.parse import quote_from_bytes
 
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
 from catzilla_cache.http.admin import AdminApp
 from catzilla_cache.http.asgi_answer import Answer, Message, NoBody, OnceMore, Receive, Send, nowhere, send_response
+from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
 from catzilla_cache.http.fields import Fields, lowered
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.message import Request, View
 from catzilla_cache.http.middleware import ResponseCache
+from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
 from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
@@ -210,6 +212,12 @@ class CacheMiddleware(ResponseCache):
         except Exception as error:
             self._counters.count("failed_refreshes")
             logger.warning("a stale response could not be fetched anew: %r", error)
+
+    def _asking_itself(self, headers: Mapping[str, str]) -> Callable[[str], Awaitable[Response]]:
+        async def get(url: str) -> Response:
+            return await ask_asgi(self, url, headers)
+
+        return get
 
     def keep_task(self, task: "asyncio.Future[Any]") -> None:
         """Holds a task until it is done."""

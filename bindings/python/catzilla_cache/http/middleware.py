@@ -15,6 +15,7 @@ from catzilla_cache.http.shelf import Shelf
 from catzilla_cache.http.statistics import Counters
 from catzilla_cache.http.stored import StoredResponse, Varies
 from catzilla_cache.http.unshared import Unshared
+from catzilla_cache.http.warming import Warming
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig, get_cache
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
         clock: Callable[[], float]
 
 
-class ResponseCache(Purging):
+class ResponseCache(Purging, Warming):
     """The base of ``CacheMiddleware``, ``WSGICacheMiddleware`` and ``SmartCacheMiddleware``."""
 
     def __init__(

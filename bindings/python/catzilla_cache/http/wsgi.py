@@ -10,17 +10,19 @@ import sys
 import threading
 import time
 from http import HTTPStatus
-from typing import Any, Dict, Iterable, List, Optional, Set, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Union
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from catzilla_cache import _workers
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
+from catzilla_cache.http.driving import ask_wsgi
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.message import Request, View
 from catzilla_cache.http.middleware import ResponseCache
+from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
 from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
 from catzilla_cache.http.wsgi_answer import Answer, Application, Body, Environ, StartResponse, fields_of, lines_of
@@ -202,6 +204,9 @@ class WSGICacheMiddleware(ResponseCache):
         finally:
             led.give_up()
             self._refreshing.discard(key)
+
+    def _asking_itself(self, headers: Mapping[str, str]) -> Callable[[str], Response]:
+        return lambda url: ask_wsgi(self, url, headers)
 
 
 def request_of(environ: Environ) -> Request:
