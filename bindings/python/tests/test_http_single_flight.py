@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, List
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, List
 
 import pytest
 
-from http_application import FRESH, Answer, Asked, Reply, Site, clock_of, lets_time_pass, reply, settled, site
+from http_application import FRESH, PATIENCE_SECONDS, Answer, Asked, Reply, Site, clock_of, lets_time_pass, reply, settled, site
 
 __all__ = ["clock_of"]
 
@@ -382,6 +384,45 @@ def test_requests_for_what_is_stale_wait_for_one_validation() -> None:
         found.run(herd())
 
 
+@lets_time_pass
+def test_a_head_that_is_answered_first_leaves_no_herd_behind_it() -> None:
+    with site(reply("Cache-Control: max-age=600", 'ETag: "a"')) as found:
+        found.get()
+        found.pass_time(700)
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", held(hold, "Cache-Control: max-age=600", 'ETag: "b"', body=b"newer"))
+            asking = [started(found, "HEAD")] + [started(found) for _ in range(50)]
+            await turns()
+            hold.set()
+            answers = await asyncio.gather(*asking)
+            assert {answer.body for answer in answers[1:]} == {b"newer"}
+            assert found.calls <= 3, "the HEAD, and one for all others"
+
+        found.run(herd())
+
+
+@lets_time_pass
+@pytest.mark.parametrize("failure", [reply(status=503), reply(before=[Broken("down")])], ids=["503", "exception"])
+def test_requests_that_waited_for_a_failure_get_the_stale_answer_too(failure: Reply) -> None:
+    with site(reply("Cache-Control: max-age=600, stale-if-error=600", 'ETag: "a"')) as found:
+        found.get()
+        found.pass_time(700)
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", Reply(failure.status, failure.headers, failure.body, [hold, *failure.before]))
+            asking = [started(found) for _ in range(50)]
+            await turns()
+            hold.set()
+            answers = await asyncio.gather(*asking)
+            assert {(answer.status, answer.body) for answer in answers} == {(200, b"answer 1")}
+            assert found.calls == 2, "an application that is down is not asked fifty times at once"
+
+        found.run(herd())
+
+
 def test_a_range_and_a_condition_that_wait_are_answered_each_in_its_way() -> None:
     with site() as found:
 
@@ -466,6 +507,33 @@ def test_work_after_the_answer_keeps_nobody_waiting() -> None:
             await first
 
         found.run(herd())
+
+
+def test_event_loops_of_several_threads_share_one_request() -> None:
+    many, threads = 50, 4
+    with site() as found:
+
+        def wait_for_all() -> None:
+            # Of the thread that has reached the application first, while the others' requests come in.
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while found.middleware.stats["total_requests"] < many * threads:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+
+        async def herd() -> List[Answer]:
+            asking = [started(found) for _ in range(many)]
+            return list(await asyncio.gather(*asking))
+
+        found.application.at("/", reply("Cache-Control: max-age=600", before=[_off_loop(wait_for_all)]))
+        with ThreadPoolExecutor(threads) as pool:
+            herds = [pool.submit(asyncio.run, herd()) for _ in range(threads)]
+            bodies = [answer.body for herd_of_thread in herds for answer in herd_of_thread.result()]
+        assert bodies == [b"answer 1"] * many * threads
+        assert found.calls == 1
+
+
+def _off_loop(wait: Callable[[], None]) -> Callable[[], "asyncio.Future[None]"]:
+    return lambda: asyncio.get_running_loop().run_in_executor(None, wait)
 
 
 def test_nothing_is_left_behind_by_a_storm() -> None:

@@ -293,20 +293,3 @@ def test_what_must_be_validated_is_not_served_when_that_fails(directives: str) -
             assert found.get().status == 504
         except Broken:
             pass
-
-
-def test_a_refresh_that_is_going_on_when_its_client_goes_away_is_ended_all_the_same() -> None:
-    with site(WINDOW) as found:
-        found.get()
-        found.pass_time(630)
-
-        async def leave() -> None:
-            hold = asyncio.Event()
-            found.application.at("/", reply("Cache-Control: max-age=600", body=b"fresh", before=[hold]))
-            asking = asyncio.ensure_future(found.asking("GET"))
-            assert (await asking).body == b"answer 1"
-            hold.set()
-            await settled()
-            assert (await found.asking("GET")).body == b"fresh"
-
-        found.run(leave())

@@ -163,10 +163,12 @@ class CacheMiddleware(ResponseCache):
             exchange.asking()
             await self.app(_asked(scope, fetch.fields, exchange.request.headers.fields, None), receive, answer)
         except Exception as error:
-            led.give_up()
             stale = None if answer.has_begun else exchange.failed()
             if stale is None:
+                led.give_up()
                 raise
+            led.land(exchange.stored)
+            led.leave()
             logger.warning("the application has failed, and what is stored is served in its place: %r", error)
             await send_response(send, stale)
             return

@@ -81,6 +81,10 @@ class Answer:
         stored, writes = self._exchange.complete(None)
         if stored is not None:
             await self._store(stored, writes)
+        elif serve.is_instead:
+            # Who waits for an application that fails gets the same.
+            self.led.land(self._exchange.stored)
+            self.led.leave()
         else:
             self.led.refuse(is_known=False)
         await self._out(serve)

@@ -60,6 +60,8 @@ class Serve(NamedTuple):
     body: bytes
     #: Whether it is to be fetched anew in the background.
     refresh: bool = False
+    #: Whether it takes the place of a failure of the application.
+    is_instead: bool = False
 
 
 class Fetch(NamedTuple):
@@ -276,6 +278,9 @@ class Exchange:
             return Fetch(fields, None)
         # What may be stored depends on these, too; who has neither does not wait for an answer that is only for who has.
         shared = self.key
+        if self.request.method == "HEAD" and self._of_get:
+            # It asks about what GET has stored, and cannot get it for those who want the whole.
+            shared += b" head"
         if b"authorization" in request.headers and not self._policy.cache_authenticated:
             shared += b" authorized"
         if b"cookie" in request.headers and not self._policy.cache_cookies:
@@ -416,7 +421,7 @@ class Exchange:
         self._counters.count("stale_hits")
         self._counters.count("stale_if_error")
         told = b"fwd=%s; %sdetail=stale-if-error" % (self._forward.encode(), how)
-        return self._serve(stored, now, told, False)
+        return self._serve(stored, now, told, False)._replace(is_instead=True)
 
     # ---- What is stored ----
 
