@@ -1,0 +1,560 @@
+#include "http_key.h"
+
+#ifdef Py_GIL_DISABLED
+#define BEGIN_READING(object) Py_BEGIN_CRITICAL_SECTION(object)
+#define END_READING() Py_END_CRITICAL_SECTION()
+/* A list within a list could be changed by another thread: only what cannot change is read. */
+#define CAN_BE_LIST 0
+#else
+#define BEGIN_READING(object) {
+#define END_READING() }
+#define CAN_BE_LIST 1
+#endif
+
+/* How the value of a key field is normalised: `normalised_value` in `keys.py`. */
+enum form { FORM_AS_IT_IS, FORM_WITHOUT_BLANKS, FORM_LOWER_WITHOUT_BLANKS };
+
+/* Requests with one of these are for Python to think about. */
+static const char *const REFUSED[] = {
+    "authorization", "cache-control", "expect", "forwarded", "if-match", "if-modified-since", "if-none-match", "if-range",
+    "if-unmodified-since", "pragma", "range", "transfer-encoding", "upgrade", "x-http-method", "x-http-method-override",
+    "x-method-override",
+};
+
+enum part { PART_TYPE, PART_METHOD, PART_SCHEME, PART_PATH, PART_RAW_PATH, PART_QUERY, PART_HEADERS, PARTS };
+
+static const char *const PART_NAMES[PARTS] = {"type", "method", "scheme", "path", "raw_path", "query_string", "headers"};
+static PyObject *part_names[PARTS];
+
+/* The line of a key field. Its bytes belong to the scope. */
+struct line {
+    const unsigned char *value;
+    size_t len;
+    int number;
+};
+
+struct lines {
+    size_t count;
+    struct line of[MOST_LINES];
+    const unsigned char *host;
+    size_t host_len;
+};
+
+/* ---- What is made once ---- */
+
+static int put_all(struct http_names *names, PyObject *iterable)
+{
+    PyObject *iterator = PyObject_GetIter(iterable), *name;
+    if (iterator == NULL)
+        return -1;
+    while ((name = PyIter_Next(iterator)) != NULL) {
+        int is_bytes = PyBytes_CheckExact(name);
+        if (is_bytes)
+            http_names_put(names, PyBytes_AsString(name), (size_t)PyBytes_Size(name));
+        Py_DECREF(name);
+        if (!is_bytes) {
+            PyErr_SetString(PyExc_TypeError, "the names of fields and parameters are bytes");
+            break;
+        }
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static enum form form_of(const char *name)
+{
+    static const char *const lists[] = {"accept-charset", "accept-encoding", "accept-language"};
+    for (size_t at = 0; at < sizeof lists / sizeof lists[0]; at++)
+        if (strcmp(name, lists[at]) == 0)
+            return FORM_LOWER_WITHOUT_BLANKS;
+    return strcmp(name, "accept") == 0 ? FORM_WITHOUT_BLANKS : FORM_AS_IT_IS;
+}
+
+int http_key_begin(struct http_key_maker *maker, PyObject *prefix, PyObject *key_fields, PyObject *ignored)
+{
+    Py_INCREF(prefix);
+    maker->prefix = prefix;
+    Py_INCREF(key_fields);
+    maker->key_fields = key_fields;
+    Py_INCREF(ignored);
+    maker->ignored_names = ignored;
+    Py_ssize_t count = PyTuple_Size(key_fields);
+    size_t refused = sizeof REFUSED / sizeof REFUSED[0];
+    maker->forms = PyMem_Malloc((size_t)count + 1);
+    if (maker->forms == NULL || http_names_begin(&maker->fields, (size_t)count + refused + 2) < 0 ||
+        http_names_begin(&maker->ignored, (size_t)PyObject_Size(ignored)) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (put_all(&maker->fields, key_fields) < 0 || put_all(&maker->ignored, ignored) < 0)
+        return -1;
+    for (Py_ssize_t number = 0; number < count; number++) {
+        PyObject *name = PyTuple_GetItem(key_fields, number);
+        http_names_put(&maker->fields, PyBytes_AsString(name), (size_t)PyBytes_Size(name))->number = (int)number;
+        maker->forms[number] = (unsigned char)form_of(PyBytes_AsString(name));
+    }
+    for (size_t at = 0; at < refused; at++)
+        http_names_put(&maker->fields, REFUSED[at], strlen(REFUSED[at]))->role = ROLE_REFUSED;
+    http_names_put(&maker->fields, "host", 4)->role = ROLE_HOST;
+    http_names_put(&maker->fields, "content-length", 14)->role = ROLE_LENGTH;
+    return 0;
+}
+
+void http_key_end(struct http_key_maker *maker)
+{
+    http_names_end(&maker->fields);
+    http_names_end(&maker->ignored);
+    PyMem_Free(maker->forms);
+    maker->forms = NULL;
+    Py_CLEAR(maker->prefix);
+    Py_CLEAR(maker->key_fields);
+    Py_CLEAR(maker->ignored_names);
+}
+
+/* ---- Kinds of characters ---- */
+
+static inline int is_upper(unsigned char character)
+{
+    return character >= 'A' && character <= 'Z';
+}
+
+static inline unsigned char lower(unsigned char character)
+{
+    return is_upper(character) ? character | 0x20 : character;
+}
+
+static inline int is_blank(unsigned char character)
+{
+    return character == ' ' || character == '\t';
+}
+
+/* What `bytes.strip` takes away. */
+static inline int is_space(unsigned char character)
+{
+    return character == ' ' || (character >= '\t' && character <= '\r');
+}
+
+static int has_upper(const unsigned char *data, size_t len)
+{
+    for (size_t at = 0; at < len; at++)
+        if (is_upper(data[at]))
+            return 1;
+    return 0;
+}
+
+/* ---- Writing ---- */
+
+struct writer {
+    unsigned char *at;
+};
+
+static inline void put(struct writer *out, const void *data, size_t len)
+{
+    memcpy(out->at, data, len);
+    out->at += len;
+}
+
+/* Appends what may stand in a URL as it is, and all else in hexadecimal; at most `most` bytes. 0: that is not enough. */
+static int put_visible(struct writer *out, const unsigned char *data, size_t len, size_t most, int in_path)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    unsigned char *to = out->at, *end = to + most;
+    for (size_t at = 0; at < len; at++) {
+        unsigned char character = data[at];
+        if (character >= 0x21 && character <= 0x7e && !(in_path && (character == '#' || character == '?'))) {
+            if (to == end)
+                return 0;
+            *to++ = character;
+        } else {
+            if (end - to < 3)
+                return 0;
+            *to++ = '%';
+            *to++ = (unsigned char)digits[character >> 4];
+            *to++ = (unsigned char)digits[character & 15];
+        }
+    }
+    out->at = to;
+    return 1;
+}
+
+/* ---- Host and path ---- */
+
+/* `authority` in `keys.py`. 0: that is none. */
+static int put_authority(struct writer *out, const unsigned char *data, size_t len, int is_secure)
+{
+    if (len == 0 || len > LONGEST_AUTHORITY)
+        return 0;
+    unsigned char *begin = out->at;
+    size_t at = 0;
+    if (data[0] == '[') {
+        begin[at++] = '[';
+        while (at < len && data[at] != ']') {
+            unsigned char character = lower(data[at]);
+            if (!((character >= '0' && character <= '9') || (character >= 'a' && character <= 'f') || character == ':' || character == '.'))
+                return 0;
+            begin[at++] = character;
+        }
+        if (at == len || at == 1)
+            return 0;
+        begin[at++] = ']';
+    } else {
+        while (at < len && data[at] != ':') {
+            unsigned char character = lower(data[at]);
+            if (!((character >= 'a' && character <= 'z') || (character >= '0' && character <= '9') || character == '.' || character == '_' ||
+                  character == '~' || character == '-'))
+                return 0;
+            begin[at++] = character;
+        }
+    }
+    size_t name_len = at;
+    if (name_len == 0)
+        return 0;
+    if (at < len) {
+        /* A colon, or what does not belong there. */
+        const char *usual = is_secure ? "443" : "80";
+        if (data[at] != ':')
+            return 0;
+        size_t port_at = at + 1, port_len = len - port_at;
+        for (size_t digit = port_at; digit < len; digit++)
+            if (data[digit] < '0' || data[digit] > '9')
+                return 0;
+        if (port_len > 0 && !(port_len == strlen(usual) && memcmp(data + port_at, usual, port_len) == 0)) {
+            memcpy(begin + at, data + at, len - at);
+            name_len = len;
+        }
+    }
+    out->at += name_len;
+    return 1;
+}
+
+static inline int is_separator(unsigned char character)
+{
+    return character == '/' || character == '\\';
+}
+
+/* `is_plain_path` in `keys.py`: no segment that is one or two dots, encoded or not. */
+static int is_plain_path(const unsigned char *path, size_t len)
+{
+    if (memchr(path, '.', len) == NULL && memchr(path, '%', len) == NULL)
+        return 1;
+    for (size_t begin = 0; begin < len; begin++) {
+        if (begin > 0 && !is_separator(path[begin - 1]))
+            continue;
+        size_t at = begin;
+        for (int dots = 0; dots < 2; dots++) {
+            if (at < len && path[at] == '.')
+                at++;
+            else if (len - at >= 3 && path[at] == '%' && path[at + 1] == '2' && (path[at + 2] | 0x20) == 'e')
+                at += 3;
+        }
+        /* A line feed at the end is no part of a line to a regular expression. */
+        if (at > begin && (at == len || is_separator(path[at]) || (path[at] == '\n' && at + 1 == len)))
+            return 0;
+    }
+    return 1;
+}
+
+/* ---- Query ---- */
+
+struct parameter {
+    const unsigned char *data;
+    size_t len, name_len;
+};
+
+static int compare_names(const struct parameter *one, const struct parameter *other)
+{
+    size_t shorter = one->name_len < other->name_len ? one->name_len : other->name_len;
+    int order = memcmp(one->data, other->data, shorter);
+    if (order != 0)
+        return order;
+    return one->name_len < other->name_len ? -1 : one->name_len > other->name_len;
+}
+
+/* The question mark, and what `normalised_query` in `keys.py` makes. 0: too much of it. */
+static int put_query(struct writer *out, const unsigned char *data, size_t len, const struct http_names *ignored)
+{
+    struct parameter parameters[MOST_PARAMETERS];
+    size_t count = 0, seen = 0;
+    const unsigned char *end = data + len;
+    for (;;) {
+        struct parameter parameter = {data, 0, 0};
+        const unsigned char *next = memchr(data, '&', (size_t)(end - data));
+        parameter.len = (size_t)((next == NULL ? end : next) - data);
+        const unsigned char *equals = memchr(data, '=', parameter.len);
+        parameter.name_len = equals == NULL ? parameter.len : (size_t)(equals - data);
+        if (++seen > MOST_PARAMETERS)
+            return 0;
+        if (http_names_find(ignored, parameter.data, parameter.name_len) == NULL) {
+            size_t place = count++;
+            while (place > 0 && compare_names(&parameter, &parameters[place - 1]) < 0) {
+                parameters[place] = parameters[place - 1];
+                place--;
+            }
+            parameters[place] = parameter;
+        }
+        if (next == NULL)
+            break;
+        data = next + 1;
+    }
+    unsigned char *begin = out->at, *limit = begin + 1 + LONGEST_QUERY;
+    *out->at++ = '?';
+    for (size_t at = 0; at < count; at++) {
+        if (at > 0) {
+            if (out->at == limit)
+                return 0;
+            *out->at++ = '&';
+        }
+        if (!put_visible(out, parameters[at].data, parameters[at].len, (size_t)(limit - out->at), 0))
+            return 0;
+    }
+    if (out->at == begin + 1)
+        out->at = begin;
+    return 1;
+}
+
+/* ---- Fields ---- */
+
+/* A field line of the request. 0: it is not an ordinary one. */
+static int read_line(const struct http_key_maker *maker, PyObject *name, PyObject *value, struct lines *lines)
+{
+    char *name_data, *data;
+    Py_ssize_t name_len, len;
+    if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
+        return 0;
+    PyBytes_AsStringAndSize(name, &name_data, &name_len);
+    const struct http_name *found = http_names_find(&maker->fields, (unsigned char *)name_data, (size_t)name_len);
+    if (found == NULL)
+        return !has_upper((unsigned char *)name_data, (size_t)name_len);
+    if (found->role == ROLE_REFUSED)
+        return 0;
+    PyBytes_AsStringAndSize(value, &data, &len);
+    if (found->role == ROLE_HOST) {
+        if (lines->host != NULL)
+            return 0;
+        lines->host = (unsigned char *)data;
+        lines->host_len = (size_t)len;
+    } else if (found->role == ROLE_LENGTH && (len != 1 || data[0] != '0')) {
+        return 0;
+    }
+    if (found->number == NO_NUMBER)
+        return 1;
+    if (lines->count == MOST_LINES)
+        return 0;
+    /* By number, and lines of one field in the order in which they came. */
+    size_t place = lines->count++;
+    while (place > 0 && lines->of[place - 1].number > found->number) {
+        lines->of[place] = lines->of[place - 1];
+        place--;
+    }
+    lines->of[place] = (struct line){(unsigned char *)data, (size_t)len, found->number};
+    return 1;
+}
+
+static int read_pair(const struct http_key_maker *maker, PyObject *pair, struct lines *lines)
+{
+    if (PyTuple_CheckExact(pair))
+        return PyTuple_Size(pair) == 2 && read_line(maker, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1), lines);
+    if (CAN_BE_LIST && PyList_CheckExact(pair))
+        return PyList_Size(pair) == 2 && read_line(maker, PyList_GetItem(pair, 0), PyList_GetItem(pair, 1), lines);
+    return 0;
+}
+
+static int read_lines(const struct http_key_maker *maker, PyObject *headers, struct lines *lines)
+{
+    lines->count = 0;
+    lines->host = NULL;
+    if (PyList_CheckExact(headers)) {
+        Py_ssize_t count = PyList_Size(headers);
+        for (Py_ssize_t at = 0; at < count; at++)
+            if (!read_pair(maker, PyList_GetItem(headers, at), lines))
+                return 0;
+    } else if (PyTuple_CheckExact(headers)) {
+        Py_ssize_t count = PyTuple_Size(headers);
+        for (Py_ssize_t at = 0; at < count; at++)
+            if (!read_pair(maker, PyTuple_GetItem(headers, at), lines))
+                return 0;
+    } else {
+        return 0;
+    }
+    return lines->host != NULL;
+}
+
+/* The value of one line, normalised, into so many bytes. Its length; or -1: too long. */
+static Py_ssize_t put_value(unsigned char *to, size_t room, const struct line *line, enum form form)
+{
+    const unsigned char *data = line->value, *end = data + line->len;
+    while (data < end && is_space(*data))
+        data++;
+    while (end > data && is_space(end[-1]))
+        end--;
+    if (form == FORM_AS_IT_IS) {
+        size_t len = (size_t)(end - data);
+        if (len > room)
+            return -1;
+        memcpy(to, data, len);
+        return (Py_ssize_t)len;
+    }
+    size_t len = 0;
+    for (; data < end; data++) {
+        if (is_blank(*data))
+            continue;
+        if (len == room)
+            return -1;
+        to[len++] = form == FORM_LOWER_WITHOUT_BLANKS ? lower(*data) : *data;
+    }
+    return (Py_ssize_t)len;
+}
+
+static size_t put_number(unsigned char *to, size_t number)
+{
+    unsigned char digits[20];
+    size_t len = 0;
+    do
+        digits[len++] = (unsigned char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    for (size_t at = 0; at < len; at++)
+        to[at] = digits[len - 1 - at];
+    return len;
+}
+
+/* The values of the key fields: `_selecting` in `keys.py`. 0: too long. */
+static int put_fields(struct writer *out, const struct http_key_maker *maker, const struct lines *lines)
+{
+    unsigned char *limit = out->at + LONGEST_FIELDS;
+    for (size_t at = 0; at < lines->count;) {
+        const struct line *line = &lines->of[at];
+        enum form form = maker->forms[line->number];
+        unsigned char value[LONGEST_FIELDS];
+        size_t len = 0;
+        for (const struct line *first = line; at < lines->count && line->number == first->number; line++, at++) {
+            if (line > first) {
+                if (LONGEST_FIELDS - len < 2)
+                    return 0;
+                value[len++] = ',';
+                if (form == FORM_AS_IT_IS)
+                    value[len++] = ' ';
+            }
+            Py_ssize_t added = put_value(value + len, LONGEST_FIELDS - len, line, form);
+            if (added < 0)
+                return 0;
+            len += (size_t)added;
+        }
+        unsigned char head[48];
+        size_t head_len = 0;
+        if (out->at + LONGEST_FIELDS != limit)
+            head[head_len++] = ',';
+        head_len += put_number(head + head_len, (size_t)lines->of[at - 1].number);
+        head[head_len++] = '=';
+        head_len += put_number(head + head_len, len);
+        head[head_len++] = ':';
+        if ((size_t)(limit - out->at) < head_len + len)
+            return 0;
+        put(out, head, head_len);
+        put(out, value, len);
+    }
+    return 1;
+}
+
+/* ---- The scope ---- */
+
+/* A new reference to a part of the scope; NULL when there is none. */
+static PyObject *part_of(PyObject *scope, enum part part)
+{
+    PyObject *found;
+#ifdef Py_GIL_DISABLED
+    if (PyDict_GetItemRef(scope, part_names[part], &found) < 0)
+        PyErr_Clear();
+#else
+    found = PyDict_GetItemWithError(scope, part_names[part]);
+    if (found != NULL)
+        Py_INCREF(found);
+    else if (PyErr_Occurred())
+        PyErr_Clear();
+#endif
+    return found;
+}
+
+static inline int is_text(PyObject *object, const char *text)
+{
+    return object != NULL && PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
+}
+
+/* What stands before the fields. */
+static int put_url(struct writer *out, const struct http_key_maker *maker, PyObject *const *parts, int is_secure, const struct lines *lines)
+{
+    char *data;
+    Py_ssize_t len;
+    PyBytes_AsStringAndSize(maker->prefix, &data, &len);
+    if (len > LONGEST_PREFIX)
+        return 0;
+    put(out, data, (size_t)len);
+    put(out, "GET http", 8);
+    put(out, is_secure ? "s://" : "://", is_secure ? 4 : 3);
+    if (!put_authority(out, lines->host, lines->host_len, is_secure))
+        return 0;
+    PyBytes_AsStringAndSize(parts[PART_RAW_PATH], &data, &len);
+    if (len == 0)
+        *out->at++ = '/';
+    else if (!put_visible(out, (unsigned char *)data, (size_t)len, LONGEST_PATH, 1))
+        return 0;
+    if (parts[PART_QUERY] != NULL) {
+        PyBytes_AsStringAndSize(parts[PART_QUERY], &data, &len);
+        if (len > 0 && !put_query(out, (unsigned char *)data, (size_t)len, &maker->ignored))
+            return 0;
+    }
+    *out->at++ = ' ';
+    return 1;
+}
+
+static int make(const struct http_key_maker *maker, PyObject *const *parts, struct http_key *key)
+{
+    if (!is_text(parts[PART_TYPE], "http"))
+        return 0;
+    key->is_head = is_text(parts[PART_METHOD], "HEAD");
+    if (!key->is_head && !is_text(parts[PART_METHOD], "GET"))
+        return 0;
+    int is_secure = is_text(parts[PART_SCHEME], "https");
+    if (!is_secure && parts[PART_SCHEME] != NULL && !is_text(parts[PART_SCHEME], "http"))
+        return 0;
+    PyObject *path = parts[PART_PATH], *raw_path = parts[PART_RAW_PATH], *query = parts[PART_QUERY], *headers = parts[PART_HEADERS];
+    if (path == NULL || !PyUnicode_CheckExact(path) || raw_path == NULL || !PyBytes_CheckExact(raw_path) || headers == NULL ||
+        (query != NULL && !PyBytes_CheckExact(query)))
+        return 0;
+    Py_ssize_t len;
+    const char *data = PyUnicode_AsUTF8AndSize(path, &len);
+    if (data == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    if (!is_plain_path((const unsigned char *)data, (size_t)len))
+        return 0;
+    struct writer out = {key->data};
+    struct lines lines;
+    int made;
+    BEGIN_READING(headers);
+    made = read_lines(maker, headers, &lines) && put_url(&out, maker, parts, is_secure, &lines) && put_fields(&out, maker, &lines);
+    END_READING();
+    key->len = out.at - key->data;
+    return made;
+}
+
+int http_key_make(const struct http_key_maker *maker, PyObject *scope, struct http_key *key)
+{
+    PyObject *parts[PARTS];
+    if (!PyDict_CheckExact(scope))
+        return 0;
+    for (int part = 0; part < PARTS; part++)
+        parts[part] = part_of(scope, part);
+    int made = make(maker, parts, key);
+    for (int part = 0; part < PARTS; part++)
+        Py_XDECREF(parts[part]);
+    return made;
+}
+
+int http_key_prepare(void)
+{
+    for (int part = 0; part < PARTS; part++)
+        if (part_names[part] == NULL && (part_names[part] = PyUnicode_InternFromString(PART_NAMES[part])) == NULL)
+            return -1;
+    return 0;
+}
