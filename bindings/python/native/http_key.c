@@ -207,8 +207,6 @@ static int put_authority(struct writer *out, const unsigned char *data, size_t l
         }
     }
     size_t name_len = at;
-    if (name_len == 0)
-        return 0;
     if (at < len) {
         /* A colon, or what does not belong there. */
         const char *usual = is_secure ? "443" : "80";
@@ -224,7 +222,7 @@ static int put_authority(struct writer *out, const unsigned char *data, size_t l
         }
     }
     out->at += name_len;
-    return 1;
+    return name_len > 0;
 }
 
 static inline int is_separator(unsigned char character)
