@@ -1,7 +1,8 @@
 /*
- * The type `_native.ResponseFinder`: answers a request from memory when there is nothing to think about. Anything out of the ordinary (a request that
- * asks for more than the answer, a response that is not fresh, a key that memory does not have) is None, and Python goes on: so what the cache
- * does is decided there, and `finder.py`, which is the same in Python, says what is ordinary.
+ * The type `_native.ResponseFinder`: answers a request from memory when there is nothing to think about. Anything out of the
+ * ordinary (a request that asks for more than the answer, a response that is not fresh, a key that memory does not have) is None,
+ * and Python goes on: so what the cache does is decided there, and `finder.py`, which is the same in Python, says what is
+ * ordinary.
  *
  *     scope -> key (http_key.c) -> look-up -> head (http_stored.c) -> messages (http_messages.c)
  */
@@ -166,8 +167,9 @@ static PyObject *finder_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     PyObject *cache, *prefix, *key_fields, *ignored, *cache_name;
     Py_ssize_t rules;
     int takes_head = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO!O!O!O!n|p:ResponseFinder", names, &cache, &PyBytes_Type, &prefix, &PyTuple_Type,
-                                     &key_fields, &PyFrozenSet_Type, &ignored, &PyBytes_Type, &cache_name, &rules, &takes_head))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO!O!O!O!n|p:ResponseFinder", names, &cache, &PyBytes_Type, &prefix,
+                                     &PyTuple_Type, &key_fields, &PyFrozenSet_Type, &ignored, &PyBytes_Type, &cache_name, &rules,
+                                     &takes_head))
         return NULL;
     if (!PyObject_TypeCheck(cache, values_type)) {
         PyErr_Format(PyExc_TypeError, "a ResponseFinder looks into a SmartCache, not into %R", cache);
@@ -225,7 +227,8 @@ static void finder_dealloc(PyObject *object)
 }
 
 static PyMethodDef finder_methods[] = {
-    {"find", finder_find, METH_O, "find(scope)\n\nThe two messages that answer a request, or None: somebody has to think about it."},
+    {"find", finder_find, METH_O,
+     "find(scope)\n\nThe two messages that answer a request, or None: somebody has to think about it."},
     {"counts", finder_counts, METH_NOARGS, "counts()\n\nHow many requests were answered, by the number of the rule; 0: none."},
     {"forget", finder_forget, METH_NOARGS, "forget()\n\nSets these to 0."},
     {NULL, NULL, 0, NULL},
@@ -237,7 +240,8 @@ static PyType_Slot finder_slots[] = {
     {Py_tp_traverse, finder_traverse},
     {Py_tp_clear, finder_clear},
     {Py_tp_methods, finder_methods},
-    {Py_tp_doc, "ResponseFinder(cache, prefix, key_fields, ignored, cache_name, rules, takes_head=True)\n\nAnswers requests from memory: see `http/finder.py`."},
+    {Py_tp_doc, "ResponseFinder(cache, prefix, key_fields, ignored, cache_name, rules, takes_head=True)\n\n"
+                "Answers requests from memory: see `http/finder.py`."},
     {0, NULL},
 };
 

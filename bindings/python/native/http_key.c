@@ -1,5 +1,7 @@
 #include "http_key.h"
 
+#include "http_text.h"
+
 #ifdef Py_GIL_DISABLED
 #define BEGIN_READING(object) Py_BEGIN_CRITICAL_SECTION(object)
 #define END_READING() Py_END_CRITICAL_SECTION()
@@ -16,8 +18,21 @@ enum form { FORM_AS_IT_IS, FORM_WITHOUT_BLANKS, FORM_LOWER_WITHOUT_BLANKS };
 
 /* Requests with one of these are for Python to think about. */
 static const char *const REFUSED[] = {
-    "authorization", "cache-control", "expect", "forwarded", "if-match", "if-modified-since", "if-none-match", "if-range",
-    "if-unmodified-since", "pragma", "range", "transfer-encoding", "upgrade", "x-http-method", "x-http-method-override",
+    "authorization",
+    "cache-control",
+    "expect",
+    "forwarded",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "pragma",
+    "range",
+    "transfer-encoding",
+    "upgrade",
+    "x-http-method",
+    "x-http-method-override",
     "x-method-override",
 };
 
@@ -79,6 +94,9 @@ int http_key_begin(struct http_key_maker *maker, PyObject *prefix, PyObject *key
     Py_INCREF(ignored);
     maker->ignored_names = ignored;
     Py_ssize_t count = PyTuple_Size(key_fields);
+    maker->prefix_data = PyBytes_AsString(prefix);
+    maker->prefix_len = (size_t)PyBytes_Size(prefix);
+    maker->is_usable = maker->prefix_len <= LONGEST_PREFIX && count <= MOST_KEY_FIELDS;
     size_t refused = sizeof REFUSED / sizeof REFUSED[0];
     maker->forms = PyMem_Malloc((size_t)count + 1);
     if (maker->forms == NULL || http_names_begin(&maker->fields, (size_t)count + refused + 2) < 0 ||
@@ -111,205 +129,6 @@ void http_key_end(struct http_key_maker *maker)
     Py_CLEAR(maker->ignored_names);
 }
 
-/* ---- Kinds of characters ---- */
-
-static inline int is_upper(unsigned char character)
-{
-    return character >= 'A' && character <= 'Z';
-}
-
-static inline unsigned char lower(unsigned char character)
-{
-    return is_upper(character) ? character | 0x20 : character;
-}
-
-static inline int is_blank(unsigned char character)
-{
-    return character == ' ' || character == '\t';
-}
-
-/* What `bytes.strip` takes away. */
-static inline int is_space(unsigned char character)
-{
-    return character == ' ' || (character >= '\t' && character <= '\r');
-}
-
-static int has_upper(const unsigned char *data, size_t len)
-{
-    for (size_t at = 0; at < len; at++)
-        if (is_upper(data[at]))
-            return 1;
-    return 0;
-}
-
-/* ---- Writing ---- */
-
-struct writer {
-    unsigned char *at;
-};
-
-static inline void put(struct writer *out, const void *data, size_t len)
-{
-    memcpy(out->at, data, len);
-    out->at += len;
-}
-
-/* Appends what may stand in a URL as it is, and all else in hexadecimal; at most `most` bytes. 0: that is not enough. */
-static int put_visible(struct writer *out, const unsigned char *data, size_t len, size_t most, int in_path)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    unsigned char *to = out->at, *end = to + most;
-    for (size_t at = 0; at < len; at++) {
-        unsigned char character = data[at];
-        if (character >= 0x21 && character <= 0x7e && !(in_path && (character == '#' || character == '?'))) {
-            if (to == end)
-                return 0;
-            *to++ = character;
-        } else {
-            if (end - to < 3)
-                return 0;
-            *to++ = '%';
-            *to++ = (unsigned char)digits[character >> 4];
-            *to++ = (unsigned char)digits[character & 15];
-        }
-    }
-    out->at = to;
-    return 1;
-}
-
-/* ---- Host and path ---- */
-
-/* `authority` in `keys.py`. 0: that is none. */
-static int put_authority(struct writer *out, const unsigned char *data, size_t len, int is_secure)
-{
-    if (len == 0 || len > LONGEST_AUTHORITY)
-        return 0;
-    unsigned char *begin = out->at;
-    size_t at = 0;
-    if (data[0] == '[') {
-        begin[at++] = '[';
-        while (at < len && data[at] != ']') {
-            unsigned char character = lower(data[at]);
-            if (!((character >= '0' && character <= '9') || (character >= 'a' && character <= 'f') || character == ':' || character == '.'))
-                return 0;
-            begin[at++] = character;
-        }
-        if (at == len || at == 1)
-            return 0;
-        begin[at++] = ']';
-    } else {
-        while (at < len && data[at] != ':') {
-            unsigned char character = lower(data[at]);
-            if (!((character >= 'a' && character <= 'z') || (character >= '0' && character <= '9') || character == '.' || character == '_' ||
-                  character == '~' || character == '-'))
-                return 0;
-            begin[at++] = character;
-        }
-    }
-    size_t name_len = at;
-    if (at < len) {
-        /* A colon, or what does not belong there. */
-        const char *usual = is_secure ? "443" : "80";
-        if (data[at] != ':')
-            return 0;
-        size_t port_at = at + 1, port_len = len - port_at;
-        for (size_t digit = port_at; digit < len; digit++)
-            if (data[digit] < '0' || data[digit] > '9')
-                return 0;
-        if (port_len > 0 && !(port_len == strlen(usual) && memcmp(data + port_at, usual, port_len) == 0)) {
-            memcpy(begin + at, data + at, len - at);
-            name_len = len;
-        }
-    }
-    out->at += name_len;
-    return name_len > 0;
-}
-
-static inline int is_separator(unsigned char character)
-{
-    return character == '/' || character == '\\';
-}
-
-/* `is_plain_path` in `keys.py`: no segment that is one or two dots, encoded or not. */
-static int is_plain_path(const unsigned char *path, size_t len)
-{
-    if (memchr(path, '.', len) == NULL && memchr(path, '%', len) == NULL)
-        return 1;
-    for (size_t begin = 0; begin < len; begin++) {
-        if (begin > 0 && !is_separator(path[begin - 1]))
-            continue;
-        size_t at = begin;
-        for (int dots = 0; dots < 2; dots++) {
-            if (at < len && path[at] == '.')
-                at++;
-            else if (len - at >= 3 && path[at] == '%' && path[at + 1] == '2' && (path[at + 2] | 0x20) == 'e')
-                at += 3;
-        }
-        /* A line feed at the end is no part of a line to a regular expression. */
-        if (at > begin && (at == len || is_separator(path[at]) || (path[at] == '\n' && at + 1 == len)))
-            return 0;
-    }
-    return 1;
-}
-
-/* ---- Query ---- */
-
-struct parameter {
-    const unsigned char *data;
-    size_t len, name_len;
-};
-
-static int compare_names(const struct parameter *one, const struct parameter *other)
-{
-    size_t shorter = one->name_len < other->name_len ? one->name_len : other->name_len;
-    int order = memcmp(one->data, other->data, shorter);
-    if (order != 0)
-        return order;
-    return one->name_len < other->name_len ? -1 : one->name_len > other->name_len;
-}
-
-/* The question mark, and what `normalised_query` in `keys.py` makes. 0: too much of it. */
-static int put_query(struct writer *out, const unsigned char *data, size_t len, const struct http_names *ignored)
-{
-    struct parameter parameters[MOST_PARAMETERS];
-    size_t count = 0, seen = 0;
-    const unsigned char *end = data + len;
-    for (;;) {
-        struct parameter parameter = {data, 0, 0};
-        const unsigned char *next = memchr(data, '&', (size_t)(end - data));
-        parameter.len = (size_t)((next == NULL ? end : next) - data);
-        const unsigned char *equals = memchr(data, '=', parameter.len);
-        parameter.name_len = equals == NULL ? parameter.len : (size_t)(equals - data);
-        if (++seen > MOST_PARAMETERS)
-            return 0;
-        if (http_names_find(ignored, parameter.data, parameter.name_len) == NULL) {
-            size_t place = count++;
-            while (place > 0 && compare_names(&parameter, &parameters[place - 1]) < 0) {
-                parameters[place] = parameters[place - 1];
-                place--;
-            }
-            parameters[place] = parameter;
-        }
-        if (next == NULL)
-            break;
-        data = next + 1;
-    }
-    unsigned char *begin = out->at, *limit = begin + 1 + LONGEST_QUERY;
-    *out->at++ = '?';
-    for (size_t at = 0; at < count; at++) {
-        if (at > 0) {
-            if (out->at == limit)
-                return 0;
-            *out->at++ = '&';
-        }
-        if (!put_visible(out, parameters[at].data, parameters[at].len, (size_t)(limit - out->at), 0))
-            return 0;
-    }
-    if (out->at == begin + 1)
-        out->at = begin;
-    return 1;
-}
-
 /* ---- Fields ---- */
 
 /* A field line of the request. 0: it is not an ordinary one. */
@@ -322,7 +141,7 @@ static int read_line(const struct http_key_maker *maker, PyObject *name, PyObjec
     PyBytes_AsStringAndSize(name, &name_data, &name_len);
     const struct http_name *found = http_names_find(&maker->fields, (unsigned char *)name_data, (size_t)name_len);
     if (found == NULL)
-        return !has_upper((unsigned char *)name_data, (size_t)name_len);
+        return !has_capitals((unsigned char *)name_data, (size_t)name_len);
     if (found->role == ROLE_REFUSED)
         return 0;
     PyBytes_AsStringAndSize(value, &data, &len);
@@ -392,64 +211,101 @@ static Py_ssize_t put_value(unsigned char *to, size_t room, const struct line *l
         memcpy(to, data, len);
         return (Py_ssize_t)len;
     }
+    int is_lower = form == FORM_LOWER_WITHOUT_BLANKS;
     size_t len = 0;
-    for (; data < end; data++) {
-        if (is_blank(*data))
-            continue;
-        if (len == room)
-            return -1;
-        to[len++] = form == FORM_LOWER_WITHOUT_BLANKS ? lower(*data) : *data;
+    while (data < end) {
+        uint64_t word;
+        for (; end - data >= WORD && room - len >= WORD && !has_blank(word = word_at(data)); data += WORD, len += WORD) {
+            word = is_lower ? lower_word(word) : word;
+            memcpy(to + len, &word, WORD);
+        }
+        /* Up to the next blank, and it. */
+        for (int left = WORD; left > 0 && data < end; left--, data++) {
+            if (is_blank(*data)) {
+                data++;
+                break;
+            }
+            if (len == room)
+                return -1;
+            to[len++] = is_lower ? lower(*data) : *data;
+        }
     }
     return (Py_ssize_t)len;
 }
 
 static size_t put_number(unsigned char *to, size_t number)
 {
-    unsigned char digits[20];
+    if (number < 10) {
+        to[0] = (unsigned char)('0' + number);
+        return 1;
+    }
+    size_t len = put_number(to, number / 10);
+    to[len] = (unsigned char)('0' + number % 10);
+    return len + 1;
+}
+
+static size_t digits_of(size_t number)
+{
+    size_t digits = 1;
+    while ((number /= 10) != 0)
+        digits++;
+    return digits;
+}
+
+/* The lines of one field, from `*at` on, as one normalised value. Its length; or -1: too long. */
+static Py_ssize_t put_combined(unsigned char *to, size_t room, const struct line *first, const struct line *end, enum form form)
+{
     size_t len = 0;
-    do
-        digits[len++] = (unsigned char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    for (size_t at = 0; at < len; at++)
-        to[at] = digits[len - 1 - at];
-    return len;
+    for (const struct line *line = first; line < end; line++) {
+        if (line > first) {
+            if (room - len < 2)
+                return -1;
+            to[len++] = ',';
+            if (form == FORM_AS_IT_IS)
+                to[len++] = ' ';
+        }
+        Py_ssize_t added = put_value(to + len, room - len, line, form);
+        if (added < 0)
+            return -1;
+        len += (size_t)added;
+    }
+    return (Py_ssize_t)len;
 }
 
 /* The values of the key fields: `_selecting` in `keys.py`. 0: too long. */
-static int put_fields(struct writer *out, const struct http_key_maker *maker, const struct lines *lines)
+static int put_fields(struct http_writer *out, const struct http_key_maker *maker, const struct lines *lines)
 {
-    unsigned char *limit = out->at + LONGEST_FIELDS;
-    for (size_t at = 0; at < lines->count;) {
-        const struct line *line = &lines->of[at];
-        enum form form = maker->forms[line->number];
-        unsigned char value[LONGEST_FIELDS];
-        size_t len = 0;
-        for (const struct line *first = line; at < lines->count && line->number == first->number; line++, at++) {
-            if (line > first) {
-                if (LONGEST_FIELDS - len < 2)
-                    return 0;
-                value[len++] = ',';
-                if (form == FORM_AS_IT_IS)
-                    value[len++] = ' ';
-            }
-            Py_ssize_t added = put_value(value + len, LONGEST_FIELDS - len, line, form);
-            if (added < 0)
-                return 0;
-            len += (size_t)added;
-        }
-        unsigned char head[48];
-        size_t head_len = 0;
-        if (out->at + LONGEST_FIELDS != limit)
-            head[head_len++] = ',';
-        head_len += put_number(head + head_len, (size_t)lines->of[at - 1].number);
-        head[head_len++] = '=';
-        head_len += put_number(head + head_len, len);
-        head[head_len++] = ':';
-        if ((size_t)(limit - out->at) < head_len + len)
+    const struct line *line = lines->of, *last = lines->of + lines->count;
+    unsigned char *to = out->at, *limit = to + LONGEST_FIELDS;
+    while (line < last) {
+        const struct line *first = line;
+        size_t longest = 0;
+        for (; line < last && line->number == first->number; line++)
+            longest += line->len + 2;
+        longest -= 2;
+        /* Up to the value a few bytes may be beyond the limit, where there is room for them. */
+        if (to != out->at)
+            *to++ = ',';
+        to += put_number(to, (size_t)first->number);
+        *to++ = '=';
+        if (to > limit)
             return 0;
-        put(out, head, head_len);
-        put(out, value, len);
+        /* The length stands before the value. It is rarely of fewer digits than it can be; then what was written moves. */
+        size_t expected = digits_of(longest < LONGEST_FIELDS ? longest : LONGEST_FIELDS);
+        unsigned char *value = to + expected + 1;
+        Py_ssize_t len = put_combined(value, (size_t)(limit - to), first, line, maker->forms[first->number]);
+        if (len < 0)
+            return 0;
+        size_t digits = put_number(to, (size_t)len);
+        to += digits;
+        *to++ = ':';
+        if (digits < expected)
+            memmove(to, value, (size_t)len);
+        to += len;
+        if (to > limit)
+            return 0;
     }
+    out->at = to;
     return 1;
 }
 
@@ -478,26 +334,22 @@ static inline int is_text(PyObject *object, const char *text)
 }
 
 /* What stands before the fields. */
-static int put_url(struct writer *out, const struct http_key_maker *maker, PyObject *const *parts, int is_secure, const struct lines *lines)
+static int put_url(struct http_writer *out, const struct http_key_maker *maker, PyObject *const *parts, int is_secure,
+                   const struct lines *lines)
 {
     char *data;
     Py_ssize_t len;
-    PyBytes_AsStringAndSize(maker->prefix, &data, &len);
-    if (len > LONGEST_PREFIX)
-        return 0;
-    put(out, data, (size_t)len);
-    put(out, "GET http", 8);
-    put(out, is_secure ? "s://" : "://", is_secure ? 4 : 3);
-    if (!put_authority(out, lines->host, lines->host_len, is_secure))
+    http_put(out, maker->prefix_data, maker->prefix_len);
+    http_put(out, "GET http", 8);
+    http_put(out, is_secure ? "s://" : "://", is_secure ? 4 : 3);
+    if (!http_put_authority(out, lines->host, lines->host_len, is_secure))
         return 0;
     PyBytes_AsStringAndSize(parts[PART_RAW_PATH], &data, &len);
-    if (len == 0)
-        *out->at++ = '/';
-    else if (!put_visible(out, (unsigned char *)data, (size_t)len, LONGEST_PATH, 1))
+    if (!http_put_path(out, (unsigned char *)data, (size_t)len))
         return 0;
     if (parts[PART_QUERY] != NULL) {
         PyBytes_AsStringAndSize(parts[PART_QUERY], &data, &len);
-        if (len > 0 && !put_query(out, (unsigned char *)data, (size_t)len, &maker->ignored))
+        if (len > 0 && !http_put_query(out, (unsigned char *)data, (size_t)len, &maker->ignored))
             return 0;
     }
     *out->at++ = ' ';
@@ -514,7 +366,8 @@ static int make(const struct http_key_maker *maker, PyObject *const *parts, stru
     int is_secure = is_text(parts[PART_SCHEME], "https");
     if (!is_secure && parts[PART_SCHEME] != NULL && !is_text(parts[PART_SCHEME], "http"))
         return 0;
-    PyObject *path = parts[PART_PATH], *raw_path = parts[PART_RAW_PATH], *query = parts[PART_QUERY], *headers = parts[PART_HEADERS];
+    PyObject *path = parts[PART_PATH], *raw_path = parts[PART_RAW_PATH], *query = parts[PART_QUERY],
+             *headers = parts[PART_HEADERS];
     if (path == NULL || !PyUnicode_CheckExact(path) || raw_path == NULL || !PyBytes_CheckExact(raw_path) || headers == NULL ||
         (query != NULL && !PyBytes_CheckExact(query)))
         return 0;
@@ -524,13 +377,14 @@ static int make(const struct http_key_maker *maker, PyObject *const *parts, stru
         PyErr_Clear();
         return 0;
     }
-    if (!is_plain_path((const unsigned char *)data, (size_t)len))
+    if (!http_is_plain_path((const unsigned char *)data, (size_t)len))
         return 0;
-    struct writer out = {key->data};
+    struct http_writer out = {key->data};
     struct lines lines;
     int made;
     BEGIN_READING(headers);
-    made = read_lines(maker, headers, &lines) && put_url(&out, maker, parts, is_secure, &lines) && put_fields(&out, maker, &lines);
+    made = read_lines(maker, headers, &lines) && put_url(&out, maker, parts, is_secure, &lines);
+    made = made && put_fields(&out, maker, &lines);
     END_READING();
     key->len = out.at - key->data;
     return made;
@@ -539,7 +393,7 @@ static int make(const struct http_key_maker *maker, PyObject *const *parts, stru
 int http_key_make(const struct http_key_maker *maker, PyObject *scope, struct http_key *key)
 {
     PyObject *parts[PARTS];
-    if (!PyDict_CheckExact(scope))
+    if (!maker->is_usable || !PyDict_CheckExact(scope))
         return 0;
     for (int part = 0; part < PARTS; part++)
         parts[part] = part_of(scope, part);

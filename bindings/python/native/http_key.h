@@ -1,24 +1,22 @@
 /*
- * From an ASGI scope to the key of the stored answer: `keys.py` says what keys are, and makes those of all requests. Here they are made of the
- * requests that a stored answer can be served to without another thought; `ordinary_key` in `finder.py` says which those are.
+ * From an ASGI scope to the key of the stored answer: `keys.py` says what keys are, and makes those of all requests. Here they
+ * are made of the requests that a stored answer can be served to without another thought; `ordinary_key` in `finder.py` says
+ * which those are.
  */
 #ifndef CATZILLA_HTTP_KEY_H
 #define CATZILLA_HTTP_KEY_H
 
 #include "native.h"
-#include "http_names.h"
+#include "http_url.h"
 
-/* Longest parts, in bytes; what is beyond is left to Python. The first three are those of `keys.py`, where longer ones are hashed. */
+/* Longest parts, in bytes; what is beyond is left to Python. The first is that of `keys.py`, where longer ones are hashed. */
 enum {
-    LONGEST_PATH = 1024,
-    LONGEST_QUERY = 1024,
     LONGEST_FIELDS = 512,
-    /* A host name has 253 at most (RFC 1035 section 2.3.4), a port five. */
-    LONGEST_AUTHORITY = 260,
     /* Arbitrary: a name that the user has chosen, and a digest. */
     LONGEST_PREFIX = 512,
+    /* Arbitrary, and far more than anybody names: so that their numbers have three digits. */
+    MOST_KEY_FIELDS = 1000,
     /* Arbitrary: far more than ordinary requests have. */
-    MOST_PARAMETERS = 64,
     MOST_LINES = 64,
 };
 
@@ -29,12 +27,16 @@ struct http_key_maker {
     struct http_names fields, ignored;
     /* How the value of each key field is normalised. */
     unsigned char *forms;
+    const char *prefix_data;
+    size_t prefix_len;
+    /* Not when there is more of something than keys are made of here. */
+    int is_usable;
 };
 
 struct http_key {
     Py_ssize_t len;
     int is_head;
-    /* The longest parts, what stands between them, and room to copy whole words. */
+    /* The longest parts, what stands between them, and a few bytes that are found to be too many. */
     unsigned char data[LONGEST_PREFIX + LONGEST_AUTHORITY + LONGEST_PATH + LONGEST_QUERY + LONGEST_FIELDS + 32];
 };
 

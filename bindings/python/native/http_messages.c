@@ -125,7 +125,9 @@ static int fill_own(struct http_messages *messages, PyObject *fields, Py_ssize_t
     }
     PyBytes_ConcatAndDel(&status, left);
     PyObject *own[OWN_FIELDS] = {
-        field_of(bytes_age, digits(said->age)), new_reference(messages->hit), field_of(bytes_x_cache_time, digits(said->since)),
+        field_of(bytes_age, digits(said->age)),
+        new_reference(messages->hit),
+        field_of(bytes_x_cache_time, digits(said->since)),
         field_of(bytes_cache_status, status),
     };
     int failed = 0;
@@ -171,8 +173,8 @@ static void drop(struct http_ready *ready)
 }
 
 /* Takes what is kept of this very head, with references of its own. Whether it is worth to be kept: served before. */
-static int find_ready(struct http_messages *messages, struct http_ready *slot, const struct http_stored *stored, const unsigned char *block,
-                      struct http_ready *found)
+static int find_ready(struct http_messages *messages, struct http_ready *slot, const struct http_stored *stored,
+                      const unsigned char *block, struct http_ready *found)
 {
     int was_seen;
     HOLD(messages);
@@ -210,21 +212,25 @@ static void keep_ready(struct http_messages *messages, struct http_ready *slot, 
 static PyObject *start_of(unsigned status)
 {
     PyObject *start = PyDict_New(), *number = PyLong_FromLong((long)status);
-    if (start == NULL || number == NULL || PyDict_SetItem(start, str_type, start_type) < 0 || PyDict_SetItem(start, str_status, number) < 0)
+    if (start == NULL || number == NULL || PyDict_SetItem(start, str_type, start_type) < 0 ||
+        PyDict_SetItem(start, str_status, number) < 0)
         Py_CLEAR(start);
     Py_XDECREF(number);
     return start;
 }
 
-/* The fields as they are sent now: the caller's own list. `made` has what is ready, and then what there is to keep. NULL as in `read_fields`. */
-static PyObject *fields_now(struct http_messages *messages, struct http_ready *slot, int is_kept, const struct http_stored *stored,
-                            const unsigned char *block, int64_t now, struct http_ready *made)
+/* The fields as they are sent now: the caller's own list. `made` has what is ready, and then what there is to keep. NULL as in
+ * `read_fields`. */
+static PyObject *fields_now(struct http_messages *messages, struct http_ready *slot, int is_kept,
+                            const struct http_stored *stored, const unsigned char *block, int64_t now, struct http_ready *made)
 {
-    int64_t age = whole_seconds(stored->born, now), since = whole_seconds(stored->stored_at, now), left = whole_seconds(now, stored->fresh_until);
+    int64_t age = whole_seconds(stored->born, now), since = whole_seconds(stored->stored_at, now),
+            left = whole_seconds(now, stored->fresh_until);
     Py_ssize_t stored_lines = (Py_ssize_t)stored->lines;
     if (made->fields != NULL && made->age == age && made->since == since && made->left == left)
         return PyList_GetSlice(made->fields, 0, stored_lines + OWN_FIELDS);
-    PyObject *fields = made->fields != NULL ? PyList_GetSlice(made->fields, 0, stored_lines + OWN_FIELDS) : read_fields(messages, stored, block);
+    PyObject *fields =
+        made->fields != NULL ? PyList_GetSlice(made->fields, 0, stored_lines + OWN_FIELDS) : read_fields(messages, stored, block);
     if (fields == NULL)
         return NULL;
     made->age = age;
@@ -239,7 +245,8 @@ static PyObject *fields_now(struct http_messages *messages, struct http_ready *s
     /* What is kept is nobody's to change, so the caller has a copy. */
     Py_XDECREF(made->fields);
     made->fields = fields;
-    if (made->block == NULL && (made->block = PyBytes_FromStringAndSize((const char *)block, (Py_ssize_t)stored->fields_end)) == NULL)
+    if (made->block == NULL &&
+        (made->block = PyBytes_FromStringAndSize((const char *)block, (Py_ssize_t)stored->fields_end)) == NULL)
         return NULL;
     keep_ready(messages, slot, made);
     return PyList_GetSlice(fields, 0, stored_lines + OWN_FIELDS);
@@ -255,14 +262,15 @@ static PyObject *body_of(PyObject *body)
     return message;
 }
 
-PyObject *http_messages_make(struct http_messages *messages, const struct http_stored *stored, const unsigned char *block, PyObject *body,
-                             int64_t now)
+PyObject *http_messages_make(struct http_messages *messages, const struct http_stored *stored, const unsigned char *block,
+                             PyObject *body, int64_t now)
 {
     /* Times of storing tell responses apart. Any odd number whose bits look random. */
     struct http_ready *slot = &messages->ready[((uint64_t)stored->stored_at * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (READY - 1)];
     struct http_ready made = {.seen = 0};
     PyObject *start = NULL, *message = NULL, *pair = NULL, *fields = NULL;
-    int is_kept = stored->fields_end <= LONGEST_READY && find_ready(messages, slot, stored, block, &made);
+    int is_kept = stored->fields_end <= LONGEST_READY && stored->lines <= MOST_READY_LINES &&
+                  find_ready(messages, slot, stored, block, &made);
     if (made.start == NULL && (made.start = start_of(stored->status)) == NULL)
         goto done;
     made.seen = stored->stored_at;
@@ -288,7 +296,11 @@ int http_messages_prepare(void)
         PyObject **string;
         const char *text;
     } strings[] = {
-        {&str_type, "type"}, {&str_status, "status"}, {&str_headers, "headers"}, {&str_body, "body"}, {&start_type, "http.response.start"},
+        {&str_type, "type"},
+        {&str_status, "status"},
+        {&str_headers, "headers"},
+        {&str_body, "body"},
+        {&start_type, "http.response.start"},
     };
     const struct {
         PyObject **bytes;

@@ -1,5 +1,6 @@
 /*
- * The stored form of a response, read where it lies. `catzilla_cache/http/stored.py` makes it and says what it is; here is what the finder needs:
+ * The stored form of a response, read where it lies. `catzilla_cache/http/stored.py` makes it and says what it is; here is what
+ * the finder needs:
  *
  *     0  tag of plain bytes   1  mark, version   3  kind   4  status (2)   6  rule (2)   8  flags (4)
  *    16  stored at   24  born   32  fresh until (8 each, microseconds since 1970)

@@ -1,7 +1,7 @@
 """The shortest way to an answer: a request that asks for nothing but a response that memory has, fresh.
 
-Most hits are that, so they are answered here before anything is decided; the compiled module has the same class (`native/http_finder.c`) and
-both give the same. None is no miss: it says that somebody has to think about the request, who looks it up again.
+Most hits are that, so they are answered here before anything is decided. The compiled module has the same class (`native/http_finder.c`),
+and both answer the same. None is no miss: it says that somebody has to think about the request, who looks it up again.
 """
 
 from __future__ import annotations
@@ -51,10 +51,9 @@ REFUSED_FIELDS = frozenset(
 # Seconds that another's clock may be ahead. Arbitrary: clocks that are set over the network differ by less.
 MOST_AHEAD = 5.0
 
-# The same bounds as in `native/http_key.h`, which says where they come from.
-_LONGEST_PATH, _LONGEST_QUERY = 1024, 1024
+# The same bounds as in `native/http_key.h` and `native/http_url.h`, which say where they come from.
 _LONGEST_AUTHORITY, _LONGEST_PREFIX = 260, 512
-_MOST_PARAMETERS, _MOST_LINES = 64, 64
+_MOST_PARAMETERS, _MOST_LINES, _MOST_KEY_FIELDS = 64, 64, 1000
 
 _TAG = bytes([plain.BYTES])
 
@@ -69,7 +68,9 @@ class Ordinary(NamedTuple):
 class ResponseFinder:
     """Answers requests from memory. What was answered is counted here, by the number of the rule that the response was stored under."""
 
-    __slots__ = ("__weakref__", "_cache", "_hits", "_key_fields", "_keys", "_lock", "_prefix", "_status", "_takes_head")
+    __slots__ = (
+        "__weakref__", "_cache", "_hits", "_is_usable", "_key_fields", "_keys", "_lock", "_prefix", "_status", "_takes_head",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class ResponseFinder:
         self._prefix = prefix
         self._keys = KeyMaker(Policy(prefix=prefix, key_fields=key_fields, ignored=ignored))
         self._key_fields = frozenset(key_fields)
+        self._is_usable = len(prefix) <= _LONGEST_PREFIX and len(key_fields) <= _MOST_KEY_FIELDS
         self._status = cache_name + b"; hit; ttl=%d"
         self._takes_head = takes_head
         self._hits = [0] * rules
@@ -127,8 +129,8 @@ class ResponseFinder:
             (b"x-cache-time", b"%d" % max(0.0, now - response.stored_at)),
             (b"cache-status", self._status % (response.fresh_until - now)),
         ]
-        body = b"" if ordinary.is_head else response.body
-        return {"type": "http.response.start", "status": response.status, "headers": fields}, {"type": "http.response.body", "body": body}
+        start = {"type": "http.response.start", "status": response.status, "headers": fields}
+        return start, {"type": "http.response.body", "body": b"" if ordinary.is_head else response.body}
 
     def counts(self) -> List[int]:
         """How many requests were answered, by the number of the rule; 0: none."""
@@ -142,7 +144,7 @@ class ResponseFinder:
 
     def ordinary(self, scope: Any) -> Optional[Ordinary]:
         """The key of an ordinary request's answer. None: the request is not one, or not what a server makes."""
-        if type(scope) is not dict or _text(scope.get("type")) != "http":
+        if not self._is_usable or type(scope) is not dict or _text(scope.get("type")) != "http":
             return None
         method, scheme = _text(scope.get("method")), _text(scope.get("scheme", "http"))
         if not (method == "GET" or (method == "HEAD" and self._takes_head)) or scheme not in ("http", "https"):
@@ -150,7 +152,7 @@ class ResponseFinder:
         path, raw_path, query = _text(scope.get("path")), scope.get("raw_path"), scope.get("query_string", b"")
         if path is None or type(raw_path) is not bytes or type(query) is not bytes or not is_plain_path(path):
             return None
-        if query.count(b"&") >= _MOST_PARAMETERS or len(self._prefix) > _LONGEST_PREFIX:
+        if query.count(b"&") >= _MOST_PARAMETERS:
             return None
         fields = self._fields(scope.get("headers"))
         if fields is None:
