@@ -64,14 +64,6 @@ static void show(void *user, const void *data, size_t len)
 {
     struct visit *visit = user;
     const unsigned char *bytes = data;
-    /* An annotation with nothing but tags. */
-    if (len > 4 && bytes[0] == 0xF0 && bytes[1] == 0) {
-        size_t head = 4 + ((size_t)bytes[2] << 8 | bytes[3]);
-        if (head < len) {
-            bytes += head;
-            len -= head;
-        }
-    }
     if (!http_stored_read(bytes, len, &visit->stored) || !is_served(visit, &visit->stored))
         return;
     size_t block_len = visit->stored.fields_end, body_at = visit->stored.body_at;

@@ -333,17 +333,14 @@ static inline int is_text(PyObject *object, const char *text)
     return object != NULL && PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
 }
 
-/* What stands before the fields. */
-static int put_url(struct http_writer *out, const struct http_key_maker *maker, PyObject *const *parts, int is_secure,
-                   const struct lines *lines)
+/* What stands before the fields: the path and the query, then the origin. */
+static int put_target(struct http_writer *out, const struct http_key_maker *maker, PyObject *const *parts, int is_secure,
+                      const struct lines *lines)
 {
     char *data;
     Py_ssize_t len;
     http_put(out, maker->prefix_data, maker->prefix_len);
-    http_put(out, "GET http", 8);
-    http_put(out, is_secure ? "s://" : "://", is_secure ? 4 : 3);
-    if (!http_put_authority(out, lines->host, lines->host_len, is_secure))
-        return 0;
+    http_put(out, "GET ", 4);
     PyBytes_AsStringAndSize(parts[PART_RAW_PATH], &data, &len);
     if (!http_put_path(out, (unsigned char *)data, (size_t)len))
         return 0;
@@ -352,6 +349,12 @@ static int put_url(struct http_writer *out, const struct http_key_maker *maker, 
         if (len > 0 && !http_put_query(out, (unsigned char *)data, (size_t)len, &maker->ignored))
             return 0;
     }
+    if (is_secure)
+        http_put(out, " https://", 9);
+    else
+        http_put(out, " http://", 8);
+    if (!http_put_authority(out, lines->host, lines->host_len, is_secure))
+        return 0;
     *out->at++ = ' ';
     return 1;
 }
@@ -383,7 +386,7 @@ static int make(const struct http_key_maker *maker, PyObject *const *parts, stru
     struct lines lines;
     int made;
     BEGIN_READING(headers);
-    made = read_lines(maker, headers, &lines) && put_url(&out, maker, parts, is_secure, &lines);
+    made = read_lines(maker, headers, &lines) && put_target(&out, maker, parts, is_secure, &lines);
     made = made && put_fields(&out, maker, &lines);
     END_READING();
     key->len = out.at - key->data;

@@ -1,33 +1,17 @@
 #include "http_url.h"
 
-/* Appends what may stand in a URL as it is, and all else in hexadecimal; at most `most` bytes. 0: that is not enough. */
-static inline int put_visible(struct http_writer *out, const unsigned char *data, size_t len, size_t most, int in_path)
+/* Whether all of it may stand in a path or a query. What may not is for Python to refuse. */
+static int is_visible(const unsigned char *data, size_t len, int in_path)
 {
-    static const char digits[] = "0123456789ABCDEF";
-    unsigned char *to = out->at, *end = to + most;
-    for (size_t at = 0; at < len; at++) {
-        for (; len - at >= WORD && end - to >= WORD; at += WORD, to += WORD) {
-            uint64_t word = word_at(data + at);
-            if (has_invisible(word) || (in_path && (has_byte(word, '#') || has_byte(word, '?'))))
-                break;
-            memcpy(to, &word, WORD);
-        }
-        if (at == len)
-            break;
-        unsigned char character = data[at];
-        if (character >= 0x21 && character <= 0x7e && !(in_path && (character == '#' || character == '?'))) {
-            if (to == end)
-                return 0;
-            *to++ = character;
-        } else {
-            if (end - to < 3)
-                return 0;
-            *to++ = '%';
-            *to++ = (unsigned char)digits[character >> 4];
-            *to++ = (unsigned char)digits[character & 15];
-        }
+    const unsigned char *end = data + len;
+    for (; end - data >= WORD; data += WORD) {
+        uint64_t word = word_at(data);
+        if (has_invisible(word) || (in_path && (has_byte(word, '#') || has_byte(word, '?'))))
+            return 0;
     }
-    out->at = to;
+    for (; data < end; data++)
+        if (*data < 0x21 || *data > 0x7e || (in_path && (*data == '#' || *data == '?')))
+            return 0;
     return 1;
 }
 
@@ -86,11 +70,10 @@ static inline int is_separator(unsigned char character)
 
 int http_put_path(struct http_writer *out, const unsigned char *data, size_t len)
 {
-    if (len == 0) {
-        *out->at++ = '/';
-        return 1;
-    }
-    return put_visible(out, data, len, LONGEST_PATH, 1);
+    if (len == 0 || len > LONGEST_PATH || !is_visible(data, len, 1))
+        return 0;
+    http_put(out, data, len);
+    return 1;
 }
 
 int http_is_plain_path(const unsigned char *path, size_t len)
@@ -132,6 +115,8 @@ static int compare_names(const struct parameter *one, const struct parameter *ot
 
 int http_put_query(struct http_writer *out, const unsigned char *data, size_t len, const struct http_names *ignored)
 {
+    if (!is_visible(data, len, 0))
+        return 0;
     struct parameter parameters[MOST_PARAMETERS];
     size_t count = 0, seen = 0;
     const unsigned char *end = data + len;
@@ -158,13 +143,11 @@ int http_put_query(struct http_writer *out, const unsigned char *data, size_t le
     unsigned char *begin = out->at, *limit = begin + 1 + LONGEST_QUERY;
     *out->at++ = '?';
     for (size_t at = 0; at < count; at++) {
-        if (at > 0) {
-            if (out->at == limit)
-                return 0;
-            *out->at++ = '&';
-        }
-        if (!put_visible(out, parameters[at].data, parameters[at].len, (size_t)(limit - out->at), 0))
+        if ((size_t)(limit - out->at) < parameters[at].len + (at > 0))
             return 0;
+        if (at > 0)
+            *out->at++ = '&';
+        http_put(out, parameters[at].data, parameters[at].len);
     }
     if (out->at == begin + 1)
         out->at = begin;

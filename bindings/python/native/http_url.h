@@ -19,10 +19,10 @@ enum {
 /* Host and port: `authority`. 0: that is none, or an empty one. */
 int http_put_authority(struct http_writer *out, const unsigned char *data, size_t len, int is_secure);
 
-/* The path as it came. 0: too long. */
+/* The path as it came. 0: there is none, it is too long, or no path. */
 int http_put_path(struct http_writer *out, const unsigned char *data, size_t len);
 
-/* The question mark, and the query: `normalised_query`. Nothing if that is empty. 0: too long, or too many parameters. */
+/* The question mark, and the query: `normalised_query`. Nothing if that is empty. 0: too long, no query, or too many parameters. */
 int http_put_query(struct http_writer *out, const unsigned char *data, size_t len, const struct http_names *ignored);
 
 /* Whether a decoded path has no segment of dots: `is_plain_path`. */

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Optional
 
+from hypothesis import strategies as st
+
 from catzilla_cache._backend import backend
-from catzilla_cache.http.finder import ResponseFinder
-from catzilla_cache.http.keys import KeyMaker
+from catzilla_cache.http.finder import REFUSED_FIELDS, ResponseFinder
+from catzilla_cache.http.keys import KeyMaker, Target, normalised_query
 from catzilla_cache.http.message import Request
 from catzilla_cache.http.policy import policy_of
 from catzilla_cache.http.stored import StoredResponse, encode_response
@@ -40,21 +42,22 @@ def scope_of(path: str = "/items", query: bytes = b"", headers: Any = ((b"host",
     return {**plain, **more}
 
 
-def key_of(scope: Scope) -> bytes:
-    """The key of the answer to a request, by `keys.py` alone."""
+def request_of(scope: Scope) -> Request:
+    """The request that a scope describes."""
     fields = [(name, value) for name, value in scope["headers"]]
-    hosts = [value for name, value in fields if name == b"host"]
-    request = Request(
-        scope["method"],
-        scope["scheme"],
-        hosts[0] if hosts else b"",
-        scope["path"],
-        scope["raw_path"],
-        scope["query_string"],
-        fields,
-    )
+    host = next((value for name, value in fields if name == b"host"), b"")
+    return Request(scope["method"], scope["scheme"], host, scope["path"], scope["raw_path"], scope["query_string"], fields)
+
+
+def key_of(scope: Scope) -> bytes:
+    """The key of the answer to a request, by `keys.py` alone; of a request that has none, what somebody might take for it."""
+    request = request_of(scope)
     maker = KeyMaker(POLICY)
-    return maker.primary(request, "GET", maker.url(request))
+    query = normalised_query(request.query, POLICY.ignored)
+    careless = Target(
+        request.scheme.encode() + b"://" + request.authority.lower(), request.raw_path + (b"?" + query if query else b"")
+    )
+    return maker.primary(request, "GET", maker.target(request) or careless)
 
 
 def response_of(**parts: Any) -> StoredResponse:
@@ -70,8 +73,7 @@ def response_of(**parts: Any) -> StoredResponse:
 def store(cache: SmartCache, scope: Scope, response: Optional[StoredResponse] = None, **parts: Any) -> StoredResponse:
     """Stores the answer to a request."""
     response = response or response_of(**parts)
-    # The stored form begins with the tag that the cache puts in front of bytes by itself.
-    cache.set(key_of(scope), encode_response(response)[1:])
+    put(cache, scope, encode_response(response))
     return response
 
 
@@ -109,3 +111,41 @@ def answers(cache: SmartCache, scope: Any, finders: Any = None) -> Any:
         if first == one.find(scope):
             assert all(each == first for each in told)
             return first
+
+
+# ---- Requests of all kinds ----
+
+any_byte = st.binary(min_size=1, max_size=1)
+
+
+def texts(alphabet: bytes, longest: int = 12, others: "st.SearchStrategy[bytes]" = any_byte) -> st.SearchStrategy[bytes]:
+    """Bytes of an alphabet, and others among them."""
+    one = st.one_of(st.sampled_from([bytes([byte]) for byte in alphabet]), others)
+    return st.lists(one, max_size=longest).map(b"".join)
+
+
+NAMES = [*POLICY.key_fields, b"cookie", b"user-agent", b"x", b"content-length"]
+requests = st.fixed_dictionaries(
+    {
+        "host": st.sampled_from([b"example.org", b"EXAMPLE.org:80", b"a.example:443", b"[::1]:8000", b"x:", b"localhost"]),
+        "scheme": st.sampled_from(["http", "https"]),
+        "raw_path": st.one_of(
+            texts(b"/ab%2e.~", 30, st.nothing()).map(lambda rest: b"/" + rest), texts(b"/ab!", 12, st.nothing()), texts(b"/ab?# ", 12).map(lambda rest: b"/" + rest)
+        ),
+        "query": st.one_of(
+            texts(b"&=ab_%+?#", 30, st.nothing()), texts(b"&=ab_"), st.lists(st.sampled_from([b"_=1", b"a=2", b"a=1", b"b", b"", b"timestamp=5", b"aa=0", b"a", b"=", b"c=%26"]), max_size=9).map(b"&".join)
+        ),
+        "headers": st.lists(
+            st.tuples(st.sampled_from([name for name in NAMES if name not in REFUSED_FIELDS and name not in (b"host", b"content-length")]), texts(b"aA ,;=\t\x0b0", 20)), max_size=12
+        ),
+        "place": st.integers(0, 20),
+    }
+)  # fmt: skip
+
+
+def scope_from(request: Dict[str, Any], **more: Any) -> Scope:
+    """The scope of one of these."""
+    headers = [*request["headers"]]
+    headers.insert(request["place"], (b"host", request["host"]))
+    path = request["raw_path"].decode("utf-8", "replace")
+    return scope_of(path, request["query"], headers, scheme=request["scheme"], raw_path=request["raw_path"], **more)

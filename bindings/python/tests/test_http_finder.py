@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
+from catzilla_cache._backend import backend
 from catzilla_cache.errors import CacheError
 from catzilla_cache.http import stored
 from catzilla_cache.http.finder import NoFinder, finder_for
@@ -98,7 +99,7 @@ def test_nothing_is_answered_that_has_to_be_thought_about(cache: SmartCache, fin
     store(cache, scope, stored_at=now + 3, born=now + 3)
     assert int(fields_of(finder.find(scope))[b"age"]) < HOUR
     for data in (encode_varies(Varies((b"accept",))), encode_search(SearchRule(True, None))):
-        cache.set(key_of(scope), data[1:])
+        put(cache, scope, data)
         assert finder.find(scope) is None
     values: List[object] = ["text", 5, 1.5, None, True, b"", b"\xc7", b"x" * 100, [1], {"a": 1}, ("a",)]
     for value in values:
@@ -120,7 +121,8 @@ def test_what_was_made_stale_is_not_answered_a_moment_later(cache: SmartCache, f
 
 def test_a_response_with_tags_is_answered(cache: SmartCache, finder: Any) -> None:
     scope = scope_of()
-    cache.set(key_of(scope), encode_response(response_of())[1:], tags=["one", b"x" * 200])
+    data = encode_response(response_of())
+    assert backend.put_with(cache._live(), key_of(scope), data, 0, 0, 0, [b"one", b"x" * 200])[0] == 0
     assert finder.find(scope)[1]["body"] == b"a body"
     cache.invalidate("one")
     assert finder.find(scope) is None
@@ -402,7 +404,7 @@ def test_the_finder_is_the_builtin_where_there_is_one(cache: SmartCache) -> None
     finder = finder_for(cache, policy)
     assert type(finder) is KINDS[-1] and finder.counts() == [0, 0]
     scope = scope_of()
-    cache.set(policy.prefix + b"GET http://example.org/items ", encode_response(response_of())[1:])
+    backend.put(cache._live(), policy.prefix + b"GET /items http://example.org ", encode_response(response_of()), 0)
     answer = finder.find(scope)
     assert answer is not None and fields_of(answer)[b"cache-status"].startswith(b"mine; hit; ttl=")
 
@@ -419,6 +421,6 @@ def test_there_is_no_finder_for_what_it_does_not_know(cache: SmartCache) -> None
     for parameters in ({"cache_methods": ["GET"]}, {"cache_rules": {"/a": {"methods": ["GET"]}}}):
         policy = policy_of(**parameters)
         finder, scope = finder_for(cache, policy), scope_of()
-        cache.set(policy.prefix + b"GET http://example.org/items ", encode_response(response_of())[1:])
+        backend.put(cache._live(), policy.prefix + b"GET /items http://example.org ", encode_response(response_of()), 0)
         assert finder.find(scope) is not None and finder.find({**scope, "method": "HEAD"}) is None
     assert RedisCache._has_memory is False

@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, NamedTuple, Optional, Protocol, Tuple
 
 from catzilla_cache import _forks
+from catzilla_cache._arguments import found
 from catzilla_cache._backend import backend
-from catzilla_cache.codec import plain
 from catzilla_cache.errors import CacheError
 from catzilla_cache.http import stored
 from catzilla_cache.http.fields import Fields
@@ -54,8 +54,6 @@ MOST_AHEAD = 5.0
 # The same bounds as in `native/http_key.h` and `native/http_url.h`, which say where they come from.
 _LONGEST_AUTHORITY, _LONGEST_PREFIX = 260, 512
 _MOST_PARAMETERS, _MOST_LINES, _MOST_KEY_FIELDS = 64, 64, 1000
-
-_TAG = bytes([plain.BYTES])
 
 
 class Ordinary(NamedTuple):
@@ -103,15 +101,12 @@ class ResponseFinder:
         if ordinary is None:
             return None
         try:
-            data, is_there = self._cache._get_from_memory(ordinary.key)
-        except CacheError:
-            # Closed, most of all: whoever goes on finds out, and says so.
-            return None
-        if not is_there or type(data) is not bytes:
-            return None
-        try:
-            response = stored.decode(_TAG + data)
-        except stored.Damaged:
+            status, data = backend.read_memory(self._cache._live(), ordinary.key, False)
+            if not found(status):
+                return None
+            response = stored.decode(data)
+        except (CacheError, stored.Damaged):
+            # A cache that is closed, most of all: whoever goes on finds out, and says so.
             return None
         if not isinstance(response, stored.StoredResponse):
             return None
@@ -150,7 +145,7 @@ class ResponseFinder:
         if not (method == "GET" or (method == "HEAD" and self._takes_head)) or scheme not in ("http", "https"):
             return None
         path, raw_path, query = _text(scope.get("path")), scope.get("raw_path"), scope.get("query_string", b"")
-        if path is None or type(raw_path) is not bytes or type(query) is not bytes or not is_plain_path(path):
+        if path is None or type(raw_path) is not bytes or not raw_path or type(query) is not bytes or not is_plain_path(path):
             return None
         if query.count(b"&") >= _MOST_PARAMETERS:
             return None
@@ -161,12 +156,12 @@ class ResponseFinder:
         if len(hosts) != 1 or len(hosts[0]) > _LONGEST_AUTHORITY:
             return None
         request = Request(method, scheme, hosts[0], path, raw_path, query, fields)
-        if not authority(request):
+        target = self._keys.target(request) if authority(request) else None
+        if target is None:
             return None
-        url = self._keys.url(request)
-        key = self._keys.primary(request, "GET", url)
-        # What is hashed is long, and begins with or has a byte that stands in nothing else there.
-        if b"\x01" in url or key.startswith(b"\x01", len(self._prefix) + len(b"GET ") + len(url) + 1):
+        key = self._keys.primary(request, "GET", target)
+        # What is long has been hashed: behind a byte that no path has, or with which the values of fields begin.
+        if b"\x01" in target.path or key.startswith(b"\x01", len(self._prefix) + len(b"GET ") + len(target.url) + 2):
             return None
         return Ordinary(key, method == "HEAD")
 

@@ -1,17 +1,17 @@
 """From a request to the key of its answer: readable, the same in every process, and never that of another request's answer.
 
-    <prefix>:<policy>:GET https://example.org/items?page=2 0=3:*/*,4=4:gzip
+    <prefix>:<policy>:GET /items?page=2 https://example.org 0=3:*/*,4=4:gzip
 
-A space ends the URL, which has none of its own, nor any other byte that is not visible: those are percent-encoded. Behind it are the values of the
-request fields that are part of the key: number of the field, length, value. Long parts are cut and end with their hash behind a byte
-0x01. What a variant is selected by (``Vary``) follows as a hash. `native/http_key.c` makes the same keys for the requests that it knows.
+Spaces end path and query, and the origin, which have none of their own, nor any other byte that is not visible: what has is not for the cache. Then come
+the values of the request fields that are part of the key: number of the field, length, value. The path is in front so that what begins alike
+can be purged alike. Long parts are cut and end with their hash behind a byte 0x01. What a variant is selected by (``Vary``) follows as a hash. `native/http_key.c` makes the same keys for the requests that it knows.
 """
 
 from __future__ import annotations
 
 import re
 from hashlib import blake2b
-from typing import FrozenSet, Iterable, List, Optional, Sequence
+from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from catzilla_cache.errors import CacheKeyError
 from catzilla_cache.http.fields import elements
@@ -46,13 +46,15 @@ def authority(request: Request) -> Optional[bytes]:
 
 def is_plain_path(path: str) -> bool:
     """Whether a decoded path leads where it says."""
-    return _DOT_SEGMENT.search(path) is None
+    return ("." not in path and "%" not in path) or _DOT_SEGMENT.search(path) is None
 
 
 def normalised_query(query: bytes, ignored: FrozenSet[bytes]) -> bytes:
     """The parameters by name, without those that are ignored; values of one name keep their order, and everything its encoding."""
     if not query:
         return b""
+    if b"&" not in query:
+        return b"" if query.split(b"=", 1)[0] in ignored else query
     parameters = [parameter for parameter in query.split(b"&") if parameter.split(b"=", 1)[0] not in ignored]
     parameters.sort(key=lambda parameter: parameter.split(b"=", 1)[0])
     return b"&".join(parameters)
@@ -83,40 +85,59 @@ def _forwarded(value: bytes) -> bytes:
     return b";".join(kept)
 
 
+class Target(NamedTuple):
+    """What a request is for."""
+
+    #: Scheme and authority.
+    origin: bytes
+    #: Path and query.
+    path: bytes
+
+    @property
+    def url(self) -> bytes:
+        """Both, as people write them."""
+        return self.origin + self.path
+
+
 class KeyMaker:
     """Makes the keys of one policy's requests."""
 
-    __slots__ = ("_fields", "_generator", "_ignored", "_prefix")
+    __slots__ = ("_generator", "_ignored", "_numbers", "_prefix")
 
     def __init__(self, policy: Policy) -> None:
         self._prefix = policy.prefix
-        self._fields = policy.key_fields
+        self._numbers = {name: number for number, name in enumerate(policy.key_fields)}
         self._ignored = policy.ignored
         self._generator = policy.custom_key_generator
 
-    def url(self, request: Request, query: Optional[bytes] = None) -> bytes:
-        """The URL of a request, as all who mean the same write it. ``query`` in place of its own, normalised."""
-        path = _INVISIBLE_IN_PATH.sub(_percent, request.raw_path or b"/")
+    def target(self, request: Request, query: Optional[bytes] = None) -> Optional[Target]:
+        """What a request is for, as all who mean the same write it; None when that cannot be told. ``query`` in place of its own, normalised."""
+        host = authority(request)
+        if host is None:
+            return None
+        path = request.raw_path or b"/"
+        if _INVISIBLE_IN_PATH.search(path) is not None or _INVISIBLE.search(request.query) is not None:
+            # No URL has these bytes. An application may take them for others than their percent-encoded form, which has a key of its own.
+            return None
         if len(path) > _LONGEST_PATH:
             path = path[:_READABLE] + b"\x01" + _hash(path)
         if query is None:
             query = normalised_query(request.query, self._ignored)
         if query:
-            query = _INVISIBLE.sub(_percent, query)
             if len(query) > _LONGEST_QUERY:
                 query = query[:_READABLE] + b"\x01" + _hash(query)
             path += b"?" + query
-        return b"%s://%s%s" % (request.scheme.encode(), authority(request) or b"", path)
+        return Target(b"%s://%s" % (request.scheme.encode(), host), path)
 
-    def primary(self, request: Request, method: str, url: bytes, view: object = None) -> bytes:
-        """The key of the answer to a method for a URL. ``view`` is what a program's own generator is shown."""
+    def primary(self, request: Request, method: str, target: Target, view: object = None) -> bytes:
+        """The key of the answer to a method. ``view`` is what a program's own generator is shown."""
         if self._generator is not None:
             made = self._generator(view)
             if not isinstance(made, str):
                 raise CacheKeyError(f"custom_key_generator returns text, not {type(made).__name__}")
             own = _INVISIBLE.sub(_percent, made.encode("utf-8", "surrogateescape").replace(b"%", b"%25"))
             return b"%s%s custom:%s " % (self._prefix, method.encode(), own if len(own) <= 4096 else _hash(own))
-        return b"%s%s %s %s" % (self._prefix, method.encode(), url, self._selecting(request))
+        return b"%s%s %s %s %s" % (self._prefix, method.encode(), target.path, target.origin, self._selecting(request))
 
     def variant(self, primary: bytes, names: Sequence[bytes], request: Request) -> bytes:
         """The key of the variant that a request selects, of an answer that varies by these fields."""
@@ -127,16 +148,18 @@ class KeyMaker:
         return primary + b" search"
 
     def _selecting(self, request: Request) -> bytes:
-        parts: List[bytes] = []
-        headers = request.headers
-        for number, name in enumerate(self._fields):
-            if name in headers:
+        numbers = self._numbers
+        parts: List[Tuple[int, bytes]] = []
+        for name in request.headers.names():
+            number = numbers.get(name)
+            if number is not None:
                 value = normalised_value(name, request) or b""
                 if name == b"authorization":
                     # Not for those who can read keys.
                     value = _hash(value)
-                parts.append(b"%d=%d:%s" % (number, len(value), value))
-        joined = b",".join(parts)
+                parts.append((number, b"%d=%d:%s" % (number, len(value), value)))
+        parts.sort()
+        joined = b",".join([text for _, text in parts])
         return joined if len(joined) <= _LONGEST_FIELDS else b"\x01" + _hash(joined)
 
 
@@ -148,6 +171,11 @@ def _pairs(names: Sequence[bytes], request: Request) -> Iterable[bytes]:
 
 def _hash(data: bytes) -> bytes:
     return blake2b(data, digest_size=32, key=_HASH_KEY).hexdigest().encode()
+
+
+def percent_encoded(text: str, is_path: bool) -> bytes:
+    """Part of a URL that somebody has written, as clients send it."""
+    return (_INVISIBLE_IN_PATH if is_path else _INVISIBLE).sub(_percent, text.encode("utf-8", "surrogateescape"))
 
 
 def url_tag(url: bytes) -> bytes:

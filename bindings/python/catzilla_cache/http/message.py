@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional
+from types import SimpleNamespace
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 from catzilla_cache.http.fields import Directives, Fields, directives
 
@@ -34,6 +35,14 @@ class FieldMap:
         if lines is None:
             return None
         return lines[0].strip() if len(lines) == 1 else b", ".join(line.strip() for line in lines)
+
+    def has_none_of(self, names: FrozenSet[bytes]) -> bool:
+        """Whether there is no line of any of these names."""
+        return names.isdisjoint(self._by_name)
+
+    def names(self) -> Iterable[bytes]:
+        """Each name that has a line."""
+        return self._by_name
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._by_name
@@ -67,15 +76,55 @@ class Request:
         """What the request's Cache-Control says; of Pragma where there is none (RFC 9111 section 5.4)."""
         found = self._directives
         if found is None:
-            found = directives(self.headers.lines(b"cache-control"))
-            if b"cache-control" not in self.headers and b"no-cache" in directives(self.headers.lines(b"pragma")):
+            headers = self.headers
+            found = directives(headers.lines(b"cache-control")) if b"cache-control" in headers else {}
+            if b"pragma" in headers and b"cache-control" not in headers and b"no-cache" in directives(headers.lines(b"pragma")):
                 found = {b"no-cache": None}
             self._directives = found
         return found
 
 
-class Head(NamedTuple):
-    """The head of a response."""
+class ViewedURL(NamedTuple):
+    """Path and query as text."""
 
-    status: int
-    fields: Fields
+    path: str
+    query: str
+
+
+class ViewedHeaders:
+    """The fields of a request as text, by names in any case."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: FieldMap) -> None:
+        self._headers = headers
+
+    def get(self, name: str, default: Optional[str] = None) -> Optional[str]:
+        """The value of a field."""
+        value = self._headers.combined(name.lower().encode("latin-1", "replace"))
+        return default if value is None else value.decode("latin-1")
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def items(self) -> List[Tuple[str, str]]:
+        """All field lines."""
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers.fields]
+
+
+class View:
+    """A request as the documented interface shows it to a generator of keys."""
+
+    __slots__ = ("headers", "method", "state", "url")
+
+    def __init__(self, request: Request) -> None:
+        self.method = request.method
+        self.url = ViewedURL(request.path, request.query.decode("latin-1"))
+        self.headers = ViewedHeaders(request.headers)
+        self.state = SimpleNamespace()

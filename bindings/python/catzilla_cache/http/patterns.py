@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterable, List, Sequence, Tuple, TypeVar
+from typing import Callable, Iterable, List, Sequence, Tuple
+from urllib.parse import quote
 
 from catzilla_cache.errors import CacheValueError
 
-Ruled = TypeVar("Ruled")
+_URL_PATTERN = re.compile(r"(?P<origin>(?:https?|\*)://[^/\s]+)?(?P<path>[/*]\S*)")
+_ORIGIN_AND_PATH = re.compile(r"([a-z]+://[^/]*)(.*)", re.DOTALL)
+# What keys leave as it is: every visible character.
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class PathPattern:
@@ -31,6 +35,38 @@ class PathPattern:
         literal = text.split("*", 1)[0]
         #: The larger, the more specific: what is spelled out before the first ``*``, then what is spelled out at all.
         self.rank = (len(literal), len(text) - text.count("*"))
+
+
+class UrlPattern:
+    """A pattern of URLs to purge: a glob over path and query, perhaps behind an origin. ``*`` stands for anything, everything else for itself."""
+
+    __slots__ = ("_origin", "_path")
+
+    def __init__(self, text: object) -> None:
+        match = _URL_PATTERN.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise CacheValueError(f"a pattern to purge is such as '/api/*' or 'https://example.org/api/*', not {text!r}")
+        self._origin = (match["origin"] or "*").lower()
+        self._path = quote(match["path"], safe=_VISIBLE)
+
+    def matches(self, url: bytes) -> bool:
+        """Whether it fits a URL as keys have it."""
+        origin, path = _ORIGIN_AND_PATH.fullmatch(url.decode("latin-1")).groups()  # type: ignore[union-attr]
+        return _fits(self._origin, origin) and _fits(self._path, path)
+
+    def globs(self, prefix: bytes) -> List[bytes]:
+        """What fits the keys that begin with a prefix, in the globs of the library."""
+        return [
+            b"%s%s %s %s *" % (_glob(prefix.decode()), method, _glob(self._path), _glob(self._origin)) for method in (b"GET", b"HEAD")
+        ]
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+
+
+def _glob(text: str) -> bytes:
+    return re.sub(r"([\\?])", r"\\\1", text).encode("latin-1", "replace")
 
 
 def any_of(patterns: Iterable[PathPattern]) -> Callable[[str], bool]:

@@ -235,13 +235,14 @@ def _collection(name: str, value: Any, what: str) -> Iterable[Any]:
 def _seconds(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value:
         raise CacheValueError(f"{name} is a number of seconds, 0 or above, not {value!r}")
-    return min(value, CENTURY)
+    return float(min(value, CENTURY))
 
 
 def _seconds_above_0(name: str, value: Any) -> float:
-    if _seconds(name, value) == 0:
+    seconds = _seconds(name, value)
+    if seconds == 0:
         raise CacheValueError(f"{name} is a number of seconds above 0, not {value!r}")
-    return min(value, CENTURY)
+    return seconds
 
 
 def _whole(name: str, value: Any) -> int:
