@@ -1,0 +1,264 @@
+"""The response cache as ASGI middleware: reads requests from scopes, runs the application, and sends what ``exchange`` says.
+
+An answer is passed on as it comes, and collected meanwhile if it may be stored: never more than ``max_body_size`` of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Awaitable, Callable, Dict, MutableMapping, Optional, Sequence, Set, Tuple, Union
+from urllib.parse import quote_from_bytes
+
+from catzilla_cache._flights import Abandoned, TooLate
+from catzilla_cache.errors import CacheError
+from catzilla_cache.http.admin import AdminApp
+from catzilla_cache.http.asgi_answer import Alone, Answer, Led, Message, NoBody, Send, nowhere, send_response
+from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
+from catzilla_cache.http.fields import Fields, lowered
+from catzilla_cache.http.message import Request, View
+from catzilla_cache.http.middleware import ResponseCache
+from catzilla_cache.http.shelf import logger
+from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
+from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Ways to send a body past this middleware, which has to see it.
+_PAST_US = ("http.response.pathsend", "http.response.zerocopysend")
+
+# What a client asks of one answer is not what others are fetched by in the background.
+_OF_ONE_REQUEST = frozenset({b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"})
+
+
+class CacheMiddleware(ResponseCache):
+    """Caches the answers of an ASGI application.
+
+        app.add_middleware(CacheMiddleware, default_ttl=60)          Starlette, FastAPI
+        app = CacheMiddleware(app, default_ttl=60)                   any other
+
+    Parameters are in docs/http-cache.md. One instance may serve any number of event loops, one after the other or at the same time.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        config: Optional[SmartCacheConfig] = None,
+        cache_instance: Optional[SmartCache] = None,
+        *,
+        admin_path: str = "/-/cache",
+        admin_token: Union[None, str, Sequence[str]] = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(config, cache_instance, **parameters)
+        self.app = app
+        #: Its administration, for those who know the token; None without one.
+        self._admin = None if admin_token is None else AdminApp(self, admin_token)
+        self._admin_path = admin_path.rstrip("/")
+        #: Keys that are fetched anew in the background.
+        self._refreshing: Set[bytes] = set()
+        #: What goes on after a request is over; held here, since a loop holds its tasks weakly.
+        self._tasks: Set["asyncio.Future[Any]"] = set()
+
+    def renew_in_child(self) -> None:
+        """In a forked child: there is no loop there."""
+        super().renew_in_child()
+        self._refreshing, self._tasks = set(), set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._find(scope)
+        if found is not None:
+            await send(found[0])
+            await send(found[1])
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self._admin is not None and (scope["path"] + "/").startswith(self._admin_path + "/"):
+            await self._admin({**scope, "root_path": self._admin_path}, receive, send)
+            return
+        self._counters.count("total_requests")
+        request = request_of(scope)
+        try:
+            exchange = self._exchanges.begin(request, View(request))
+        except Exception as error:
+            # A program's own generator of keys, for one.
+            self._shelf.fault(error)
+            exchange = None
+        if exchange is None:
+            self._counters.count("cache_skips")
+            await self._pass(request, scope, receive, send)
+        else:
+            await self._run(exchange, scope, receive, send)
+
+    async def _pass(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request that is not for the cache, but may say that something in it is out of date."""
+        if request.method in SAFE_METHODS:
+            await self.app(scope, receive, send)
+            return
+
+        async def heard(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                urls = self._exchanges.invalidated(request, message["status"], lowered(message.get("headers", ())))
+                if urls:
+                    # Before the client knows: what it asks for next is the new state.
+                    await self._shelf.invalidate_async(urls)
+            await send(message)
+
+        await self.app(scope, receive, heard)
+
+    async def _run(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        step: Union[LookUp, Serve, Fetch, None] = exchange.start()
+        while step is not None:
+            if isinstance(step, LookUp):
+                entry = await self._shelf.find_async(step.key)
+                step = exchange.found(entry)
+                if isinstance(step, Serve) and step.refresh and isinstance(entry, StoredResponse):
+                    self._refresh(exchange, entry, scope)
+            elif isinstance(step, Serve):
+                await send_response(send, step)
+                return
+            else:
+                step = await self._fetch(exchange, step, scope, receive, send)
+
+    # ---- One request for all who want the same ----
+
+    async def _fetch(
+        self, exchange: Exchange, fetch: Fetch, scope: Scope, receive: Receive, send: Send
+    ) -> Union[LookUp, Serve, Fetch, None]:
+        """Asks the application, or waits for another request that does. None: the client has its answer."""
+        if fetch.shared is None or fetch.shared in self._unshared:
+            return await self._ask(exchange, fetch, Alone(), scope, receive, send)
+        # Who comes after an invalidation does not get what was asked for before.
+        key = fetch.shared + b" %d" % self._shelf.generation(exchange.target.url)
+        deadline = time.monotonic() + self._policy.wait_timeout
+        while True:
+            flight, leads = self._flights.board(key)
+            if leads:
+                led = Led(self, flight, key, fetch.shared)
+                if self._has_come(exchange):
+                    led.give_up()
+                    return exchange.start()
+                return await self._ask(exchange, fetch, led, scope, receive, send)
+            try:
+                return exchange.landed(await flight.wait_async(max(0.0, deadline - time.monotonic())))
+            except Abandoned:
+                continue
+            except (TooLate, CacheError):
+                # Or it would wait for itself: the application asks for its own answer.
+                return await self._ask(exchange, fetch, Alone(), scope, receive, send)
+            finally:
+                del flight
+
+    def _has_come(self, exchange: Exchange) -> bool:
+        """Whether another request has stored the answer between this one's look-up and now."""
+        entry = self._shelf.find_in_memory(exchange.key) if self._shelf.may_wait else None
+        if not isinstance(entry, StoredResponse):
+            return False
+        return exchange.stored is None or entry.stored_at > exchange.stored.stored_at
+
+    async def _ask(
+        self, exchange: Exchange, fetch: Fetch, led: Union[Alone, Led], scope: Scope, receive: Receive, send: Send
+    ) -> Union[Fetch, None]:
+        """Has the application answer, to the client. A request is what comes back if it has to be asked once more."""
+        answer = Answer(self, exchange, led, send)
+        try:
+            exchange.asking()
+            await self.app(_asked(scope, fetch.fields, None), receive, answer)
+        except Exception as error:
+            led.give_up()
+            stale = None if answer.has_begun else exchange.failed()
+            if stale is None:
+                raise
+            logger.warning("the application has failed, and what is stored is served in its place: %r", error)
+            await send_response(send, stale)
+            return None
+        except BaseException:
+            led.give_up()
+            raise
+        await answer.end()
+        return answer.again
+
+    # ---- In the background ----
+
+    def _refresh(self, exchange: Exchange, stored: StoredResponse, scope: Scope) -> None:
+        """Has a stale response fetched anew, unless that is under way."""
+        key = exchange.key
+        if key in self._refreshing:
+            return
+        self._refreshing.add(key)
+        task = asyncio.ensure_future(self._fetch_anew(exchange.request, stored, key, scope))
+        # Not at the end of the coroutine, which never begins if the task is cancelled before.
+        task.add_done_callback(lambda _: self._refreshing.discard(key))
+        self.keep_task(task)
+
+    async def _fetch_anew(self, request: Request, stored: StoredResponse, key: bytes, scope: Scope) -> None:
+        fields = [(name, value) for name, value in request.headers.fields if name not in _OF_ONE_REQUEST]
+        method = request.method if stored.flags & HEAD_ONLY else "GET"
+        anew = Request(method, request.scheme, request.authority, request.path, request.raw_path, request.query, fields)
+        try:
+            exchange = self._exchanges.begin(anew, View(anew))
+            if exchange is None:
+                return
+            fetch = exchange.refresh(stored, key)
+            shared = key + b" %d" % self._shelf.generation(exchange.target.url)
+            flight, leads = self._flights.board(shared)
+            if not leads:
+                return
+            answer = Answer(self, exchange, Led(self, flight, shared, key), nowhere)
+            try:
+                exchange.asking()
+                await self.app(_asked(scope, fetch.fields, method), NoBody(answer), answer)
+            except BaseException:
+                answer.led.give_up()
+                raise
+            await answer.end()
+        except Exception as error:
+            self._counters.count("failed_refreshes")
+            logger.warning("a stale response could not be fetched anew: %r", error)
+
+    def keep_task(self, task: "asyncio.Future[Any]") -> None:
+        """Holds a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def request_of(scope: Scope) -> Request:
+    """The request that a scope describes."""
+    fields = lowered(scope.get("headers", ()))
+    path = scope.get("path", "/")
+    raw_path = scope.get("raw_path")
+    if not raw_path:
+        raw_path = quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="/:@!$&'()*+,;=~").encode()
+    authority = next((value for name, value in fields if name == b"host"), None)
+    if authority is None:
+        server = scope.get("server")
+        authority = b"" if not server else _server(server)
+    return Request(
+        scope["method"], scope.get("scheme", "http"), authority, path, raw_path, scope.get("query_string", b"") or b"", fields
+    )
+
+
+def _server(server: Tuple[str, Optional[int]]) -> bytes:
+    host, port = server[0], server[1]
+    name = f"[{host}]" if ":" in host else host
+    return (f"{name}:{port}" if port else name).encode("latin-1", "replace")
+
+
+def _asked(scope: Scope, fields: Fields, method: Optional[str]) -> Scope:
+    """A request's scope as the application is given it. The client's own where nothing in it has to change, since frameworks write into it."""
+    extensions = scope.get("extensions") or {}
+    is_bare = not any(name in extensions for name in _PAST_US)
+    if method is None and is_bare and len(fields) == len(scope.get("headers", ())):
+        return scope
+    asked: Dict[str, Any] = dict(scope)
+    asked["headers"] = fields
+    if method is not None:
+        # In the background: there is nobody to push anything to.
+        asked["method"] = method
+        asked["extensions"] = {}
+    elif not is_bare:
+        asked["extensions"] = {name: value for name, value in extensions.items() if name not in _PAST_US}
+    return asked

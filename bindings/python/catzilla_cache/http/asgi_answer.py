@@ -1,0 +1,260 @@
+"""An answer of an ASGI application, on its way to the client and into the cache at the same time. Made by ``asgi``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, Union
+
+from catzilla_cache._flights import Abandoned, Flight
+from catzilla_cache.http.exchange import Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.fields import Fields, lowered
+from catzilla_cache.http.stored import OWN_TAG, StoredResponse
+
+if TYPE_CHECKING:
+    from catzilla_cache.http.asgi import CacheMiddleware
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Alone:
+    """A request that nobody waits for."""
+
+    def land(self, stored: Optional[StoredResponse]) -> None:
+        pass
+
+    def refuse(self, is_known: bool) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+    def give_up(self) -> None:
+        pass
+
+
+class Led:
+    """The flight of a request that others may wait for. Ended once, whatever happens."""
+
+    __slots__ = ("_flight", "_key", "_middleware", "_shared")
+
+    def __init__(self, middleware: CacheMiddleware, flight: Flight[Any], key: bytes, shared: bytes) -> None:
+        self._middleware = middleware
+        self._flight: Optional[Flight[Any]] = flight
+        self._key = key
+        self._shared = shared
+
+    def land(self, stored: Optional[StoredResponse]) -> None:
+        """Those who wait get the answer; those who come until `leave`, too."""
+        if self._flight is not None:
+            self._flight.land(stored)
+            self._middleware._unshared.discard(self._shared)
+
+    def refuse(self, is_known: bool) -> None:
+        """There is none that others may have."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._middleware._flights.leave(self._key, flight)
+            if is_known:
+                self._middleware._unshared.add(self._shared)
+            flight.land(None)
+
+    def leave(self) -> None:
+        """Who misses the key from now on asks again."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._middleware._flights.leave(self._key, flight)
+
+    def give_up(self) -> None:
+        """One of those who wait takes over."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._middleware._flights.leave(self._key, flight)
+            flight.crash(Abandoned())
+
+
+class Answer:
+    """What the application sends, on its way to the client and into the cache: the `send` that it is given."""
+
+    __slots__ = (
+        "_body", "_content_length", "_exchange", "_held", "_is_collected", "_is_replaced", "_middleware", "_send", "_since", "_size",
+        "again", "has_begun", "is_over", "led",
+    )  # fmt: skip
+
+    def __init__(self, middleware: CacheMiddleware, exchange: Exchange, led: Union[Alone, Led], send: Send) -> None:
+        self._middleware = middleware
+        self._exchange = exchange
+        self._send = send
+        self.led = led
+        #: When it was asked for, among the invalidations.
+        self._since = middleware._shelf.moment()
+        #: The head, if it waits for the body, of which its entity tag is made.
+        self._held: Optional[Message] = None
+        #: Whether the client has been sent something else, or will be.
+        self._is_replaced = False
+        self._is_collected = False
+        self._body: List[bytes] = []
+        self._size = 0
+        self._content_length: Optional[bytes] = None
+        #: Whether anything went to the client.
+        self.has_begun = False
+        #: Whether all of the answer has come.
+        self.is_over = asyncio.Event()
+        #: A request to put to the application once more.
+        self.again: Optional[Fetch] = None
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            await self._begin(message)
+        elif kind == "http.response.body":
+            await self._continue(message)
+        elif not self._is_replaced:
+            await self._release()
+            await self._send(message)
+
+    async def _begin(self, message: Message) -> None:
+        fields = lowered(message.get("headers", ()))
+        step = self._exchange.answered(message["status"], fields)
+        if isinstance(step, Fetch):
+            self._is_replaced = True
+            self.again = step
+        elif isinstance(step, Serve):
+            await self._replace(step)
+        else:
+            await self._relay(message, step, fields)
+
+    async def _replace(self, serve: Serve) -> None:
+        """What is stored is sent: it holds still, or the application has failed."""
+        self._is_replaced = True
+        stored, writes = self._exchange.complete(None)
+        if stored is not None:
+            await self._store(stored, writes)
+        else:
+            self.led.refuse(is_known=False)
+        await self._out(serve)
+
+    async def _relay(self, message: Message, relay: Relay, fields: Fields) -> None:
+        lengths = [value for name, value in fields if name == b"content-length"]
+        self._content_length = lengths[0] if len(lengths) == 1 else None
+        self._is_collected = relay.keep is not None and not message.get("trailers", False) and len(lengths) <= 1
+        if self._content_length is not None and self._exchange.request.method == "GET" and not self._may_fit(self._content_length):
+            self._is_collected = False
+            if relay.keep is not None:
+                self._middleware._counters.count("too_large")
+        if not self._is_collected:
+            self.led.refuse(is_known=relay.keep is None and message["status"] < 500)
+            if relay.outdated is not None:
+                await self._middleware._shelf.remove_async(relay.outdated)
+        if relay.not_modified is not None:
+            self._is_replaced = True
+            await self._out(relay.not_modified)
+            return
+        head = {**message, "headers": relay.fields}
+        if self._is_collected and self._content_length is not None and relay.keep is not None and not relay.keep.response.entity_tag:
+            self._held = head
+        else:
+            self.has_begun = True
+            await self._send(head)
+
+    def _may_fit(self, content_length: bytes) -> bool:
+        return content_length.isdigit() and int(content_length) <= self._middleware._policy.max_body_size
+
+    async def _continue(self, message: Message) -> None:
+        body, is_last = message.get("body", b""), not message.get("more_body", False)
+        stored: Optional[StoredResponse] = None
+        writes: List[Write] = []
+        if self._is_collected:
+            self._body.append(bytes(body))
+            self._size += len(body)
+            if self._size > self._middleware._policy.max_body_size:
+                self._middleware._counters.count("too_large")
+                self._drop()
+            elif is_last:
+                stored, writes = self._completed()
+        if is_last:
+            self.is_over.set()
+        waits = self._middleware._shelf.may_wait
+        if stored is not None and not waits:
+            await self._store(stored, writes)
+        if not self._is_replaced:
+            await self._release(stored)
+            await self._send(message)
+        if stored is not None and waits:
+            await self._store(stored, writes)
+
+    def _completed(self) -> Tuple[Optional[StoredResponse], List[Write]]:
+        """The whole answer, unless it is not what its head has said."""
+        self._is_collected = False
+        told, method = self._content_length, self._exchange.request.method
+        if method == "GET" and told is not None and told != b"%d" % self._size:
+            self.led.refuse(is_known=False)
+            return None, []
+        stored, writes = self._exchange.complete(b"".join(self._body), told)
+        self._body = []
+        return stored, writes
+
+    async def _store(self, stored: StoredResponse, writes: List[Write]) -> None:
+        shelf, led = self._middleware._shelf, self.led
+        if not shelf.may_wait:
+            shelf.put(writes, self._since)
+            led.land(stored)
+            led.leave()
+            return
+        # Who waits for it need not wait for Redis, too.
+        led.land(stored)
+        storing = asyncio.ensure_future(shelf.put_async(writes, self._since))
+        storing.add_done_callback(lambda _: led.leave())
+        self._middleware.keep_task(storing)
+
+    def _drop(self) -> None:
+        self._is_collected = False
+        self._body = []
+        self.led.refuse(is_known=False)
+
+    async def _release(self, stored: Optional[StoredResponse] = None) -> None:
+        """Sends the head that was held, with the entity tag that was made of the body."""
+        head, self._held = self._held, None
+        if head is not None:
+            if stored is not None and stored.flags & OWN_TAG:
+                head["headers"] = [*head["headers"], (b"etag", stored.entity_tag)]
+            self.has_begun = True
+            await self._send(head)
+
+    async def _out(self, serve: Serve) -> None:
+        self.has_begun = True
+        await send_response(self._send, serve)
+
+    async def end(self) -> None:
+        """The application has returned."""
+        await self._release()
+        self.is_over.set()
+        if self._is_collected or not self.has_begun:
+            # Not all of it has come.
+            self.led.give_up()
+
+
+class NoBody:
+    """The `receive` of a request that nobody has sent."""
+
+    __slots__ = ("_answer", "_is_told")
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._is_told = False
+
+    async def __call__(self) -> Message:
+        if not self._is_told:
+            self._is_told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._answer.is_over.wait()
+        return {"type": "http.disconnect"}
+
+
+async def nowhere(message: Message) -> None:
+    """The `send` of an answer that nobody waits for."""
+
+
+async def send_response(send: Send, serve: Serve) -> None:
+    await send({"type": "http.response.start", "status": serve.status, "headers": serve.fields})
+    await send({"type": "http.response.body", "body": serve.body})

@@ -1,0 +1,452 @@
+"""One request's way through the cache: a state machine without I/O. Adapters tell it what happened and do what it says.
+
+    exchange = exchanges.begin(request)          None: not for the cache; the request goes to the application untouched
+    step = exchange.start()
+    LookUp(key)                                  -> exchange.found(what is stored under the key, or None)
+    Serve(...)                                   send this; if `refresh`, fetch anew in the background, with an exchange of its own
+    Fetch(...)                                   ask the application (one request per `shared` key at a time)
+                                                     the head of its answer -> exchange.answered(...): Relay, Serve, or Fetch once more
+                                                     it has failed          -> exchange.failed(): Serve a stale response, or None
+                                                     another's answer came  -> exchange.landed(...)
+    Relay(...)                                   pass the answer on; with `keep`, collect its body and call `exchange.complete(body)`: what to store
+
+Nothing here reads a clock but ``policy.clock``, or touches the cache. An exchange belongs to one request and one thread at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import List, NamedTuple, Optional, Tuple, Union
+from urllib.parse import urljoin, urlsplit
+
+from catzilla_cache.http import keys, ranges, validation
+from catzilla_cache.http.fields import Fields
+from catzilla_cache.http.message import FieldMap, Request
+from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy, Settings
+from catzilla_cache.http.reuse import Use, may_serve_on_error, weigh
+from catzilla_cache.http.search import reduced_query, search_rule_of
+from catzilla_cache.http.statistics import Counters
+from catzilla_cache.http.storing import Keep, Refusal, judge, with_body
+from catzilla_cache.http.stored import HEAD_ONLY, SearchRule, StoredResponse, Varies
+
+Entry = Union[StoredResponse, Varies, SearchRule]
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+# Failures of the application in place of which a stale response may be served (RFC 5861 section 4).
+_FAILURES = frozenset({500, 502, 503, 504})
+
+_REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
+
+
+class LookUp(NamedTuple):
+    """What is stored under this key is wanted."""
+
+    key: bytes
+
+
+class Serve(NamedTuple):
+    """A response to send."""
+
+    status: int
+    fields: Fields
+    body: bytes
+    #: Whether it is to be fetched anew in the background.
+    refresh: bool = False
+
+
+class Fetch(NamedTuple):
+    """The application is to be asked."""
+
+    #: The fields of the request that it is given.
+    fields: Fields
+    #: Requests with the same one wait for each other's answers; None: this one goes alone.
+    shared: Optional[bytes]
+
+
+class Relay(NamedTuple):
+    """The application's answer is to be passed on, with these fields."""
+
+    fields: Fields
+    #: What may be stored of it once its body is there; None: nothing.
+    keep: Optional[Keep]
+    #: Whether the client has it already: a 304 is sent in place of the body.
+    not_modified: Optional[Serve] = None
+    #: The key of what is stored and was not confirmed: of no use any more.
+    outdated: Optional[bytes] = None
+
+
+class Write(NamedTuple):
+    """Something to store."""
+
+    key: bytes
+    entry: Entry
+    kept_for: float
+
+
+class Exchanges:
+    """Begins the exchanges of one middleware."""
+
+    __slots__ = ("counters", "keys", "policy")
+
+    def __init__(self, policy: Policy, counters: Counters) -> None:
+        self.policy = policy
+        self.counters = counters
+        self.keys = keys.KeyMaker(policy)
+
+    def begin(self, request: Request, view: object = None) -> Optional[Exchange]:
+        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown."""
+        policy = self.policy
+        settings = policy.settings(request.path)
+        if settings is None or request.method not in settings.methods or not self._is_plain(request):
+            return None
+        if b"no-store" in request.directives:
+            return None
+        return Exchange(self, request, settings, view)
+
+    def _is_plain(self, request: Request) -> bool:
+        """Whether a request is what it seems to be."""
+        headers = request.headers
+        if b"upgrade" in headers or any(name in headers for name in METHOD_OVERRIDES):
+            return False
+        if any(name in headers for name in validation.ORIGIN_CONDITIONS):
+            return False
+        # An answer to a body is to that body.
+        if b"transfer-encoding" in headers or headers.combined(b"content-length") not in (None, b"0"):
+            return False
+        if len(headers.lines(b"host")) > 1 or keys.authority(request) is None:
+            return False
+        return keys.is_plain_path(request.path)
+
+    def invalidated(self, request: Request, status: int, fields: Fields) -> List[bytes]:
+        """The URLs of which nothing stored may be used any more, after the answer to a request that was not for the cache (RFC 9111 section 4.4)."""
+        if request.method in SAFE_METHODS or not 200 <= status < 400 or keys.authority(request) is None:
+            return []
+        own = self.keys.target(request)
+        urls = [own.url]
+        base = "%s://%s%s" % (
+            request.scheme, request.authority.decode("latin-1"), (request.raw_path or b"/").decode("latin-1")
+        )  # fmt: skip
+        for name, value in fields:
+            if name in (b"location", b"content-location"):
+                target = self.target_of(urljoin(base, value.decode("latin-1").strip()))
+                # Of another origin it would let one site forget another's.
+                if target is not None and target.origin == own.origin and target.url not in urls:
+                    urls.append(target.url)
+        return urls
+
+    def target_of(self, text: str) -> Optional[keys.Target]:
+        """A URL as keys have it; None for what is none of http or https."""
+        try:
+            parts = urlsplit(text)
+            request = Request(
+                "GET", parts.scheme.lower(), parts.netloc.encode("latin-1", "replace"), parts.path,
+                parts.path.encode("utf-8", "surrogateescape") or b"/", parts.query.encode("utf-8", "surrogateescape"), [],
+            )  # fmt: skip
+        except ValueError:
+            return None
+        if request.scheme not in ("http", "https") or keys.authority(request) is None:
+            return None
+        return self.keys.target(request)
+
+
+class Exchange:
+    """See the module."""
+
+    __slots__ = (
+        "_asked_at", "_counters", "_for_client", "_forward", "_in_background", "_keep", "_keys", "_of_get",
+        "_own_conditions", "_policy", "_search_key", "_tried_again", "_view", "key", "primary", "request", "settings",
+        "stored", "stored_key", "target",
+    )  # fmt: skip
+
+    def __init__(self, exchanges: Exchanges, request: Request, settings: Settings, view: object) -> None:
+        self._policy = exchanges.policy
+        self._keys = exchanges.keys
+        self._counters = exchanges.counters
+        self._view = view
+        self.request = request
+        self.settings = settings
+        self.target = self._keys.target(request)
+        #: The key of the answer to the request's method (GET also for HEAD, at first), before any variant.
+        self.primary = self._keys.primary(request, "GET", self.target, view)
+        #: The key that was asked for last.
+        self.key = self.primary
+        #: A response that could not be served without asking, and its key.
+        self.stored: Optional[StoredResponse] = None
+        self.stored_key = b""
+        self._forward = "uri-miss"
+        self._for_client = False
+        self._own_conditions: Fields = []
+        self._of_get = True
+        self._search_key = b""
+        self._keep: Optional[Keep] = None
+        self._in_background = False
+        self._tried_again = False
+        self._asked_at = 0.0
+
+    # ---- Before the application is asked ----
+
+    def start(self) -> LookUp:
+        """What to begin with."""
+        self.key = self.primary
+        return LookUp(self.key)
+
+    def found(self, entry: Optional[Entry]) -> Union[LookUp, Serve, Fetch]:
+        """What was stored under the key that was looked up."""
+        now = self._policy.clock()
+        if isinstance(entry, Varies):
+            if self.key != self.primary:
+                # A variant that varies again is nobody's doing; the application knows.
+                return self._fetch("vary-miss")
+            self.key = self._keys.variant(self.primary, entry.names, self.request)
+            self._forward = "vary-miss"
+            return LookUp(self.key)
+        if isinstance(entry, SearchRule):
+            reduced = reduced_query(entry, self.request.query)
+            self.primary = self.key = self._keys.primary(
+                self.request, "GET" if self._of_get else "HEAD", self._keys.target(self.request, reduced), self._view
+            )
+            return LookUp(self.key)
+        if entry is not None and not (entry.flags & HEAD_ONLY and self.request.method != "HEAD"):
+            return self._weighed(entry, now)
+        if self._policy.no_vary_search and not self._search_key:
+            self.key = self._search_key = self._key_of_search()
+            return LookUp(self.key)
+        if self.request.method == "HEAD" and self._of_get:
+            self._of_get = False
+            self.primary = self.key = self._keys.primary(self.request, "HEAD", self.target, self._view)
+            return LookUp(self.key)
+        self.key = self.primary
+        return self._fetch(self._forward)
+
+    def _weighed(self, stored: StoredResponse, now: float) -> Union[Serve, Fetch]:
+        use = weigh(self._policy, self.request, stored, now)
+        if use in (Use.FRESH, Use.STALE, Use.REFRESH):
+            self._count("cache_hits", stored.rule)
+            if use is not Use.FRESH:
+                self._counters.count("stale_hits")
+            return self._serve(stored, now, b"hit; ttl=%d" % _whole(stored.fresh_until - now), use is Use.REFRESH)
+        if use is Use.NOTHING:
+            return self._fetch("request")
+        self.stored, self.stored_key = stored, self.key
+        self._for_client = use is Use.VALIDATE_FOR_CLIENT
+        self._own_conditions = validation.own_conditions(stored)
+        return self._fetch("request" if self._for_client else "stale")
+
+    def _fetch(self, why: str) -> Union[Serve, Fetch]:
+        self._forward = why
+        request = self.request
+        if b"only-if-cached" in request.directives:
+            self._count("cache_misses", self.settings.rule)
+            return self._unavailable()
+        self._for_client = self._for_client or b"no-cache" in request.directives
+        is_part = b"range" in request.headers and not self._own_conditions
+        fields = request.headers.fields
+        if request.method == "GET" and not is_part or self._own_conditions:
+            fields = validation.request_fields(fields, self._own_conditions)
+            if self._own_conditions:
+                # The whole is asked about, and a part can be made of it.
+                fields = [(name, value) for name, value in fields if name != b"range"]
+        if is_part or self._for_client:
+            return Fetch(fields, None)
+        # What may be stored depends on these, too; who has neither does not wait for an answer that is only for who has.
+        shared = self.key
+        if b"authorization" in request.headers and not self._policy.cache_authenticated:
+            shared += b" authorized"
+        if b"cookie" in request.headers and not self._policy.cache_cookies:
+            shared += b" cookies"
+        return Fetch(fields, shared)
+
+    def _unavailable(self) -> Serve:
+        told = b"%s; fwd=%s; detail=only-if-cached" % (self._policy.cache_name.encode(), self._forward.encode())
+        fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"0"), (b"x-cache", b"MISS"), (b"cache-status", told)]
+        return Serve(504, fields, b"")
+
+    def refresh(self, stored: StoredResponse, key: bytes) -> Fetch:
+        """In place of `start`, for an exchange without a client: what is stored is asked about, or fetched anew."""
+        self._in_background = True
+        self.stored, self.stored_key, self.key = stored, key, key
+        self._own_conditions = validation.own_conditions(stored)
+        self._forward = "stale"
+        self._counters.count("refreshes")
+        return Fetch(validation.request_fields(self.request.headers.fields, self._own_conditions), key)
+
+    def _count(self, what: str, rule: int) -> None:
+        """Counts what became of the client's request, if there is one."""
+        if not self._in_background:
+            self._counters.count(what, rule)
+
+    # ---- When another request has fetched the same ----
+
+    def landed(self, stored: Optional[StoredResponse]) -> Union[LookUp, Serve, Fetch]:
+        """What the request that this one waited for has got; None: nothing that may be served to others."""
+        now = self._policy.clock()
+        if stored is None or (stored.flags & HEAD_ONLY and self.request.method != "HEAD"):
+            return Fetch(self._fetch(self._forward).fields, None)
+        if stored.vary and self.key == self.primary:
+            variant = self._variant_key(stored)
+            if variant is not None:
+                # Whether it is the variant that this request selects is found in the cache.
+                return LookUp(self.start().key)
+        use = weigh(self._policy, self.request, stored, now)
+        # It was made while this request waited: as fresh as can be, even if it is for one moment only.
+        if use in (Use.NOTHING, Use.VALIDATE_FOR_CLIENT):
+            return Fetch(self._fetch(self._forward).fields, None)
+        self._count("cache_hits", stored.rule)
+        self._counters.count("collapsed")
+        return self._serve(stored, now, b"fwd=%s; collapsed" % self._forward.encode(), False)
+
+    # ---- When the application has answered ----
+
+    def asking(self) -> None:
+        """The application is being asked now."""
+        self._asked_at = self._policy.clock()
+
+    def answered(self, status: int, fields: Fields) -> Union[Relay, Serve, Fetch]:
+        """The head of the application's answer."""
+        now = self._policy.clock()
+        response = FieldMap([(name.lower(), value) for name, value in fields])
+        stored = self.stored
+        if status == 304 and stored is not None and self._own_conditions:
+            return self._validated(stored, response, now)
+        if status in _FAILURES and stored is not None and may_serve_on_error(self.request, stored, now):
+            served = self._stale_on_error(stored, now, b"fwd-status=%d; " % status)
+            if served is not None:
+                return served
+        self._count("cache_misses", self.settings.rule)
+        verdict = judge(
+            self._policy, self.settings, self.request, status, response, self._asked_at or now, now, self.target.url
+        )
+        told = b"%s; fwd=%s; fwd-status=%d" % (self._policy.cache_name.encode(), self._forward.encode(), status)
+        relayed = [(name, value) for name, value in response.fields if name not in _REPORTED]
+        relayed.append((b"x-cache", b"MISS"))
+        if isinstance(verdict, Refusal):
+            self._counters.count("uncacheable")
+            self._keep = None
+        else:
+            self._keep = verdict
+            told += b"; stored"
+            relayed.append((b"x-cache-ttl", b"%d" % verdict.fresh_for))
+        relayed.append((b"cache-status", told))
+        # A failure says nothing of what is stored; any other answer takes its place.
+        is_outdated = self._keep is None and stored is not None and status < 500
+        return Relay(
+            relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
+        )
+
+    def _client_has_it(self, status: int, response: FieldMap, relayed: Fields, now: float) -> Optional[Serve]:
+        """The 304 that a client gets whose own conditions were kept from the application."""
+        etag = response.only(b"etag") or b""
+        if self.request.method == "GET" and validation.is_not_modified(self.request, status, response, etag, None):
+            self._counters.count("not_modified")
+            return Serve(304, validation.not_modified_fields(relayed), b"")
+        return None
+
+    def _validated(self, stored: StoredResponse, response: FieldMap, now: float) -> Union[Serve, Fetch]:
+        """The application says that what is stored still holds."""
+        if not validation.is_about(stored, response) and not self._tried_again:
+            # It has another in mind: so what is stored is of no use, and nobody has sent what is.
+            self._tried_again = True
+            self._own_conditions = []
+            self.stored = None
+            return Fetch(validation.request_fields(self.request.headers.fields, []), None)
+        self._counters.count("revalidations")
+        self._count("cache_hits", stored.rule)
+        updated = validation.updated_fields(stored, response)
+        verdict = judge(self._policy, self.settings, self.request, stored.status, updated, self._asked_at or now, now, stored.url)
+        if isinstance(verdict, Keep):
+            renewed = validation.with_fields_of(stored, verdict.response)
+            length = [(name, value) for name, value in stored.fields if name in (b"content-length", b"etag")]
+            fields = [pair for pair in renewed.fields if pair[0] not in (b"content-length", b"etag")]
+            renewed = replace(renewed, fields=fields + length)
+            self._keep = Keep(renewed, verdict.kept_for, verdict.fresh_for)
+        else:
+            renewed = stored
+            self._keep = None
+        return self._serve(renewed, now, b"fwd=%s; fwd-status=304" % self._forward.encode(), False)
+
+    def failed(self) -> Optional[Serve]:
+        """The application has raised, or does not answer: a stale response in its place; None: there is none."""
+        now = self._policy.clock()
+        if self.stored is None or not may_serve_on_error(self.request, self.stored, now):
+            self._count("cache_misses", self.settings.rule)
+            return None
+        return self._stale_on_error(self.stored, now, b"")
+
+    def _stale_on_error(self, stored: StoredResponse, now: float, how: bytes) -> Optional[Serve]:
+        self._count("cache_hits", stored.rule)
+        self._counters.count("stale_hits")
+        self._counters.count("stale_if_error")
+        told = b"fwd=%s; %sdetail=stale-if-error" % (self._forward.encode(), how)
+        return self._serve(stored, now, told, False)
+
+    # ---- What is stored ----
+
+    @property
+    def is_storable(self) -> bool:
+        """Whether the answer that has come may be stored."""
+        return self._keep is not None
+
+    def complete(self, body: Optional[bytes], content_length: Optional[bytes] = None) -> Tuple[Optional[StoredResponse], List[Write]]:
+        """The response that others may have, and what to store; ``body`` None after a 304, whose body is there."""
+        keep = self._keep
+        if keep is None:
+            return None, []
+        response = keep.response if body is None else with_body(keep.response, body, content_length)
+        return response, self._writes(response, keep.kept_for)
+
+    def _writes(self, response: StoredResponse, kept_for: float) -> List[Write]:
+        method = "HEAD" if response.flags & HEAD_ONLY else "GET"
+        target = self.target
+        writes = []
+        if self._policy.no_vary_search:
+            rule = search_rule_of(response)
+            if rule is not None:
+                writes.append(Write(self._key_of_search(), rule, kept_for))
+                target = self._keys.target(self.request, reduced_query(rule, self.request.query))
+        primary = self._keys.primary(self.request, method, target, self._view)
+        names = self._beyond_the_key(response.vary)
+        if not names:
+            return [*writes, Write(primary, response, kept_for)]
+        variant = self._keys.variant(primary, names, self.request)
+        return [*writes, Write(primary, Varies(names), kept_for), Write(variant, response, kept_for)]
+
+    def _key_of_search(self) -> bytes:
+        """The key of what matters of the query."""
+        return self._keys.by_query(self._keys.primary(self.request, "GET", self._keys.target(self.request, b""), self._view))
+
+    def _beyond_the_key(self, names: Tuple[bytes, ...]) -> Tuple[bytes, ...]:
+        """Those of the names that are not part of every key."""
+        if self._policy.custom_key_generator is not None:
+            return names
+        return tuple(name for name in names if name not in self._policy.key_fields)
+
+    def _variant_key(self, stored: StoredResponse) -> Optional[bytes]:
+        names = self._beyond_the_key(stored.vary)
+        return self._keys.variant(self.primary, names, self.request) if names else None
+
+    # ---- What is sent ----
+
+    def _serve(self, stored: StoredResponse, now: float, how: bytes, refresh: bool) -> Serve:
+        """A stored response as the client wants it: whole, a part, or nothing that it has already."""
+        fields = [
+            *stored.fields,
+            (b"age", b"%d" % stored.age(now)),
+            (b"x-cache", b"HIT"),
+            (b"x-cache-time", b"%d" % max(0.0, now - stored.stored_at)),
+            (b"cache-status", b"%s; %s" % (self._policy.cache_name.encode(), how)),
+        ]
+        request = self.request
+        if validation.is_not_modified(request, stored.status, FieldMap(stored.fields), stored.entity_tag, stored.stored_at):
+            self._counters.count("not_modified")
+            return Serve(304, validation.not_modified_fields(fields), b"", refresh)
+        if b"range" in request.headers:
+            part = ranges.part_of(request, stored, fields)
+            if part is not None:
+                return Serve(part.status, part.fields, part.body, refresh)
+        return Serve(stored.status, fields, b"" if request.method == "HEAD" else stored.body, refresh)
+
+
+def _whole(seconds: float) -> int:
+    """Whole seconds, rounded down also below 0: -0.5 left is not 0 left."""
+    return int(seconds // 1)
