@@ -298,6 +298,7 @@ static void modern_functions_refuse_null_inputs_and_outputs(void **state)
     REFUSES_NULL_STATUS(catzilla_cache_remove(cache, NULL, 1));
     REFUSES_NULL_STATUS(catzilla_cache_contains(cache, NULL, 1));
     REFUSES_NULL_STATUS(catzilla_cache_purge(cache, CATZILLA_PURGE_PREFIX, NULL, 1, NULL));
+    REFUSES_NULL_STATUS(catzilla_cache_purge(cache, CATZILLA_PURGE_PATTERN, NULL, 1, NULL));
     REFUSES_NULL_STATUS(catzilla_cache_statistics(cache, NULL));
     REFUSES_NULL_STATUS(catzilla_cache_set_option(cache, NULL, "10"));
     REFUSES_NULL_STATUS(catzilla_cache_set_option(cache, "memory.capacity", NULL));
@@ -331,6 +332,7 @@ static void impossible_lengths_are_refused(void **state)
         assert_true(catzilla_cache_remove(cache, "k", length) < 0);
         assert_true(catzilla_cache_contains(cache, "k", length) < 0);
         assert_true(catzilla_cache_purge(cache, CATZILLA_PURGE_PREFIX, "k", length, NULL) < 0);
+        assert_true(catzilla_cache_purge(cache, CATZILLA_PURGE_PATTERN, "k", length, NULL) < 0);
         assert_int_equal(catzilla_cache_set(cache, "k", "v", length, 60), -1);
         assert_true(catzilla_last_error_code() < 0);
     }

@@ -153,6 +153,49 @@ static void purge_by_prefix_removes_what_begins_so_and_nothing_else(void **state
     assert_int_equal(removed, 401);
 }
 
+static void purge_by_pattern_removes_what_fits_and_nothing_else(void **state)
+{
+    char key[32];
+    uint64_t removed = 0;
+    for (int i = 0; i < 500; i++) {
+        snprintf(key, sizeof key, "%s:%d:%s", i % 5 ? "page" : "user", i, i % 2 ? "en" : "de");
+        put(*state, key, "v");
+    }
+    put(*state, "*", "v");
+    put(*state, "page", "v");
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_PATTERN, "page:??:*n", 10, &removed), CATZILLA_OK);
+    assert_int_equal(removed, 36);
+    for (int i = 0; i < 500; i++) {
+        snprintf(key, sizeof key, "%s:%d:%s", i % 5 ? "page" : "user", i, i % 2 ? "en" : "de");
+        bool is_purged = i % 5 && i % 2 && i >= 10 && i < 100;
+        assert_int_equal(contains(*state, key), is_purged ? CATZILLA_NOT_FOUND : CATZILLA_OK);
+    }
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_PATTERN, "\\*", 2, &removed), CATZILLA_OK);
+    assert_int_equal(removed, 1);
+    assert_int_equal(contains(*state, "*"), CATZILLA_NOT_FOUND);
+    put(*state, "", "v");
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_PATTERN, NULL, 0, &removed), CATZILLA_OK);
+    assert_int_equal(removed, 1);
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_PATTERN, "*", 1, &removed), CATZILLA_OK);
+    assert_int_equal(removed, 465);
+}
+
+static void a_pattern_of_the_greatest_length_works_and_one_byte_more_is_refused(void **state)
+{
+    char pattern[CATZILLA_MAX_PATTERN_LEN + 1];
+    uint64_t removed = 99;
+    memset(pattern, '*', sizeof pattern);
+    put(*state, "k", "v");
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_PATTERN, pattern, sizeof pattern, &removed),
+                     CATZILLA_INVALID_ARGUMENT);
+    assert_non_null(strstr(catzilla_last_error_message(), "at most 4096"));
+    assert_int_equal(removed, 0);
+    assert_int_equal(contains(*state, "k"), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_purge(*state, CATZILLA_PURGE_PATTERN, pattern, sizeof pattern - 1, &removed),
+                     CATZILLA_OK);
+    assert_int_equal(removed, 1);
+}
+
 static void purge_of_an_unknown_kind_is_refused_and_removes_nothing(void **state)
 {
     uint64_t removed = 99;
@@ -258,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(remove_takes_the_entry_away_once, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(purge_all_removes_everything_and_counts, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(purge_by_prefix_removes_what_begins_so_and_nothing_else, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(purge_by_pattern_removes_what_fits_and_nothing_else, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(a_pattern_of_the_greatest_length_works_and_one_byte_more_is_refused, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(purge_of_an_unknown_kind_is_refused_and_removes_nothing, open_cache, close_cache),
         cmocka_unit_test(a_value_over_max_value_size_is_refused_and_the_old_one_stays),
         cmocka_unit_test_setup_teardown(no_entry_goes_before_its_ttl, open_cache, close_cache),

@@ -65,8 +65,12 @@ static void a_purge_removes_our_keys_and_nobody_elses(void **state)
     put(cache, "page:1", "v", 0);
     put(cache, "page:2", "v", 0);
     put(cache, "image:1", "v", 0);
+    put(cache, "image:1:small", "v", 0);
     assert_int_equal(catzilla_cache_purge(cache, CATZILLA_PURGE_PREFIX, "page:", 5, NULL), CATZILLA_OK);
     assert_int_equal(number_from(&ground->server, "EXISTS catzilla:page:1 catzilla:page:2"), 0);
+    assert_int_equal(number_from(&ground->server, "EXISTS catzilla:image:1"), 1);
+    assert_int_equal(catzilla_cache_purge(cache, CATZILLA_PURGE_PATTERN, "i*:?:*", 6, NULL), CATZILLA_OK);
+    assert_int_equal(number_from(&ground->server, "EXISTS catzilla:image:1:small"), 0);
     assert_int_equal(number_from(&ground->server, "EXISTS catzilla:image:1"), 1);
     assert_int_equal(catzilla_cache_purge(cache, CATZILLA_PURGE_ALL, NULL, 0, NULL), CATZILLA_OK);
     assert_false(is_there(cache, "image:1"));
@@ -105,7 +109,7 @@ static void use_in_every_way(catzilla_cache_t *cache)
     catzilla_put_t puts[2] = {{"a", 1, "v", 1, 0, 0}, {"b", 1, "v", 1, 0, 0}};
     catzilla_get_t gets[2] = {{"a", 1, NULL, 0, 0, 0}, {"absent", 6, NULL, 0, 0, 0}};
     catzilla_remove_t removes[2] = {{"a", 1, 0}, {"b", 1, 0}};
-    for (int call = 0; call < 13; call++) {
+    for (int call = 0; call < 14; call++) {
         uint64_t begun = now_ms();
         catzilla_status_t status = CATZILLA_OK;
         switch (call) {
@@ -121,7 +125,8 @@ static void use_in_every_way(catzilla_cache_t *cache)
         case 9: status = catzilla_cache_get_or_load(cache, "loaded", 6, load, &loads, 0, &value); break;
         case 10: status = catzilla_cache_remove(cache, "k", 1); break;
         case 11: status = catzilla_cache_purge(cache, CATZILLA_PURGE_PREFIX, "p", 1, NULL); break;
-        case 12: status = catzilla_cache_purge(cache, CATZILLA_PURGE_ALL, NULL, 0, NULL); break;
+        case 12: status = catzilla_cache_purge(cache, CATZILLA_PURGE_PATTERN, "*p", 2, NULL); break;
+        case 13: status = catzilla_cache_purge(cache, CATZILLA_PURGE_ALL, NULL, 0, NULL); break;
         }
         uint64_t took = now_ms() - begun;
         if (took > 1000)

@@ -223,7 +223,7 @@ static void put_tagged(catzilla_cache_t *cache, const char *key, const char *tag
     assert_int_equal(catzilla_cache_put_with(cache, key, strlen(key), key, strlen(key), &options, NULL), CATZILLA_OK);
 }
 
-static void tags_prefixes_and_everything_are_purged_over_a_restart(void **state)
+static void tags_prefixes_patterns_and_everything_are_purged_over_a_restart(void **state)
 {
     struct ground *ground = *state;
     catzilla_cache_t *cache = open_with(WITH({"disk.path", ground->disk}));
@@ -232,6 +232,7 @@ static void tags_prefixes_and_everything_are_purged_over_a_restart(void **state)
         put_tagged(cache, red[i], "red");
     put_tagged(cache, "blue", "blue");
     put(cache, "page:1", "v", 0);
+    put(cache, "image:1:small", "v", 0);
     put(cache, "plain", "v", 0);
     catzilla_cache_destroy(cache);
 
@@ -239,12 +240,14 @@ static void tags_prefixes_and_everything_are_purged_over_a_restart(void **state)
     cache = open_with(WITH({"disk.path", ground->disk}));
     assert_int_equal(catzilla_cache_purge(cache, CATZILLA_PURGE_TAG, "red", 3, NULL), CATZILLA_OK);
     assert_int_equal(catzilla_cache_purge(cache, CATZILLA_PURGE_PREFIX, "page:", 5, NULL), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_purge(cache, CATZILLA_PURGE_PATTERN, "*:?:small", 9, NULL), CATZILLA_OK);
     catzilla_cache_destroy(cache);
 
     cache = open_with(WITH({"disk.path", ground->disk}));
     for (size_t i = 0; i < COUNT_OF(red); i++)
         assert_int_equal(tier_that_has(cache, red[i], red[i]), CATZILLA_TIER_NONE);
     assert_int_equal(tier_that_has(cache, "page:1", "v"), CATZILLA_TIER_NONE);
+    assert_int_equal(tier_that_has(cache, "image:1:small", "v"), CATZILLA_TIER_NONE);
     assert_int_equal(tier_that_has(cache, "blue", "blue"), CATZILLA_TIER_DISK);
     assert_int_equal(tier_that_has(cache, "plain", "v"), CATZILLA_TIER_DISK);
     assert_int_equal(figures_of(cache, CATZILLA_TIER_DISK).outdated, COUNT_OF(red));
@@ -360,7 +363,7 @@ int main(void)
         ON_ITS_GROUND(a_value_for_memory_alone_takes_what_the_disk_had_with_it),
         ON_ITS_GROUND(a_flood_of_new_keys_leaves_what_is_on_disk),
         ON_ITS_GROUND(a_batch_is_one_transaction),
-        ON_ITS_GROUND(tags_prefixes_and_everything_are_purged_over_a_restart),
+        ON_ITS_GROUND(tags_prefixes_patterns_and_everything_are_purged_over_a_restart),
         ON_ITS_GROUND(lifetimes_go_on_over_a_restart_and_are_never_longer_above_than_below),
         ON_ITS_GROUND(conditions_numbers_and_removals_see_what_only_the_disk_has),
         ON_ITS_GROUND(what_a_loader_has_loaded_is_not_loaded_again_after_a_restart),

@@ -184,8 +184,10 @@ void purge_and_statistics_tell_numbers() {
     CHECK(cache.statistics().memory_entries == 3);
     CHECK(cache.statistics().memory_capacity == 100);
     CHECK(cache.purge_prefix("user:") == 2);
+    cache.put("user:1", "v");
+    CHECK(cache.purge_pattern("u*:?") == 1);
     CHECK(cache.purge() == 1);
-    CHECK(cache.statistics().puts == 3);
+    CHECK(cache.statistics().puts == 4);
     CHECK(catzilla_cache_memory_usage(cache.handle()) == cache.statistics().memory_bytes);
 }
 

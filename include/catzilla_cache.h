@@ -305,6 +305,15 @@ const catzilla_option_info_t *catzilla_option_info(size_t index);
 #define CATZILLA_PURGE_TAG 2
 
 /**
+ * Every entry whose key fits the selector as a pattern: `*` stands for any bytes, also none, `?` for one byte, and `\` before a
+ * byte takes that as it is; all else stands for itself.
+ */
+#define CATZILLA_PURGE_PATTERN 3
+
+/** The longest pattern, in bytes. */
+#define CATZILLA_MAX_PATTERN_LEN 4096
+
+/**
  * A cache: one handle over its tiers. Made by `catzilla_cache_open` or `catzilla_cache_create`, ended by
  * `catzilla_cache_destroy`.
  */
@@ -383,11 +392,11 @@ catzilla_status_t catzilla_cache_contains(catzilla_cache_t *cache, const void *k
 
 /**
  * Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
- * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector, with `CATZILLA_PURGE_TAG` those that carry it as a tag.
- * `removed`, unless it is NULL, is told how many.
+ * `CATZILLA_PURGE_PREFIX` those whose key begins with the selector, with `CATZILLA_PURGE_PATTERN` those whose key fits it, with
+ * `CATZILLA_PURGE_TAG` those that carry it as a tag. `removed`, unless it is NULL, is told how many.
  *
  * Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with,
- * `CATZILLA_INVALID_ARGUMENT` for one that no tag can be. Cost:
+ * `CATZILLA_INVALID_ARGUMENT` for one that no tag can be, or a pattern of more than `CATZILLA_MAX_PATTERN_LEN` bytes. Cost:
  * looks at every entry, some hundred of them under each lock; what is stored meanwhile may stay.
  */
 catzilla_status_t catzilla_cache_purge(catzilla_cache_t *cache,

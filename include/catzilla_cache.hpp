@@ -441,6 +441,14 @@ public:
         return removed;
     }
 
+    /// `*` stands for any bytes, `?` for one, `\` takes the next as it is.
+    std::uint64_t purge_pattern(std::string_view pattern) {
+        std::uint64_t removed = 0;
+        detail::succeeded(catzilla_cache_purge(
+            handle_.get(), CATZILLA_PURGE_PATTERN, pattern.data(), pattern.size(), &removed));
+        return removed;
+    }
+
     std::uint64_t purge_tag(std::string_view tag) {
         std::uint64_t removed = 0;
         detail::succeeded(catzilla_cache_purge(handle_.get(), CATZILLA_PURGE_TAG, tag.data(), tag.size(), &removed));

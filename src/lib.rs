@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Imports run one way: `ffi -> cache -> tiers -> codec`. The single files beside these folders (`clock`, `error`,
-//! `fork`, `key`, `latency`, `log`, `options`, `stats`, `thread`) know nothing of them and may be used by all.
+//! `fork`, `key`, `latency`, `log`, `options`, `pattern`, `stats`, `thread`) know nothing of them and may be used by all.
 //!
 //! It is not a store (what it holds may go at any time), not a server, and not a database: nothing here is the only copy.
 
@@ -33,6 +33,7 @@ mod key;
 mod latency;
 mod log;
 mod options;
+mod pattern;
 mod stats;
 mod sync;
 mod thread;
@@ -45,6 +46,7 @@ pub use key::fnv1a;
 pub use latency::Latency;
 pub use log::{set_logger, Level, Sink};
 pub use options::{OptionInfo, Options, TABLE as OPTIONS};
+pub use pattern::{Pattern, MAX_PATTERN_LEN};
 pub use stats::{Health, MemoryStatistics, Statistics, TierStatistics};
 pub use tiers::memory::{
     Cause, Condition, Departed, Get, Keys, Listener, Put, PutOptions, PutOutcome, Read, Remove, Value,

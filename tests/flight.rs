@@ -3,7 +3,7 @@
 //! Where a test needs others to be waiting, it asks the statistics, which count a caller before it sleeps.
 
 use catzilla_cache::{
-    Cache, Clock, Condition, Error, Lease, Leased, Options, Purge, Put, PutOptions, Remove, Status, Ttl, Value,
+    Cache, Clock, Condition, Error, Lease, Leased, Options, Pattern, Purge, Put, PutOptions, Remove, Status, Ttl, Value,
 };
 use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -226,7 +226,7 @@ fn without_patience_nobody_waits() {
 type Write = fn(&Cache);
 
 /// Every call after which an older load must not be stored, and what the key holds then.
-const WRITES: [(&str, Write, Option<&[u8]>); 10] = [
+const WRITES: [(&str, Write, Option<&[u8]>); 11] = [
     ("put", |cache| cache.put(b"page:1", b"new", Ttl::Default).unwrap(), Some(b"new")),
     (
         "put_with",
@@ -242,6 +242,7 @@ const WRITES: [(&str, Write, Option<&[u8]>); 10] = [
     ("remove_many", |cache| cache.remove_many(&mut [Remove::new(b"page:1")]), None),
     ("purge of all", |cache| _ = cache.purge(Purge::All), None),
     ("purge of a prefix", |cache| _ = cache.purge(Purge::Prefix(b"page:")), None),
+    ("purge of a pattern", |cache| _ = cache.purge(Purge::Pattern(&Pattern::new(b"p*:?").unwrap())), None),
     ("purge of a tag", |cache| _ = cache.purge(Purge::Tag(b"any")), None),
     (
         "put that is gone again",
@@ -310,6 +311,7 @@ fn writes_of_other_keys_and_touches_leave_a_load_alone() {
     cache.put(b"page:2", b"", Ttl::Default).unwrap();
     cache.remove(b"page:");
     cache.purge(Purge::Prefix(b"page:1:"));
+    cache.purge(Purge::Pattern(&Pattern::new(b"*:2").unwrap()));
     assert!(!cache.touch(b"page:1", Ttl::Forever));
     cache.set_option("memory.capacity", "7").unwrap();
     fulfil(loading, b"loaded");

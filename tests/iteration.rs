@@ -1,6 +1,6 @@
 //! Going through the keys, while the cache is left alone and while it is not.
 
-use catzilla_cache::{Cache, Clock, Keys, Options, Purge, Ttl};
+use catzilla_cache::{Cache, Clock, Keys, Options, Pattern, Purge, Ttl};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -140,7 +140,9 @@ fn a_purge_finds_all_in_a_cache_of_any_shape() {
             fill(&cache, 0..entries);
             assert_eq!(cache.purge(Purge::Prefix(b"user:")), u64::from(entries.div_ceil(3)));
             assert_eq!(rest(cache.keys(b"").unwrap()), all((0..entries).filter(|number| number % 3 != 0)));
-            assert_eq!(cache.purge(Purge::Prefix(b"")), u64::from(entries - entries.div_ceil(3)));
+            let sevens = (0..entries).filter(|number| number % 3 != 0 && number % 10 == 7).count() as u64;
+            assert_eq!(cache.purge(Purge::Pattern(&Pattern::new(b"*:*7").unwrap())), sevens);
+            assert_eq!(cache.purge(Purge::Prefix(b"")), u64::from(entries - entries.div_ceil(3)) - sevens);
             assert_eq!(cache.statistics().memory.entries, 0);
         }
     }

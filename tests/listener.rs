@@ -1,7 +1,8 @@
 //! A listener is told of every entry that leaves, once, with what it was and why it left, outside all locks.
 
 use catzilla_cache::{
-    Cache, Cause, Clock, Condition, Departed, Get, Listener, ManualTime, Options, Purge, Put, PutOptions, Remove, Ttl,
+    Cache, Cause, Clock, Condition, Departed, Get, Listener, ManualTime, Options, Pattern, Purge, Put, PutOptions,
+    Remove, Ttl,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -70,6 +71,9 @@ fn every_way_out_is_told_with_its_cause() {
     assert!(!cache.remove(b"c"));
     assert_eq!(cache.purge(Purge::Prefix(b"b")), 1);
     assert_eq!(take(&told), one("b", Cause::Purged));
+    put(&cache, "dear");
+    assert_eq!(cache.purge(Purge::Pattern(&Pattern::new(b"d*r").unwrap())), 1);
+    assert_eq!(take(&told), one("dear", Cause::Purged));
     put(&cache, "d");
     assert_eq!(cache.purge(Purge::All), 1);
     assert_eq!(take(&told), one("d", Cause::Purged));

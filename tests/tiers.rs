@@ -9,7 +9,7 @@ mod load;
 #[path = "support/redis.rs"]
 mod redis;
 
-use catzilla_cache::{Cache, Get, Options, Purge, Put, PutOptions, Read, Status, TierName, Ttl};
+use catzilla_cache::{Cache, Get, Options, Pattern, Purge, Put, PutOptions, Read, Status, TierName, Ttl};
 use folder::TemporaryFolder;
 use load::Load;
 use redis::{is_installed, until, Cluster, Proxy, Server, Weather};
@@ -98,6 +98,37 @@ fn two_caches_share_what_is_in_redis() {
     assert!(first.purge(Purge::All) >= 102);
     assert_eq!(server.cli(&["GET", "foreign"]).trim(), "stays");
     assert_eq!(value(&open(&options), b"k1"), None);
+}
+
+#[test]
+fn a_pattern_is_purged_from_every_tier_and_from_what_waits_for_one() {
+    if !is_installed() {
+        return;
+    }
+    let (server, folder) = (Server::start(&[]), TemporaryFolder::new("pattern"));
+    let (url, path) = (server.url(), folder.join("cache"));
+    let options = [("redis.url", &*url), ("disk.path", &path)];
+    for more in [&[][..], &[("cache.write", "behind"), ("disk.commit_interval", "60s")]] {
+        let cache = open(&[&options[..], more].concat());
+        let key = |number: u32| format!("http:GET:/item/{number}:{}", ["en", "de"][number as usize % 2]);
+        for number in 0..300 {
+            cache.put(key(number).as_bytes(), b"value", Ttl::Default).unwrap();
+        }
+        let pattern = Pattern::new(b"http:*/item/?5:??").unwrap();
+        assert_eq!(cache.purge(Purge::Pattern(&pattern)), 9);
+        let is_purged = |number: &u32| number % 10 == 5 && (10..100).contains(number);
+        let left = || (0..300).filter(|number| value(&cache, key(*number).as_bytes()).is_some());
+        assert!(left().eq((0..300).filter(|number| !is_purged(number))));
+        drop(cache);
+        // Each of the two tiers alone.
+        for tier in options {
+            let cache = open(&[tier]);
+            let left = (0..300).filter(|number| value(&cache, key(*number).as_bytes()).is_some());
+            assert!(left.eq((0..300).filter(|number| !is_purged(number))), "{tier:?} {more:?}");
+            assert_eq!(cache.purge(Purge::Pattern(&Pattern::new(b"http*:?x").unwrap())), 0);
+            cache.purge(Purge::All);
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::turns::Turn;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
+use crate::pattern::KeySet;
 use crate::tiers::memory::{check_largest, Condition, Memory, Put, PutOptions, PutOutcome, Ready, Remove};
 use crate::tiers::TierName;
 use std::time::{Duration, Instant};
@@ -283,17 +284,15 @@ impl Cache {
         for level in lower.levels().iter().rev() {
             let purged = match what {
                 Purge::All => level.clear(),
-                Purge::Prefix(prefix) => level.purge_prefix(prefix),
+                Purge::Prefix(prefix) => level.purge_keys(KeySet::Beginning(prefix)),
+                Purge::Pattern(pattern) => level.purge_keys(KeySet::Fitting(pattern)),
                 Purge::Tag(tag) => {
                     level.purge_tag(tag, at);
                     0
                 }
             };
             most = most.max(purged);
-            match what {
-                Purge::Prefix(prefix) => lower.descents.outdate_where(|key| key.starts_with(prefix)),
-                Purge::All | Purge::Tag(_) => lower.descents.outdate_where(|_| true),
-            }
+            lower.descents.outdate_where(|key| what.may_mean(key));
             wait_for_fills(lower);
         }
         most

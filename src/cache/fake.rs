@@ -2,6 +2,7 @@
 //! cannot be brought to do. Everything else is tested with real ones.
 
 use crate::fork::Hold;
+use crate::pattern::KeySet;
 use crate::tiers::{Fault, FaultKind, Figures, Outcome, Tier, What, Write};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -137,11 +138,11 @@ impl Tier for Fake {
         Ok(())
     }
 
-    fn purge_prefix(&self, prefix: &[u8]) -> Result<u64, Fault> {
+    fn purge_keys(&self, keys: KeySet<'_>) -> Result<u64, Fault> {
         self.check()?;
         let mut state = self.0.lock().unwrap();
         let before = state.entries.len();
-        state.entries.retain(|key, _| !key.starts_with(prefix));
+        state.entries.retain(|key, _| !keys.has(key));
         Ok((before - state.entries.len()) as u64)
     }
 

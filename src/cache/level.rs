@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::codec::envelope::Envelope;
 use crate::fork::Hold;
 use crate::options::UNBOUNDED;
+use crate::pattern::KeySet;
 use crate::stats::{Health, TierStatistics};
 use crate::tiers::{Fault, FaultKind, Outcome, Tier, TierName, What, Write};
 use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -300,9 +301,9 @@ impl Level {
         self.purge(|_| true, |tier| tier.clear())
     }
 
-    /// Removes the keys that begin with `prefix`.
-    pub(super) fn purge_prefix(&self, prefix: &[u8]) -> u64 {
-        self.purge(|key| key.starts_with(prefix), |tier| tier.purge_prefix(prefix))
+    /// Removes these keys.
+    pub(super) fn purge_keys(&self, keys: KeySet<'_>) -> u64 {
+        self.purge(|key| keys.has(key), |tier| tier.purge_keys(keys))
     }
 
     /// Has nothing be believed any more that carries a tag and was created up to `at`.

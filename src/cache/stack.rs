@@ -9,6 +9,7 @@ use crate::clock::{Clock, Ttl};
 use crate::error::{Error, Result, Status};
 use crate::fork::{Forks, Hold};
 use crate::options::Options;
+use crate::pattern::{KeySet, Pattern};
 use crate::stats::{hit_ratio, Health, MemoryStatistics, Statistics, TierStatistics};
 use crate::tiers::memory::{Get, Keys, Lent, Listener, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
 use crate::tiers::TierName;
@@ -41,8 +42,21 @@ pub enum Purge<'a> {
     All,
     /// Every entry whose key begins with these bytes.
     Prefix(&'a [u8]),
+    /// Every entry whose key fits.
+    Pattern(&'a Pattern),
     /// Every entry that carries this tag: see [`PutOptions::tags`]. One that is too long, no entry carries.
     Tag(&'a [u8]),
+}
+
+impl Purge<'_> {
+    /// Whether what is being read or loaded of a key may have to go. Which tags it carries is not known before it is there.
+    pub(super) fn may_mean(self, key: &[u8]) -> bool {
+        match self {
+            Purge::All | Purge::Tag(_) => true,
+            Purge::Prefix(prefix) => KeySet::Beginning(prefix).has(key),
+            Purge::Pattern(pattern) => KeySet::Fitting(pattern).has(key),
+        }
+    }
 }
 
 impl Cache {
@@ -302,14 +316,11 @@ impl Cache {
     }
 
     fn purge_memory(&self, what: Purge<'_>) -> u64 {
-        match what {
-            Purge::Prefix(prefix) => self.flights.outdate_where(|key| key.starts_with(prefix)),
-            // Which tags a value carries is not known before it has been loaded.
-            Purge::All | Purge::Tag(_) => self.flights.outdate_where(|_| true),
-        }
+        self.flights.outdate_where(|key| what.may_mean(key));
         match what {
             Purge::All => self.memory.clear(),
-            Purge::Prefix(prefix) => self.memory.purge_prefix(prefix),
+            Purge::Prefix(prefix) => self.memory.purge_keys(KeySet::Beginning(prefix)),
+            Purge::Pattern(pattern) => self.memory.purge_keys(KeySet::Fitting(pattern)),
             Purge::Tag(tag) => self.memory.purge_tag(tag).unwrap_or(0),
         }
     }

@@ -9,6 +9,7 @@ use crate::clock::{Clock, ManualTime, Ttl};
 use crate::codec::envelope::Envelope;
 use crate::error::Status;
 use crate::options::Options;
+use crate::pattern::Pattern;
 use crate::tiers::memory::{Condition, Get, Put, PutOptions, PutOutcome, Read, Remove};
 use crate::tiers::{FaultKind, TierName};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -171,6 +172,15 @@ fn removing_and_clearing_reach_every_tier_and_asking_whether_a_key_is_there_asks
     assert!(!stack.cache.remove(b"a") && !stack.cache.contains(b"a"));
     assert_eq!(stack.cache.purge(Purge::Prefix(b"b")), 1);
     assert_eq!((stack.redis.len(), stack.disk.len()), (1, 1));
+    stack.cache.put(b"page:1:en", b"value", Ttl::Default).unwrap();
+    stack.cache.put(b"page:2:en", b"value", Ttl::Default).unwrap();
+    // One is not in memory, one is nowhere else.
+    stack.forget_in_memory(b"page:1:en");
+    stack.redis.forget(b"page:2:en");
+    stack.disk.forget(b"page:2:en");
+    assert_eq!(stack.cache.purge(Purge::Pattern(&Pattern::new(b"*:?:en").unwrap())), 1);
+    assert_eq!((stack.redis.len(), stack.disk.len()), (1, 1));
+    assert!(stack.value(b"page:1:en").is_none() && stack.value(b"page:2:en").is_none());
     assert_eq!(stack.cache.purge(Purge::All), 1);
     assert_eq!((stack.redis.len(), stack.disk.len()), (0, 0));
     assert!(stack.value(b"c").is_none());
@@ -179,9 +189,16 @@ fn removing_and_clearing_reach_every_tier_and_asking_whether_a_key_is_there_asks
 /// The moment in which it goes wrong if it can: the older value was read below, and is not in memory yet.
 #[test]
 fn a_read_that_began_before_a_write_never_puts_the_older_value_back() {
-    for (tier_with_it, write) in
-        [(1, "put"), (1, "remove"), (1, "clear"), (2, "put"), (2, "remove"), (2, "clear"), (2, "prefix")]
-    {
+    for (tier_with_it, write) in [
+        (1, "put"),
+        (1, "remove"),
+        (1, "clear"),
+        (2, "put"),
+        (2, "remove"),
+        (2, "clear"),
+        (2, "prefix"),
+        (2, "pattern"),
+    ] {
         let stack = stack();
         stack.cache.put(b"key", b"old", Ttl::Default).unwrap();
         stack.forget_in_memory(b"key");
@@ -202,6 +219,7 @@ fn a_read_that_began_before_a_write_never_puts_the_older_value_back() {
                     "put" => cache.put(&key, b"new", Ttl::Default).unwrap(),
                     "remove" => assert!(cache.remove(&key)),
                     "prefix" => _ = cache.purge(Purge::Prefix(b"k")),
+                    "pattern" => _ = cache.purge(Purge::Pattern(&Pattern::new(b"?e*").unwrap())),
                     _ => _ = cache.purge(Purge::All),
                 })
                 .join()
@@ -321,7 +339,8 @@ fn when_more_was_overwritten_than_can_be_remembered_the_tier_is_cleared_before_i
 
 #[test]
 fn a_purge_that_does_not_reach_a_tier_is_made_up_for_by_clearing_it() {
-    for what in [Purge::All, Purge::Prefix(b"k"), Purge::Tag(b"tag")] {
+    let pattern = Pattern::new(b"*y").unwrap();
+    for what in [Purge::All, Purge::Prefix(b"k"), Purge::Pattern(&pattern), Purge::Tag(b"tag")] {
         let stack = stack();
         let tagged = PutOptions { tags: &[b"tag"], ..PutOptions::default() };
         stack.cache.put_with(b"key", b"old", &tagged).unwrap();

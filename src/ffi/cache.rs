@@ -1,12 +1,12 @@
 //! Opening a cache, and the calls on keys and values of any bytes.
 
 use super::boundary::{
-    boundary, buffer, handle, key as key_of, output, quiet_panics, tag as tag_of, utf8, value as value_of,
+    boundary, buffer, bytes, handle, key as key_of, output, quiet_panics, tag as tag_of, utf8, value as value_of,
 };
 use super::options::catzilla_options_t;
 use super::status::catzilla_status_t;
 use crate::error::{Error, Result, Status};
-use crate::{Cache, Options, Purge, Read, Ttl};
+use crate::{Cache, Options, Pattern, Purge, Read, Ttl};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
@@ -34,6 +34,14 @@ pub const CATZILLA_PURGE_ALL: i32 = 0;
 pub const CATZILLA_PURGE_PREFIX: i32 = 1;
 /// Every entry that was stored with the selector as a tag, see `catzilla_put_options_t`.
 pub const CATZILLA_PURGE_TAG: i32 = 2;
+/// Every entry whose key fits the selector as a pattern: `*` stands for any bytes, also none, `?` for one byte, and `\` before a
+/// byte takes that as it is; all else stands for itself.
+pub const CATZILLA_PURGE_PATTERN: i32 = 3;
+
+/// The longest pattern, in bytes.
+pub const CATZILLA_MAX_PATTERN_LEN: usize = 4096;
+
+const _: () = assert!(CATZILLA_MAX_PATTERN_LEN == crate::MAX_PATTERN_LEN);
 
 /// Makes a cache and stores its handle in `*cache`.
 ///
@@ -184,11 +192,11 @@ pub unsafe extern "C" fn catzilla_cache_contains(
 }
 
 /// Removes many entries: with `CATZILLA_PURGE_ALL` all of them (`selector` is not looked at), with
-/// `CATZILLA_PURGE_PREFIX` those whose key begins with the selector, with `CATZILLA_PURGE_TAG` those that carry it as a tag.
-/// `removed`, unless it is NULL, is told how many.
+/// `CATZILLA_PURGE_PREFIX` those whose key begins with the selector, with `CATZILLA_PURGE_PATTERN` those whose key fits it, with
+/// `CATZILLA_PURGE_TAG` those that carry it as a tag. `removed`, unless it is NULL, is told how many.
 ///
 /// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with,
-/// `CATZILLA_INVALID_ARGUMENT` for one that no tag can be. Cost:
+/// `CATZILLA_INVALID_ARGUMENT` for one that no tag can be, or a pattern of more than `CATZILLA_MAX_PATTERN_LEN` bytes. Cost:
 /// looks at every entry, some hundred of them under each lock; what is stored meanwhile may stay.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_purge(
@@ -205,10 +213,15 @@ pub unsafe extern "C" fn catzilla_cache_purge(
             **removed = 0;
         }
         let cache = handle(cache)?;
+        let pattern;
         let what = match what {
             CATZILLA_PURGE_ALL => Purge::All,
             CATZILLA_PURGE_PREFIX => Purge::Prefix(key_of(selector, selector_len)?),
             CATZILLA_PURGE_TAG => Purge::Tag(tag_of(selector, selector_len)?),
+            CATZILLA_PURGE_PATTERN => {
+                pattern = Pattern::new(bytes(selector, selector_len, "selector")?)?;
+                Purge::Pattern(&pattern)
+            }
             other => return Err(Error::invalid_argument(format!("there is nothing to purge by the number {other}"))),
         };
         let count = cache.purge(what);

@@ -14,6 +14,7 @@ pub(crate) mod memory;
 pub(crate) mod redis;
 
 use crate::fork::Hold;
+use crate::pattern::KeySet;
 use std::fmt;
 use std::time::Duration;
 
@@ -59,9 +60,9 @@ pub(crate) trait Tier: Send + Sync {
     /// From now on [`Tier::is_purged`] says so of this tag for all times up to `at`.
     fn purge_tag(&self, tag: &[u8], at: u64) -> Result<(), Fault>;
 
-    /// Removes every key that begins with `prefix`, and says how many those were. Takes as long as it takes to look at all keys,
-    /// though no single step takes long.
-    fn purge_prefix(&self, prefix: &[u8]) -> Result<u64, Fault>;
+    /// Removes all these keys, and says how many those were. Takes as long as it takes to look at all there are, though no single
+    /// step takes long.
+    fn purge_keys(&self, keys: KeySet<'_>) -> Result<u64, Fault>;
 
     /// Removes everything of ours, and says how many keys that were. Once it returns nobody reads what was written before, in
     /// this process; in others soon.

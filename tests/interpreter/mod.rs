@@ -11,7 +11,8 @@ use catzilla_cache::ffi::batch::{
 };
 use catzilla_cache::ffi::cache::{
     catzilla_cache_contains, catzilla_cache_purge, catzilla_cache_put, catzilla_cache_read, catzilla_cache_remove,
-    catzilla_cache_sweep, catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PREFIX, CATZILLA_PURGE_TAG,
+    catzilla_cache_sweep, catzilla_cache_t, into_handle, CATZILLA_PURGE_ALL, CATZILLA_PURGE_PATTERN,
+    CATZILLA_PURGE_PREFIX, CATZILLA_PURGE_TAG,
 };
 use catzilla_cache::ffi::classic::{
     catzilla_cache_clear, catzilla_cache_configure, catzilla_cache_delete, catzilla_cache_destroy,
@@ -47,6 +48,17 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 const KEYS: [&CStr; 6] = [c"", c"a", c"b", c"ab", c"a longer key than the others", c"abc"];
+/// Patterns, and which of the keys fit.
+const PATTERNS: [(&[u8], &[usize]); 8] = [
+    (b"*", &[0, 1, 2, 3, 4, 5]),
+    (b"?", &[1, 2]),
+    (b"a*", &[1, 3, 4, 5]),
+    (b"*b*", &[2, 3, 5]),
+    (b"", &[0]),
+    (b"?b*", &[3, 5]),
+    (b"*k?y*the*", &[4]),
+    (br"\a", &[1]),
+];
 const TAGS: [&CStr; 4] = [c"", c"a", c"red", c"a longer tag than the others"];
 const MAX_VALUE: usize = 3_000;
 const DEFAULT_TTL: u64 = 3_600_000;
@@ -263,7 +275,7 @@ impl Run {
     fn step(&mut self, stream: &mut Stream<'_>) {
         let operation = stream.next();
         let key = stream.next() % KEYS.len();
-        match operation % 33 {
+        match operation % 34 {
             0..=2 => self.classic_set(key, stream.next()),
             3..=4 => self.put(key, stream.next()),
             5..=7 => self.classic_get(key),
@@ -288,6 +300,7 @@ impl Run {
             29 => self.iterate(key, stream.next()),
             30 => self.purge_tag(stream.next() % TAGS.len()),
             31 => self.get_or_load(key, stream.next()),
+            32 => self.purge_pattern(stream.next() % PATTERNS.len()),
             _ => {
                 catzilla_release_results();
                 self.results.clear();
@@ -725,6 +738,11 @@ impl Run {
     fn purge_prefix(&mut self, key: usize) {
         let prefix = KEYS[key].to_bytes();
         self.purge(CATZILLA_PURGE_PREFIX, prefix, |entry| KEYS[entry.key].to_bytes().starts_with(prefix));
+    }
+
+    fn purge_pattern(&mut self, pattern: usize) {
+        let (pattern, fitting) = PATTERNS[pattern];
+        self.purge(CATZILLA_PURGE_PATTERN, pattern, |entry| fitting.contains(&entry.key));
     }
 
     fn purge_tag(&mut self, tag: usize) {

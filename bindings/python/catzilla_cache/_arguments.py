@@ -31,6 +31,20 @@ def key_bytes(key: object) -> bytes:
     raise CacheKeyError(f"a key is str or bytes, not {type(key).__name__}")
 
 
+def pattern_bytes(pattern: object) -> bytes:
+    """A pattern for keys."""
+    if isinstance(pattern, str):
+        try:
+            pattern = pattern.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CacheValueError(f"a pattern that is not valid text: {error}") from None
+    if not isinstance(pattern, bytes):
+        raise CacheValueError(f"a pattern is str or bytes, not {type(pattern).__name__}")
+    if len(pattern) > _status.MAX_PATTERN_LEN:
+        raise CacheValueError(f"a pattern has at most {_status.MAX_PATTERN_LEN} bytes, not {len(pattern)}")
+    return pattern
+
+
 def value_bytes(value: object) -> bytes:
     """A value of a cache of bytes."""
     if isinstance(value, bytes):

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Iterator, Literal, Mapping, NoReturn, Optional, TypeVar
 
 from catzilla_cache import _status
-from catzilla_cache._arguments import check, found, key_bytes, tag_bytes, timeout_ms
+from catzilla_cache._arguments import check, found, key_bytes, pattern_bytes, tag_bytes, timeout_ms
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache.errors import CacheError, CacheValueError
 from catzilla_cache.options import encode
@@ -67,6 +67,15 @@ class OpenCache:
     def delete_prefix(self, prefix: str | bytes) -> int:
         """Removes every key that begins so, from every tier. How many there were."""
         status, removed = _backend.purge(self._live(), _status.PURGE_PREFIX, key_bytes(prefix))
+        check(status)
+        return removed
+
+    def delete_pattern(self, pattern: str | bytes) -> int:
+        r"""Removes every key that fits, from every tier: ``*`` stands for anything, ``?`` for one byte, ``\`` takes the next as it is.
+
+        How many there were. A pattern has at most 4096 bytes; a letter outside of ASCII is several of them.
+        """
+        status, removed = _backend.purge(self._live(), _status.PURGE_PATTERN, pattern_bytes(pattern))
         check(status)
         return removed
 

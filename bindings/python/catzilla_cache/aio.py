@@ -102,6 +102,10 @@ class AsyncCache:
         """Removes every key that begins so, from every tier. How many there were."""
         return int(await self._call(self._cache.delete_prefix, prefix))
 
+    async def delete_pattern(self, pattern: Union[str, bytes]) -> int:
+        """Removes every key that fits, from every tier, as ``SmartCache.delete_pattern``. How many there were."""
+        return int(await self._call(self._cache.delete_pattern, pattern))
+
     async def invalidate(self, tag: Union[str, bytes]) -> int:
         """Removes everything that was stored with this tag, from every tier."""
         return int(await self._call(self._cache.invalidate, tag))

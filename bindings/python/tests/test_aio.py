@@ -97,7 +97,7 @@ async def everything(aio: AsyncCache) -> None:
     assert await aio.incr("count") == 1 and await aio.incr("count", 2**70) == 2**70 + 1 and await aio.decr("count", 2**70) == 1
     assert await aio.set_many({"a": 1, "b": Fraction(1, 7)}, 60) is True
     assert await aio.get_many(["a", "b", "absent", b"a"]) == {"a": 1, b"a": 1, "b": Fraction(1, 7)} and await aio.get_many([]) == {}
-    assert await aio.delete_many(iter(["a", "absent"])) == 1 and await aio.delete_prefix("pick") == 1
+    assert await aio.delete_many(iter(["a", "absent"])) == 1 and await aio.delete_prefix("pick") == 1 and await aio.delete_pattern("?") == 1
     assert await aio.get_or_set("loaded", lambda: value_of({"x": 1}), 60, tags=["tag"]) == {"x": 1}
     assert await aio.get_or_set("loaded", lambda: pytest.fail("loaded again")) == {"x": 1}
     await aio.invalidate("tag")
@@ -218,7 +218,7 @@ def test_a_loop_is_not_blocked_while_redis_does_not_answer(server: RedisServer) 
         return [
             aio.get("absent"), aio.get_many(["a", "absent"]), aio.set("key", Fraction(1, 3)), aio.set_many({"many": 1}), aio.delete("key 1"),
             aio.delete_many(["key 2"]), aio.exists("absent"), aio.add("added", 1), aio.replace("a", 2), aio.touch("pickled", 60),
-            aio.incr("count"), aio.invalidate("tag"), aio.delete_prefix("p"), aio.clear(), aio.get_or_set("loaded", lambda: value_of(1)),
+            aio.incr("count"), aio.invalidate("tag"), aio.delete_prefix("p"), aio.delete_pattern("*p"), aio.clear(), aio.get_or_set("loaded", lambda: value_of(1)),
             function(1), function.invalidate_async(2), function.cache_clear_async(), aio.warm([("warm", lambda: value_of(1))]),
             aio.get_or_set("refused", lambda: value_of("loaded")),
         ]  # fmt: skip

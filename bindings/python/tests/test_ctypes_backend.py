@@ -50,6 +50,8 @@ def test_purge_removes_a_prefix_or_all_and_counts(handle: backend.Handle) -> Non
         backend.put(handle, key, b"value", 0)
     assert backend.purge(handle, _status.PURGE_PREFIX, b"user:") == (_status.OK, 2)
     assert backend.contains(handle, b"page:1") == _status.OK
+    assert backend.purge(handle, _status.PURGE_PATTERN, b"*:no such?") == (_status.OK, 0)
+    assert backend.purge(handle, _status.PURGE_PATTERN, b"*" * (_status.MAX_PATTERN_LEN + 1)) == (_status.INVALID_ARGUMENT, 0)
     assert backend.purge(handle, _status.PURGE_ALL) == (_status.OK, 1)
     assert backend.contains(handle, b"page:1") == _status.NOT_FOUND
 

@@ -20,7 +20,7 @@ from conftest import REPOSITORY, missing
 from document_blocks import NEEDS, Section, run, sections
 from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS, output_of
 
-DOCUMENTS = ("docs/python.md", "docs/migration.md", "docs/troubleshooting.md", "bindings/python/README.md", "README.md")
+DOCUMENTS = ("docs/python.md", "docs/http-cache.md", "docs/migration.md", "docs/troubleshooting.md", "bindings/python/README.md", "README.md")
 
 # What the documents say where a reader has a server and folders of his own.
 REDIS = "redis://localhost:6379"

@@ -429,7 +429,7 @@ def test_many_keys_are_read_written_and_removed_at_once(cache: SmartCache) -> No
         cache.get_many(keys())
 
 
-def test_tags_and_prefixes_remove_what_belongs_together(cache: SmartCache) -> None:
+def test_tags_and_prefixes_and_patterns_remove_what_belongs_together(cache: SmartCache) -> None:
     cache.set("user:1", 1, tags=["users", b"one"])
     cache.set("user:2", Point(1, 2), 60, tags={"users"})
     cache.set("page:1", 3, tags=iter(["pages"]))
@@ -438,6 +438,13 @@ def test_tags_and_prefixes_remove_what_belongs_together(cache: SmartCache) -> No
     assert cache.invalidate("users") == 2 and cache.invalidate("users") == 0
     assert sorted(cache.keys()) == [b"page:1", b"page:2"]
     assert cache.delete_prefix("page:") == 2 and len(cache) == 0
+    cache.set_many({"page:1:en": 1, "page:22:en": 2, "page:3:de": 3, "page:*": 4})
+    assert cache.delete_pattern("page:?:*n") == 1 and cache.delete_pattern(b"page:2*") == 1
+    assert cache.delete_pattern(r"page:\*") == 1 and cache.delete_pattern("[pq]age:*") == 0 and sorted(cache.keys()) == [b"page:3:de"]
+    assert cache.delete_pattern("*") == 1 and len(cache) == 0
+    for pattern in (1, None, "\ud800", "*" * 4097, b"?" * 4097):
+        with pytest.raises(CacheValueError, match="a pattern"):
+            cache.delete_pattern(pattern)  # type: ignore[arg-type]
     for wrong in ("tag", b"tag", [1], [f"{number}" for number in range(65)], ["x" * 256]):
         with pytest.raises(CacheValueError, match="tag"):
             cache.set("key", 1, tags=wrong)  # type: ignore[arg-type]

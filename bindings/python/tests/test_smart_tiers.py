@@ -127,7 +127,7 @@ def test_a_batch_counts_each_key_once(place: Place) -> None:
 
 
 def test_removing_removes_from_every_tier(place: Place) -> None:
-    keys = ["a", "b", "c", "p:1", "p:2", "t:1", "t:2"]
+    keys = ["a", "b", "c", "p:1", "p:2", "t:1", "t:2", "x:1:y", "x:2:y"]
     with place.open() as cache, place.open_alone() as other:
         for key in keys:
             cache.set(key, [key], tags=["tag"] if key.startswith("t:") else [])
@@ -135,6 +135,7 @@ def test_removing_removes_from_every_tier(place: Place) -> None:
         assert cache.delete("a") is True and cache.delete("a") is False
         del cache["b"]
         assert cache.delete_many(["c", "absent"]) == 1
+        assert cache.delete_pattern("?:*:y") == 2
         cache.delete_prefix("p:"), cache.invalidate("tag")
         flushed(cache)
         assert other.get_many(keys) == {} == cache.get_many(keys)

@@ -36,6 +36,7 @@ use crate::error::Result;
 use crate::fork::Hold;
 use crate::log;
 use crate::options::DiskOptions;
+use crate::pattern::KeySet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -141,11 +142,11 @@ impl Tier for Disk {
         self.writing(|writer, shared| writer.transact(shared, |transaction| transaction.purge_tag(tag, at)))
     }
 
-    fn purge_prefix(&self, prefix: &[u8]) -> std::result::Result<u64, Fault> {
+    fn purge_keys(&self, keys: KeySet<'_>) -> std::result::Result<u64, Fault> {
         let (mut purged, mut from) = (0, Some(0));
         while let Some(id) = from {
             // The lock is given back between two steps, so that writes go on.
-            let (removed, next) = self.writing(|writer, shared| writer.purge_prefix(shared, prefix, id))?;
+            let (removed, next) = self.writing(|writer, shared| writer.purge_keys(shared, keys, id))?;
             purged += removed;
             from = next;
         }

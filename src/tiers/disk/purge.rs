@@ -1,9 +1,10 @@
-//! What is removed because somebody wants it: everything, what begins with a prefix, what carries a tag. Called by `mod.rs`
+//! What is removed because somebody wants it: everything, what has a certain key, what carries a tag. Called by `mod.rs`
 //! for callers of the cache.
 
 use super::faults::{OrFault, Outcome};
 use super::transaction::Transaction;
 use super::writer::{Shared, Writer};
+use crate::pattern::KeySet;
 use rusqlite::OptionalExtension;
 
 /// Rows looked at in one step: 1 to 2 ms.
@@ -54,9 +55,9 @@ impl Transaction<'_> {
 }
 
 impl Writer {
-    /// Removes those of the next rows that begin with `prefix`: how many those were, and from where to go on. A row that is
+    /// Removes those of the next rows whose keys are meant: how many those were, and from where to go on. A row that is
     /// stored anew meanwhile is met again at the end, as ids only rise.
-    pub(super) fn purge_prefix(&mut self, shared: &Shared, prefix: &[u8], from: i64) -> Outcome<(u64, Option<i64>)> {
+    pub(super) fn purge_keys(&mut self, shared: &Shared, keys: KeySet<'_>, from: i64) -> Outcome<(u64, Option<i64>)> {
         let (matching, last, looked_at) = self.with(shared, |connection, _| {
             let look = || -> rusqlite::Result<_> {
                 let mut rows = connection
@@ -65,7 +66,7 @@ impl Writer {
                 let (mut matching, mut last, mut looked_at) = (Vec::new(), from, 0);
                 while let Some(row) = rows.next()? {
                     (last, looked_at) = (row.get(0)?, looked_at + 1);
-                    if row.get_ref(2)?.as_blob()?.starts_with(prefix) {
+                    if keys.has(row.get_ref(2)?.as_blob()?) {
                         matching.push((row.get(1)?, last));
                     }
                 }

@@ -12,6 +12,7 @@ use super::index::PLACES;
 use super::shard::Locked;
 use super::{Cause, Layout, Memory};
 use crate::error::{Error, Result};
+use crate::pattern::KeySet;
 use crate::sync::atomic::Ordering::Relaxed;
 use std::sync::Weak;
 
@@ -77,9 +78,9 @@ impl Memory {
         }
     }
 
-    /// Removes every entry whose key begins with `prefix`. Says how many those were.
-    pub(crate) fn purge_prefix(&self, prefix: &[u8]) -> u64 {
-        self.purge_where(|entry| entry.key().starts_with(prefix))
+    /// Removes every entry whose key is one of these. Says how many those were.
+    pub(crate) fn purge_keys(&self, keys: KeySet<'_>) -> u64 {
+        self.purge_where(|entry| keys.has(entry.key()))
     }
 
     /// Removes every entry that carries `tag`. Says how many those were.

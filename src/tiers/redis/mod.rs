@@ -41,6 +41,7 @@ use crate::clock::unix_micros;
 use crate::error::Result as OpenResult;
 use crate::fork::Hold;
 use crate::options::RedisOptions;
+use crate::pattern::KeySet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -300,13 +301,13 @@ impl Tier for Redis {
         Ok(())
     }
 
-    fn purge_prefix(&self, prefix: &[u8]) -> Result<u64, Fault> {
-        scan::remove(self, prefix, false)
+    fn purge_keys(&self, keys: KeySet<'_>) -> Result<u64, Fault> {
+        scan::remove(self, Some(keys))
     }
 
     fn clear(&self) -> Result<u64, Fault> {
         self.step(|budget| self.namespace.raise(&self.link, &self.names, budget))?;
-        scan::remove(self, b"", true)
+        scan::remove(self, None)
     }
 
     fn probe(&self) -> Result<(), Fault> {

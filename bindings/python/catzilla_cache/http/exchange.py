@@ -36,6 +36,10 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # Failures of the application in place of which a stale response may be served (RFC 5861 section 4).
 _FAILURES = frozenset({500, 502, 503, 504})
 
+# With these a request is not for the cache; with those it has to be looked at.
+_NEVER_PLAIN = frozenset({b"upgrade", b"transfer-encoding", *METHOD_OVERRIDES, *validation.ORIGIN_CONDITIONS})
+_NOT_PLAIN = _NEVER_PLAIN | {b"host", b"content-length"}
+
 _REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
 
 
@@ -84,6 +88,19 @@ class Write(NamedTuple):
     kept_for: float
 
 
+def _is_plain(request: Request) -> bool:
+    """Whether a request is what it seems to be, and a cache can answer it."""
+    headers = request.headers
+    if not headers.has_none_of(_NOT_PLAIN) and (
+        not headers.has_none_of(_NEVER_PLAIN)
+        or len(headers.lines(b"host")) > 1
+        # An answer to a body is to that body.
+        or headers.combined(b"content-length") not in (None, b"0")
+    ):
+        return False
+    return keys.is_plain_path(request.path)
+
+
 class Exchanges:
     """Begins the exchanges of one middleware."""
 
@@ -96,33 +113,19 @@ class Exchanges:
 
     def begin(self, request: Request, view: object = None) -> Optional[Exchange]:
         """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown."""
-        policy = self.policy
-        settings = policy.settings(request.path)
-        if settings is None or request.method not in settings.methods or not self._is_plain(request):
+        settings = self.policy.settings(request.path)
+        if settings is None or request.method not in settings.methods or not _is_plain(request):
             return None
-        if b"no-store" in request.directives:
+        target = self.keys.target(request)
+        if target is None or b"no-store" in request.directives:
             return None
-        return Exchange(self, request, settings, view)
-
-    def _is_plain(self, request: Request) -> bool:
-        """Whether a request is what it seems to be."""
-        headers = request.headers
-        if b"upgrade" in headers or any(name in headers for name in METHOD_OVERRIDES):
-            return False
-        if any(name in headers for name in validation.ORIGIN_CONDITIONS):
-            return False
-        # An answer to a body is to that body.
-        if b"transfer-encoding" in headers or headers.combined(b"content-length") not in (None, b"0"):
-            return False
-        if len(headers.lines(b"host")) > 1 or keys.authority(request) is None:
-            return False
-        return keys.is_plain_path(request.path)
+        return Exchange(self, request, target, settings, view)
 
     def invalidated(self, request: Request, status: int, fields: Fields) -> List[bytes]:
         """The URLs of which nothing stored may be used any more, after the answer to a request that was not for the cache (RFC 9111 section 4.4)."""
-        if request.method in SAFE_METHODS or not 200 <= status < 400 or keys.authority(request) is None:
-            return []
         own = self.keys.target(request)
+        if request.method in SAFE_METHODS or not 200 <= status < 400 or own is None:
+            return []
         urls = [own.url]
         base = "%s://%s%s" % (
             request.scheme, request.authority.decode("latin-1"), (request.raw_path or b"/").decode("latin-1")
@@ -145,9 +148,7 @@ class Exchanges:
             )  # fmt: skip
         except ValueError:
             return None
-        if request.scheme not in ("http", "https") or keys.authority(request) is None:
-            return None
-        return self.keys.target(request)
+        return self.keys.target(request) if request.scheme in ("http", "https") else None
 
 
 class Exchange:
@@ -159,14 +160,14 @@ class Exchange:
         "stored", "stored_key", "target",
     )  # fmt: skip
 
-    def __init__(self, exchanges: Exchanges, request: Request, settings: Settings, view: object) -> None:
+    def __init__(self, exchanges: Exchanges, request: Request, target: keys.Target, settings: Settings, view: object) -> None:
         self._policy = exchanges.policy
         self._keys = exchanges.keys
         self._counters = exchanges.counters
         self._view = view
         self.request = request
         self.settings = settings
-        self.target = self._keys.target(request)
+        self.target = target
         #: The key of the answer to the request's method (GET also for HEAD, at first), before any variant.
         self.primary = self._keys.primary(request, "GET", self.target, view)
         #: The key that was asked for last.
@@ -204,7 +205,7 @@ class Exchange:
         if isinstance(entry, SearchRule):
             reduced = reduced_query(entry, self.request.query)
             self.primary = self.key = self._keys.primary(
-                self.request, "GET" if self._of_get else "HEAD", self._keys.target(self.request, reduced), self._view
+                self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self._view
             )
             return LookUp(self.key)
         if entry is not None and not (entry.flags & HEAD_ONLY and self.request.method != "HEAD"):
@@ -403,7 +404,7 @@ class Exchange:
             rule = search_rule_of(response)
             if rule is not None:
                 writes.append(Write(self._key_of_search(), rule, kept_for))
-                target = self._keys.target(self.request, reduced_query(rule, self.request.query))
+                target = self._target_with(reduced_query(rule, self.request.query))
         primary = self._keys.primary(self.request, method, target, self._view)
         names = self._beyond_the_key(response.vary)
         if not names:
@@ -413,7 +414,11 @@ class Exchange:
 
     def _key_of_search(self) -> bytes:
         """The key of what matters of the query."""
-        return self._keys.by_query(self._keys.primary(self.request, "GET", self._keys.target(self.request, b""), self._view))
+        return self._keys.by_query(self._keys.primary(self.request, "GET", self._target_with(b""), self._view))
+
+    def _target_with(self, query: bytes) -> keys.Target:
+        """What the request is for, with another query."""
+        return self._keys.target(self.request, query) or self.target
 
     def _beyond_the_key(self, names: Tuple[bytes, ...]) -> Tuple[bytes, ...]:
         """Those of the names that are not part of every key."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
-from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Sequence
+from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from catzilla_cache.errors import CacheKeyError
 from catzilla_cache.http.fields import elements
@@ -46,13 +46,15 @@ def authority(request: Request) -> Optional[bytes]:
 
 def is_plain_path(path: str) -> bool:
     """Whether a decoded path leads where it says."""
-    return _DOT_SEGMENT.search(path) is None
+    return ("." not in path and "%" not in path) or _DOT_SEGMENT.search(path) is None
 
 
 def normalised_query(query: bytes, ignored: FrozenSet[bytes]) -> bytes:
     """The parameters by name, without those that are ignored; values of one name keep their order, and everything its encoding."""
     if not query:
         return b""
+    if b"&" not in query:
+        return b"" if query.split(b"=", 1)[0] in ignored else query
     parameters = [parameter for parameter in query.split(b"&") if parameter.split(b"=", 1)[0] not in ignored]
     parameters.sort(key=lambda parameter: parameter.split(b"=", 1)[0])
     return b"&".join(parameters)
@@ -100,16 +102,19 @@ class Target(NamedTuple):
 class KeyMaker:
     """Makes the keys of one policy's requests."""
 
-    __slots__ = ("_fields", "_generator", "_ignored", "_prefix")
+    __slots__ = ("_generator", "_ignored", "_numbers", "_prefix")
 
     def __init__(self, policy: Policy) -> None:
         self._prefix = policy.prefix
-        self._fields = policy.key_fields
+        self._numbers = {name: number for number, name in enumerate(policy.key_fields)}
         self._ignored = policy.ignored
         self._generator = policy.custom_key_generator
 
-    def target(self, request: Request, query: Optional[bytes] = None) -> Target:
-        """What a request is for, as all who mean the same write it. ``query`` in place of its own, normalised."""
+    def target(self, request: Request, query: Optional[bytes] = None) -> Optional[Target]:
+        """What a request is for, as all who mean the same write it; None when that cannot be told. ``query`` in place of its own, normalised."""
+        host = authority(request)
+        if host is None:
+            return None
         path = _INVISIBLE_IN_PATH.sub(_percent, request.raw_path or b"/")
         if len(path) > _LONGEST_PATH:
             path = path[:_READABLE] + b"\x01" + _hash(path)
@@ -120,7 +125,7 @@ class KeyMaker:
             if len(query) > _LONGEST_QUERY:
                 query = query[:_READABLE] + b"\x01" + _hash(query)
             path += b"?" + query
-        return Target(b"%s://%s" % (request.scheme.encode(), authority(request) or b""), path)
+        return Target(b"%s://%s" % (request.scheme.encode(), host), path)
 
     def primary(self, request: Request, method: str, target: Target, view: object = None) -> bytes:
         """The key of the answer to a method. ``view`` is what a program's own generator is shown."""
@@ -141,16 +146,18 @@ class KeyMaker:
         return primary + b" search"
 
     def _selecting(self, request: Request) -> bytes:
-        parts: List[bytes] = []
-        headers = request.headers
-        for number, name in enumerate(self._fields):
-            if name in headers:
+        numbers = self._numbers
+        parts: List[Tuple[int, bytes]] = []
+        for name in request.headers.names():
+            number = numbers.get(name)
+            if number is not None:
                 value = normalised_value(name, request) or b""
                 if name == b"authorization":
                     # Not for those who can read keys.
                     value = _hash(value)
-                parts.append(b"%d=%d:%s" % (number, len(value), value))
-        joined = b",".join(parts)
+                parts.append((number, b"%d=%d:%s" % (number, len(value), value)))
+        parts.sort()
+        joined = b",".join([text for _, text in parts])
         return joined if len(joined) <= _LONGEST_FIELDS else b"\x01" + _hash(joined)
 
 

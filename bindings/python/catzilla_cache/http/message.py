@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 from catzilla_cache.http.fields import Directives, Fields, directives
 
@@ -35,6 +35,14 @@ class FieldMap:
         if lines is None:
             return None
         return lines[0].strip() if len(lines) == 1 else b", ".join(line.strip() for line in lines)
+
+    def has_none_of(self, names: FrozenSet[bytes]) -> bool:
+        """Whether there is no line of any of these names."""
+        return names.isdisjoint(self._by_name)
+
+    def names(self) -> Iterable[bytes]:
+        """Each name that has a line."""
+        return self._by_name
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._by_name
@@ -68,8 +76,9 @@ class Request:
         """What the request's Cache-Control says; of Pragma where there is none (RFC 9111 section 5.4)."""
         found = self._directives
         if found is None:
-            found = directives(self.headers.lines(b"cache-control"))
-            if b"cache-control" not in self.headers and b"no-cache" in directives(self.headers.lines(b"pragma")):
+            headers = self.headers
+            found = directives(headers.lines(b"cache-control")) if b"cache-control" in headers else {}
+            if b"pragma" in headers and b"cache-control" not in headers and b"no-cache" in directives(headers.lines(b"pragma")):
                 found = {b"no-cache": None}
             self._directives = found
         return found

@@ -1,6 +1,7 @@
-//! Tags, prefixes and clearing.
+//! Tags, prefixes, patterns and clearing.
 
 use super::{get, open, put, put_of, TemporaryFolder, MIB};
+use crate::pattern::{KeySet, Pattern};
 use crate::tiers::Tier as _;
 
 #[test]
@@ -54,14 +55,37 @@ fn a_prefix_of_any_bytes_purges_what_begins_with_it_and_nothing_else() {
         let mut writes: Vec<_> = keys.iter().map(|key| put_of(key, b"value")).collect();
         disk.write(&mut writes).unwrap();
     }
-    assert_eq!(disk.purge_prefix(b"use%_").unwrap(), 1500);
-    assert_eq!(disk.purge_prefix(b"\xff").unwrap(), 1500);
-    assert_eq!(disk.purge_prefix(b"user:1").unwrap(), 1500);
+    assert_eq!(disk.purge_keys(KeySet::Beginning(b"use%_")).unwrap(), 1500);
+    assert_eq!(disk.purge_keys(KeySet::Beginning(b"\xff")).unwrap(), 1500);
+    assert_eq!(disk.purge_keys(KeySet::Beginning(b"user:1")).unwrap(), 1500);
     assert!(get(&disk, b"user:0-7").is_some() && get(&disk, b"user:15-7").is_none());
-    assert_eq!(disk.purge_prefix(b"\0").unwrap(), 1500);
+    assert_eq!(disk.purge_keys(KeySet::Beginning(b"\0")).unwrap(), 1500);
     assert_eq!(disk.figures().entries, 3000);
-    assert_eq!(disk.purge_prefix(b"").unwrap(), 3000);
-    assert_eq!((disk.figures().entries, disk.purge_prefix(b"").unwrap()), (0, 0));
+    assert_eq!(disk.purge_keys(KeySet::Beginning(b"")).unwrap(), 3000);
+    assert_eq!((disk.figures().entries, disk.purge_keys(KeySet::Beginning(b"")).unwrap()), (0, 0));
+    put(&disk, b"k", b"v");
+    assert!(get(&disk, b"k").is_some());
+}
+
+#[test]
+fn a_pattern_purges_what_fits_and_nothing_else_however_many_rows_lie_between() {
+    let folder = TemporaryFolder::new("pattern");
+    let disk = open(&folder, 64 * MIB);
+    let key = |number: u32| format!("page:{}:{}", number / 2, ["en", "de"][number as usize % 2]).into_bytes();
+    let keys: Vec<Vec<u8>> = (0..6_000).map(key).collect();
+    let odd: [&[u8]; 5] = [b"", b"\0", b"\xff\xfe", b"%_", b"p*ge"];
+    let mut writes: Vec<_> = keys.iter().map(|key| put_of(key, b"value")).collect();
+    writes.extend(odd.map(|key| put_of(key, b"value")));
+    disk.write(&mut writes).unwrap();
+    let purge = |pattern: &[u8]| disk.purge_keys(KeySet::Fitting(&Pattern::new(pattern).unwrap())).unwrap();
+    assert_eq!(purge(b"page:*:*:*"), 0);
+    assert_eq!(purge(b"page:??:*"), 180);
+    assert_eq!(purge(b"*:en"), 3_000 - 90);
+    assert!(get(&disk, b"page:7:en").is_none() && get(&disk, b"page:7:de").is_some());
+    assert!(get(&disk, b"page:77:de").is_none() && get(&disk, b"page:777:de").is_some());
+    assert_eq!((purge(br"p\*ge"), purge(b"%_"), purge(b"?"), purge(b""), purge(b"\xff*")), (1, 1, 1, 1, 1));
+    assert_eq!(purge(b"*2999*de*"), 1);
+    assert_eq!((disk.figures().entries, purge(b"*")), (2_909, 2_909));
     put(&disk, b"k", b"v");
     assert!(get(&disk, b"k").is_some());
 }

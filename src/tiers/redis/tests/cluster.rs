@@ -3,6 +3,7 @@
 use super::support::{is_installed, until, Cluster};
 use super::{get, open, put, put_as};
 use crate::clock::unix_micros;
+use crate::pattern::{KeySet, Pattern};
 use crate::tiers::redis::Redis;
 use crate::tiers::{FaultKind, Outcome, Tier, What, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -46,11 +47,12 @@ fn keys_of_all_slots_are_written_read_and_cleared_in_batches() {
     redis.purge_tag(b"t", now).unwrap();
     assert!(redis.is_purged(&[b"t"], now).unwrap() && redis.is_purged(&[b"unknown", b"t"], now + 1).unwrap());
 
-    assert_eq!(redis.purge_prefix(b"key 99").unwrap(), 11);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"key 99")).unwrap(), 11);
+    assert_eq!(redis.purge_keys(KeySet::Fitting(&Pattern::new(b"*y 8?7").unwrap())).unwrap(), 10);
     cluster.servers.iter().for_each(|server| drop(server.cli(&["-c", "set", "foreign", "v"])));
     let (other, before) = (on(&cluster), redis.namespace());
     assert_eq!(other.namespace(), before);
-    assert_eq!(redis.clear().unwrap(), 1000 - 1 - 11);
+    assert_eq!(redis.clear().unwrap(), 1000 - 1 - 11 - 10);
     assert!(redis.namespace() > before);
     assert!(redis.read(&keys).unwrap().iter().all(Option::is_none));
     let left: u64 = cluster
@@ -109,7 +111,7 @@ fn a_slot_on_the_move_is_followed() {
     // -MOVED, and from then on straight there.
     read();
     read();
-    assert_eq!(redis.purge_prefix(b"{x}").unwrap(), 20);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"{x}")).unwrap(), 20);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::support::{are_installed, certificates, is_installed, until, Folder, S
 use super::{get, now_millis, on, open, put, put_as, try_open};
 use crate::clock::unix_micros;
 use crate::error::Status;
+use crate::pattern::{KeySet, Pattern};
 use crate::tiers::{FaultKind, Outcome, Tier, What, Write};
 use std::time::{Duration, Instant};
 
@@ -231,17 +232,77 @@ fn a_prefix_takes_every_key_that_begins_with_it_and_no_other() {
         keys.iter().zip(found).filter(|(_, value)| value.is_some()).map(|(key, _)| *key).collect::<Vec<_>>()
     };
     fill();
-    assert_eq!(redis.purge_prefix(b"user*").unwrap(), 1);
-    assert_eq!(redis.purge_prefix(b"user:").unwrap(), 2);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"user*")).unwrap(), 1);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"user:")).unwrap(), 2);
     assert_eq!(left(), [&b"userx"[..], b"\0zero", b"\0", b"other"]);
-    assert_eq!(redis.purge_prefix(b"\0z").unwrap(), 1);
-    assert_eq!(redis.purge_prefix(b"\0").unwrap(), 1);
-    assert_eq!(redis.purge_prefix(b"\0tag").unwrap(), 0);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"\0z")).unwrap(), 1);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"\0")).unwrap(), 1);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"\0tag")).unwrap(), 0);
     assert_eq!(left(), [&b"userx"[..], b"other"]);
-    assert_eq!(redis.purge_prefix(b"").unwrap(), 2);
+    assert_eq!(redis.purge_keys(KeySet::Beginning(b"")).unwrap(), 2);
     // The tag is still known: nothing of the tier's own has gone.
     assert!(!redis.is_purged(&[b"t"], unix_micros()).unwrap());
     assert_ne!(server.raw(&[b"GET", b"catzilla:\0namespace"]), b"$-1\r\n");
+}
+
+#[test]
+fn a_pattern_takes_every_key_that_fits_and_no_other() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let redis = open(&[("url", &server.url()), ("key_prefix", "a*[b]?\\:")]);
+    let neighbour = open(&[("url", &server.url()), ("key_prefix", "axb:")]);
+    let keys: [&[u8]; 12] = [
+        b"page:1:en",
+        b"page:2:en",
+        b"page:12:en",
+        b"page:1:de",
+        b"page:",
+        b"[p]age",
+        b"p*ge",
+        b"\0x",
+        b"\0",
+        b"\xff\xfe",
+        b"x",
+        b"",
+    ];
+    let purges: [(&[u8], &[&[u8]]); 14] = [
+        (b"page:*:en", &[b"page:1:en", b"page:2:en", b"page:12:en"]),
+        (b"page:?:*", &[b"page:1:en", b"page:2:en", b"page:1:de"]),
+        (b"*:1?:*", &[b"page:12:en"]),
+        (b"*a*e*:*:*n", &[b"page:1:en", b"page:2:en", b"page:12:en"]),
+        (b"[p]*", &[b"[p]age"]),
+        (br"p\*ge", &[b"p*ge"]),
+        (b"p*ge", &[b"p*ge"]),
+        (b"?x", &[b"\0x"]),
+        (b"?", &[b"\0", b"x"]),
+        (b"\0*", &[b"\0x", b"\0"]),
+        (b"\xff?", &[b"\xff\xfe"]),
+        (b"", &[b""]),
+        (b"*tag:t", &[]),
+        (b"**", &keys),
+    ];
+    put(&neighbour, b"page:1:en", b"v").unwrap();
+    server.cli(&["set", "page:1:en", "stays"]);
+    for (pattern, expected) in purges {
+        keys.iter().for_each(|key| put_as(&redis, key, tagged(b"v", &[b"t"])).map(drop).unwrap());
+        let pattern = Pattern::new(pattern).unwrap();
+        assert_eq!(redis.purge_keys(KeySet::Fitting(&pattern)).unwrap(), expected.len() as u64, "{pattern:?}");
+        let found = redis.read(&keys).unwrap();
+        for (key, value) in keys.iter().zip(found) {
+            assert_eq!(value.is_none(), expected.contains(key), "{pattern:?} {}", key.escape_ascii());
+        }
+    }
+    // The tag and the namespaces are still known, and what is somebody else's.
+    assert!(!redis.is_purged(&[b"t"], unix_micros()).unwrap());
+    assert_eq!(server.cli(&["dbsize"]), "5");
+    // A server would take years to try how these stars share a key.
+    put(&redis, &[b'a'; 10_000], b"v").unwrap();
+    let stars = [&b"*a".repeat(2_000)[..], b"*b"].concat();
+    assert_eq!(redis.purge_keys(KeySet::Fitting(&Pattern::new(&stars).unwrap())).unwrap(), 0);
+    let pattern = Pattern::new(&stars[..4_001]).unwrap();
+    assert_eq!(redis.purge_keys(KeySet::Fitting(&pattern)).unwrap(), 1);
 }
 
 #[test]
