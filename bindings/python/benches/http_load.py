@@ -33,6 +33,9 @@ CONNECTIONS = 64
 #: Far beyond what a server takes to start.
 PATIENCE_SECONDS = 60.0
 
+#: From here on a row says that the machine was busy, and its requests a second mean little.
+BUSY = 0.05
+
 #: What expires: this many URLs, each for this long. An application takes 20 ms to answer and to say that nothing has changed.
 URLS = 50
 FRESH_SECONDS = 1
@@ -179,6 +182,10 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited_seconds(self) -> float:
+        """For how long it could have run, and somebody else had its core."""
+        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def stop(self) -> None:
         self.process.terminate()
         try:
@@ -266,6 +273,8 @@ class LoadRow:
     #: Microseconds of processor time a request.
     cpu: List[float] = field(default_factory=list)
     p99: List[float] = field(default_factory=list)
+    #: The share of the time in which somebody else had the server's core.
+    waited: List[float] = field(default_factory=list)
     errors: int = 0
 
     @property
@@ -310,14 +319,15 @@ def measure(is_quick: bool, wanted: Callable[[Contestant], bool] = lambda one: T
         for round_ in range(rounds):
             turn = round_ % max(1, len(running))
             for row, server in running[turn:] + running[:turn]:
-                calls, busy = server.calls(), server.processor_seconds()
+                calls, busy, waited = server.calls(), server.processor_seconds(), server.waited_seconds()
                 asked = wrk(server, cores, seconds, CONNECTIONS)
-                busy = server.processor_seconds() - busy
+                busy, waited = server.processor_seconds() - busy, server.waited_seconds() - waited
                 if row.one.is_cached and server.calls() != calls:
                     row.trouble = f"not cached: {server.calls() - calls} of {asked.requests} requests reached the application"
                 row.rates.append(asked.rate)
                 row.cpu.append(busy / asked.requests * 1e6)
                 row.p99.append(asked.quantiles[99])
+                row.waited.append(waited / seconds)
                 row.errors += asked.errors
         for row, server in running:
             if row.one.name == OURS:
@@ -337,6 +347,9 @@ def table(rows: List[LoadRow]) -> Iterator[str]:
             continue
         shares = ("", "") if raw is None else (f"{share(row.rates, raw.rates):.0%}", f"{share(row.cpu, raw.cpu):.0%}")
         wrong = f"   {row.errors} wrong answers" if row.errors else ""
+        waited = statistics.median(row.waited)
+        if waited > BUSY:
+            wrong += f"   (machine busy: waited {waited:.0%})"
         yield (
             f"    {row.one.name:<36}{row.rate:>12.0f}{shares[0]:>9}{row.cost:>16.2f}{shares[1]:>9}"
             f"{statistics.median(row.p99):>9.2f}{wrong}"
