@@ -207,7 +207,7 @@ class Driver:
         return {"wall": statistics.median(taken) / size, "cpu": statistics.median(busy) / size}
 
     async def mixture(self, requests: int) -> Dict[str, Any]:
-        """Requests a second where nine in ten are for URLs that are asked for again and again; and how many did hit."""
+        """Requests a second of processor time where nine in ten are for URLs that are asked for again and again; and how many did hit."""
         choose = random.Random(7)
         weights = [1 / rank for rank in range(1, MIXTURE_URLS + 1)]
         warm = choose.choices(range(MIXTURE_URLS), weights, k=requests)
@@ -215,10 +215,10 @@ class Driver:
         paths = [f"/api/items/{next(new) if choose.random() < 0.1 else number}" for number in warm]
         for number in range(MIXTURE_URLS):
             await self.batch([self.request_of(BROWSER, f"/api/items/{number}", b"")])
-        calls, taken = Origin.calls, 0
+        calls, busy = Origin.calls, 0
         for start in range(0, requests, BATCH):
-            taken += (await self.batch([self.request_of(BROWSER, path, b"") for path in paths[start : start + BATCH]]))[0]
-        return {"rate": requests / taken * 1e9, "hits": 1 - (Origin.calls - calls) / requests}
+            busy += (await self.batch([self.request_of(BROWSER, path, b"") for path in paths[start : start + BATCH]]))[1]
+        return {"rate": requests / busy * 1e9, "hits": 1 - (Origin.calls - calls) / requests}
 
 
 async def serve_rounds(one: Contestant) -> None:
