@@ -52,7 +52,7 @@ class Wire:
         if not line:
             return None
         assert line.endswith(b"\r\n"), line
-        fields = []
+        fields: Fields = []
         while True:
             field_line = self.file.readline()
             if field_line == b"\r\n":
