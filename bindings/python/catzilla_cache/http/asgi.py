@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Awaitable, Callable, Dict, MutableMapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, Mapping, MutableMapping, Optional, Sequence, Set, Tuple, Union
 from urllib.parse import quote_from_bytes
 
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
 from catzilla_cache.http.admin import AdminApp
-from catzilla_cache.http.asgi_answer import Alone, Answer, Led, Message, NoBody, OnceMore, Receive, Send, nowhere, send_response
+from catzilla_cache.http.asgi_answer import Answer, Message, NoBody, OnceMore, Receive, Send, nowhere, send_response
+from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
 from catzilla_cache.http.fields import Fields, lowered
+from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.message import Request, View
 from catzilla_cache.http.middleware import ResponseCache
+from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
 from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
@@ -27,9 +30,6 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Ways to send a body past this middleware, which has to see it.
 _PAST_US = ("http.response.pathsend", "http.response.zerocopysend")
-
-# What a client asks of one answer is not what others are fetched by in the background.
-_OF_ONE_REQUEST = frozenset({b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"})
 
 
 class CacheMiddleware(ResponseCache):
@@ -154,13 +154,6 @@ class CacheMiddleware(ResponseCache):
             finally:
                 del flight
 
-    def _has_come(self, exchange: Exchange) -> bool:
-        """Whether another request has stored the answer between this one's look-up and now."""
-        entry = self._shelf.find_in_memory(exchange.key) if self._shelf.may_wait else None
-        if not isinstance(entry, StoredResponse):
-            return False
-        return exchange.stored is None or entry.stored_at > exchange.stored.stored_at
-
     async def _ask(
         self, exchange: Exchange, fetch: Fetch, led: Union[Alone, Led], scope: Scope, receive: Receive, send: Send
     ) -> None:
@@ -200,9 +193,7 @@ class CacheMiddleware(ResponseCache):
         self.keep_task(task)
 
     async def _fetch_anew(self, request: Request, stored: StoredResponse, key: bytes, scope: Scope) -> None:
-        fields = [(name, value) for name, value in request.headers.fields if name not in _OF_ONE_REQUEST]
-        method = request.method if stored.flags & HEAD_ONLY else "GET"
-        anew = Request(method, request.scheme, request.authority, request.path, request.raw_path, request.query, fields)
+        anew = request.anew(request.method if stored.flags & HEAD_ONLY else "GET")
         try:
             exchange = self._exchanges.begin(anew, View(anew))
             if exchange is None:
@@ -215,7 +206,7 @@ class CacheMiddleware(ResponseCache):
             answer = Answer(self, exchange, Led(self, flight, shared, key), nowhere)
             try:
                 exchange.asking()
-                await self.app(_asked(scope, fetch.fields, fields, method), NoBody(answer), answer)
+                await self.app(_asked(scope, fetch.fields, anew.headers.fields, anew.method), NoBody(answer), answer)
             except BaseException:
                 answer.led.give_up()
                 raise
@@ -223,6 +214,12 @@ class CacheMiddleware(ResponseCache):
         except Exception as error:
             self._counters.count("failed_refreshes")
             logger.warning("a stale response could not be fetched anew: %r", error)
+
+    def _asking_itself(self, headers: Mapping[str, str]) -> Callable[[str], Awaitable[Response]]:
+        async def get(url: str) -> Response:
+            return await ask_asgi(self, url, headers)
+
+        return get
 
     def keep_task(self, task: "asyncio.Future[Any]") -> None:
         """Holds a task until it is done."""

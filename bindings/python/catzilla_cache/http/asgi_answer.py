@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, Union
 
-from catzilla_cache._flights import Abandoned, Flight
-from catzilla_cache.http.exchange import Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields, lowered
+from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
 
 if TYPE_CHECKING:
@@ -16,62 +17,6 @@ if TYPE_CHECKING:
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-
-class Alone:
-    """A request that nobody waits for."""
-
-    def land(self, stored: Optional[StoredResponse]) -> None:
-        pass
-
-    def refuse(self, is_known: bool) -> None:
-        pass
-
-    def leave(self) -> None:
-        pass
-
-    def give_up(self) -> None:
-        pass
-
-
-class Led:
-    """The flight of a request that others may wait for. Ended once, whatever happens."""
-
-    __slots__ = ("_flight", "_key", "_middleware", "_shared")
-
-    def __init__(self, middleware: CacheMiddleware, flight: Flight[Any], key: bytes, shared: bytes) -> None:
-        self._middleware = middleware
-        self._flight: Optional[Flight[Any]] = flight
-        self._key = key
-        self._shared = shared
-
-    def land(self, stored: Optional[StoredResponse]) -> None:
-        """Those who wait get the answer; those who come until `leave`, too."""
-        if self._flight is not None:
-            self._flight.land(stored)
-            self._middleware._unshared.discard(self._shared)
-
-    def refuse(self, is_known: bool) -> None:
-        """There is none that others may have."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            self._middleware._flights.leave(self._key, flight)
-            if is_known:
-                self._middleware._unshared.add(self._shared)
-            flight.land(None)
-
-    def leave(self) -> None:
-        """Who misses the key from now on asks again."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            self._middleware._flights.leave(self._key, flight)
-
-    def give_up(self) -> None:
-        """One of those who wait takes over."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            self._middleware._flights.leave(self._key, flight)
-            flight.crash(Abandoned())
 
 
 class Answer:
@@ -116,14 +61,19 @@ class Answer:
 
     async def _begin(self, message: Message) -> None:
         fields = lowered(message.get("headers", ()))
-        step = self._exchange.answered(message["status"], fields)
+        lengths = [value for name, value in fields if name == b"content-length"]
+        self._content_length = lengths[0] if len(lengths) == 1 else None
+        obstacle = "trailers, or two lengths" if message.get("trailers", False) or len(lengths) > 1 else ""
+        if not self._may_fit():
+            obstacle = TOO_LARGE
+        step = self._exchange.answered(message["status"], fields, obstacle)
         if isinstance(step, Fetch):
             self._is_replaced = True
             self.again = step
         elif isinstance(step, Serve):
             await self._replace(step)
         else:
-            await self._relay(message, step, fields)
+            await self._relay(message, step)
 
     async def _replace(self, serve: Serve) -> None:
         """What is stored is sent: it holds still, or the application has failed."""
@@ -139,14 +89,8 @@ class Answer:
             self.led.refuse(is_known=False)
         await self._out(serve)
 
-    async def _relay(self, message: Message, relay: Relay, fields: Fields) -> None:
-        lengths = [value for name, value in fields if name == b"content-length"]
-        self._content_length = lengths[0] if len(lengths) == 1 else None
-        self._is_collected = relay.keep is not None and not message.get("trailers", False) and len(lengths) <= 1
-        if self._content_length is not None and self._exchange.request.method == "GET" and not self._may_fit(self._content_length):
-            self._is_collected = False
-            if relay.keep is not None:
-                self._middleware._counters.count("too_large")
+    async def _relay(self, message: Message, relay: Relay) -> None:
+        self._is_collected = relay.keep is not None
         if not self._is_collected:
             self.led.refuse(is_known=relay.keep is None and message["status"] < 500)
         if relay.outdated is not None:
@@ -162,8 +106,8 @@ class Answer:
             self.has_begun = True
             await self._send(head)
 
-    def _may_fit(self, content_length: bytes) -> bool:
-        return content_length.isdigit() and int(content_length) <= self._middleware._policy.max_body_size
+    def _may_fit(self) -> bool:
+        return self._exchange.request.method != "GET" or fits(self._content_length, self._middleware._policy.max_body_size)
 
     async def _continue(self, message: Message) -> None:
         body, is_last = message.get("body", b""), not message.get("more_body", False)
@@ -191,8 +135,8 @@ class Answer:
     def _completed(self) -> Tuple[Optional[StoredResponse], List[Write]]:
         """The whole answer, unless it is not what its head has said."""
         self._is_collected = False
-        told, method = self._content_length, self._exchange.request.method
-        if method == "GET" and told is not None and told != b"%d" % self._size:
+        told = self._content_length
+        if not is_whole(self._exchange.request.method, told, self._size):
             self.led.refuse(is_known=False)
             return None, []
         stored, writes = self._exchange.complete(b"".join(self._body), told)

@@ -40,6 +40,9 @@ _FAILURES = frozenset({500, 502, 503, 504})
 _NEVER_PLAIN = frozenset({b"upgrade", b"transfer-encoding", *METHOD_OVERRIDES, *validation.ORIGIN_CONDITIONS})
 _NOT_PLAIN = _NEVER_PLAIN | {b"host", b"content-length"}
 
+#: Why an answer is not stored that is longer than is allowed.
+TOO_LARGE = "too large"
+
 _REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
 
 
@@ -73,6 +76,7 @@ class Fetch(NamedTuple):
 class Relay(NamedTuple):
     """The application's answer is to be passed on, with these fields."""
 
+    status: int
     fields: Fields
     #: What may be stored of it once its body is there; None: nothing.
     keep: Optional[Keep]
@@ -113,15 +117,18 @@ class Exchanges:
         self.counters = counters
         self.keys = keys.KeyMaker(policy)
 
-    def begin(self, request: Request, view: object = None) -> Optional[Exchange]:
-        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown."""
+    def begin(self, request: Request, view: object = None, hands_on: bool = False) -> Optional[Exchange]:
+        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown.
+
+        ``hands_on`` says that the application is shown the client's own request, whatever `Fetch` has: with its conditions and its range.
+        """
         settings = self.policy.settings(request.path)
         if settings is None or request.method not in settings.methods or not _is_plain(request):
             return None
         target = self.keys.target(request)
         if target is None or b"no-store" in request.directives:
             return None
-        return Exchange(self, request, target, settings, view)
+        return Exchange(self, request, target, settings, view, hands_on)
 
     def invalidated(self, request: Request, status: int, fields: Fields) -> List[bytes]:
         """The URLs of which nothing stored may be used any more, after the answer to a request that was not for the cache (RFC 9111 section 4.4)."""
@@ -157,16 +164,20 @@ class Exchange:
     """See the module."""
 
     __slots__ = (
-        "_asked_at", "_counters", "_for_client", "_forward", "_in_background", "_keep", "_keys", "_of_get",
-        "_own_conditions", "_policy", "_search_key", "_tried_again", "_view", "key", "primary", "request", "settings",
-        "stored", "stored_key", "target",
+        "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get",
+        "_own_conditions", "_policy", "_search_key", "_tried_again", "key", "missed", "primary", "request", "seen",
+        "settings", "stored", "stored_key", "target", "view",
     )  # fmt: skip
 
-    def __init__(self, exchanges: Exchanges, request: Request, target: keys.Target, settings: Settings, view: object) -> None:
+    def __init__(
+        self, exchanges: Exchanges, request: Request, target: keys.Target, settings: Settings, view: object, hands_on: bool
+    ) -> None:
         self._policy = exchanges.policy
         self._keys = exchanges.keys
         self._counters = exchanges.counters
-        self._view = view
+        #: What a program's generator of keys is shown.
+        self.view = view
+        self._hands_on = hands_on
         self.request = request
         self.settings = settings
         self.target = target
@@ -174,6 +185,9 @@ class Exchange:
         self.primary = self._keys.primary(request, "GET", self.target, view)
         #: The key that was asked for last.
         self.key = self.primary
+        #: The key under which there was nothing to serve, and when what was there had been stored, if there was anything.
+        self.missed = self.primary
+        self.seen: Optional[float] = None
         #: A response that could not be served without asking, and its key.
         self.stored: Optional[StoredResponse] = None
         self.stored_key = b""
@@ -197,6 +211,8 @@ class Exchange:
     def found(self, entry: Optional[Entry]) -> Union[LookUp, Serve, Fetch]:
         """What was stored under the key that was looked up."""
         now = self._policy.clock()
+        self.missed = self.key
+        self.seen = entry.stored_at if isinstance(entry, StoredResponse) else None
         if isinstance(entry, Varies):
             if self.key != self.primary:
                 # A variant that varies again is nobody's doing; the application knows.
@@ -207,7 +223,7 @@ class Exchange:
         if isinstance(entry, SearchRule):
             reduced = reduced_query(entry, self.request.query)
             self.primary = self.key = self._keys.primary(
-                self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self._view
+                self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self.view
             )
             return LookUp(self.key)
         if entry is not None and not (entry.flags & HEAD_ONLY and self.request.method != "HEAD"):
@@ -217,7 +233,7 @@ class Exchange:
             return LookUp(self.key)
         if self.request.method == "HEAD" and self._of_get:
             self._of_get = False
-            self.primary = self.key = self._keys.primary(self.request, "HEAD", self.target, self._view)
+            self.primary = self.key = self._keys.primary(self.request, "HEAD", self.target, self.view)
             return LookUp(self.key)
         self.key = self.primary
         return self._fetch(self._forward)
@@ -231,9 +247,17 @@ class Exchange:
             return self._serve(stored, now, b"hit; ttl=%d" % _whole(stored.fresh_until - now), use is Use.REFRESH)
         if use is Use.NOTHING:
             return self._fetch("request")
-        self.stored, self.stored_key = stored, self.key
         self._for_client = use is Use.VALIDATE_FOR_CLIENT
-        self._own_conditions = validation.own_conditions(stored)
+        return self.ask_about(stored)
+
+    def ask_about(self, stored: StoredResponse) -> Union[Serve, Fetch]:
+        """Has the application say what is to be served in place of what was found, or that it still holds.
+
+        In place of `found` where nothing is done in the background: so a request fetches anew what others are served meanwhile.
+        """
+        self.stored, self.stored_key = stored, self.key
+        if not self._hands_on or validation.asks_about(self.request, stored):
+            self._own_conditions = validation.own_conditions(stored)
         return self._fetch("request" if self._for_client else "stale")
 
     def _fetch(self, why: str) -> Union[Serve, Fetch]:
@@ -243,7 +267,7 @@ class Exchange:
             self._count("cache_misses", self.settings.rule)
             return self._unavailable()
         self._for_client = self._for_client or b"no-cache" in request.directives
-        is_part = b"range" in request.headers and not self._own_conditions
+        is_part = b"range" in request.headers and (self._hands_on or not self._own_conditions)
         fields = request.headers.fields
         if request.method == "GET" and not is_part or self._own_conditions:
             fields = validation.request_fields(fields, self._own_conditions)
@@ -306,8 +330,8 @@ class Exchange:
         """The application is being asked now."""
         self._asked_at = self._policy.clock()
 
-    def answered(self, status: int, fields: Fields) -> Union[Relay, Serve, Fetch]:
-        """The head of the application's answer."""
+    def answered(self, status: int, fields: Fields, obstacle: str = "") -> Union[Relay, Serve, Fetch]:
+        """The head of the application's answer. ``obstacle`` says why its body cannot be kept, if it cannot: TOO_LARGE, for one."""
         now = self._policy.clock()
         response = FieldMap([(name.lower(), value) for name, value in fields])
         stored = self.stored
@@ -321,6 +345,10 @@ class Exchange:
         verdict = judge(
             self._policy, self.settings, self.request, status, response, self._asked_at or now, now, self.target.url
         )
+        if isinstance(verdict, Keep) and obstacle:
+            if obstacle == TOO_LARGE:
+                self._counters.count("too_large")
+            verdict = Refusal(obstacle)
         told = b"%s; fwd=%s; fwd-status=%d" % (self._policy.cache_name.encode(), self._forward.encode(), status)
         relayed = [(name, value) for name, value in response.fields if name not in _REPORTED]
         relayed.append((b"x-cache", b"MISS"))
@@ -342,11 +370,13 @@ class Exchange:
             # A failure says nothing of what is stored; any other answer takes its place.
             is_outdated = self._keep is None and status < 500 and status != 304
         return Relay(
-            relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
+            status, relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
         )
 
     def _client_has_it(self, status: int, response: FieldMap, relayed: Fields, now: float) -> Optional[Serve]:
         """The 304 that a client gets whose own conditions were kept from the application."""
+        if self._hands_on:
+            return None
         etag = response.only(b"etag") or b""
         if self.request.method == "GET" and validation.is_not_modified(self.request, status, response, etag, None):
             self._counters.count("not_modified")
@@ -415,7 +445,7 @@ class Exchange:
             if rule is not None:
                 writes.append(Write(self._key_of_search(), rule, kept_for))
                 target = self._target_with(reduced_query(rule, self.request.query))
-        primary = self._keys.primary(self.request, method, target, self._view)
+        primary = self._keys.primary(self.request, method, target, self.view)
         names = self._beyond_the_key(response.vary)
         if not names:
             return [*writes, Write(primary, response, kept_for)]
@@ -424,7 +454,7 @@ class Exchange:
 
     def _key_of_search(self) -> bytes:
         """The key of what matters of the query."""
-        return self._keys.by_query(self._keys.primary(self.request, "GET", self._target_with(b""), self._view))
+        return self._keys.by_query(self._keys.primary(self.request, "GET", self._target_with(b""), self.view))
 
     def _target_with(self, query: bytes) -> keys.Target:
         """What the request is for, with another query."""

@@ -210,6 +210,16 @@ def kept_fields(response: FieldMap) -> Fields:
     return [(name, value) for name, value in response.fields if name not in _NOT_STORED and name not in nominated]
 
 
+def fits(content_length: Optional[bytes], limit: int) -> bool:
+    """Whether a body may be of a length that is allowed, as far as its Content-Length tells."""
+    return content_length is None or (content_length.isdigit() and len(content_length) < 20 and int(content_length) <= limit)
+
+
+def is_whole(method: str, content_length: Optional[bytes], size: int) -> bool:
+    """Whether so many bytes are all of an answer's body, as far as its Content-Length tells."""
+    return method == "HEAD" or content_length is None or content_length == b"%d" % size
+
+
 def with_body(response: StoredResponse, body: bytes, content_length: Optional[bytes]) -> StoredResponse:
     """A response with its body: its length is told, and an entity tag is made if it has none. For HEAD the length is what was told."""
     fields, etag, flags = list(response.fields), response.entity_tag, response.flags
