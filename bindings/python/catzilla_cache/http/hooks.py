@@ -265,6 +265,9 @@ class SmartCacheMiddleware(ResponseCache):
             if renewed is not None:
                 led.land(renewed)
                 yield from self._put(pending, writes)
+            elif step.is_instead:
+                # Who waits for a handler that fails gets the same.
+                led.land(exchange.stored)
             else:
                 led.refuse(is_known=False)
             return self._made(step)

@@ -145,8 +145,11 @@ class WSGICacheMiddleware(ResponseCache):
             exchange.asking()
             return answer.of(self.app, asked(environ, fetch.fields))
         except Exception as error:
-            answer.close()
             stale = None if answer.has_begun else exchange.failed()
+            if stale is not None:
+                led.land(exchange.stored)
+                led.leave()
+            answer.close()
             if stale is None:
                 raise
             logger.warning("the application has failed, and what is stored is served in its place: %r", error)
@@ -189,7 +192,11 @@ class WSGICacheMiddleware(ResponseCache):
             del flight
             answer = Answer(self, exchange, led, _nowhere)
             exchange.asking()
-            step = answer.of(self.app, unattended(environ, anew.method, fetch.fields))
+            try:
+                step = answer.of(self.app, unattended(environ, anew.method, fetch.fields))
+            except BaseException:
+                answer.close()
+                raise
             if isinstance(step, Body):
                 try:
                     for _ in step.chunks:
