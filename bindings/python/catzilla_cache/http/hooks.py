@@ -127,6 +127,19 @@ class SmartCacheMiddleware(ResponseCache):
         """As ``process_response``, for such a framework."""
         return in_thread(self._leaving(request, response))
 
+    def handler_failed(self, request: Any) -> Any:
+        """For frameworks that know that a handler has raised: a stale response in place of its own; None: there is none."""
+        pending = _taken(request, self._place)
+        if pending is None:
+            return None
+        pending.led.give_up()
+        try:
+            stale = pending.exchange.failed()
+            return None if stale is None else self._made(stale)
+        except Exception as error:
+            self._shelf.fault(error)
+            return None
+
     # ---- Before the handler ----
 
     def _arriving(self, request: Any) -> Steps[Any]:
