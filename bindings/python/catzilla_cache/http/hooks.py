@@ -227,10 +227,15 @@ class SmartCacheMiddleware(ResponseCache):
     def _park(self, request: Any, exchange: Exchange, led: Union[Alone, Led]) -> None:
         """Leaves the exchange with the request, for when it has been answered. If it never is, the flight ends when the request is forgotten."""
         exchange.asking()
-        state = _state_of(request)
-        _keep(state, self._place, Pending(exchange, led, self._shelf.moment()))
         view = exchange.view
-        _keep(state, "cache_key", view.text if isinstance(view, _Named) else exchange.primary.decode("latin-1"))
+        try:
+            state = _state_of(request)
+            _keep(state, "cache_key", view.text if isinstance(view, _Named) else exchange.primary.decode("latin-1"))
+            _keep(state, self._place, Pending(exchange, led, self._shelf.moment()))
+        except BaseException:
+            # Not left to who forgets it: whoever keeps the exception keeps the flight.
+            led.give_up()
+            raise
 
     # ---- After it ----
 
