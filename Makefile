@@ -11,7 +11,7 @@ WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
 
 export CARGO PYTHON CC
 
-.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python model sanitize soak fuzz bench bench-python bench-large bench-programs hit-ratio header documents clean
+.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python model sanitize soak fuzz bench bench-python bench-http bench-large bench-programs hit-ratio header documents clean
 
 build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
@@ -137,6 +137,11 @@ bench-python: python ## The Python package beside what people use today; says wh
 	done
 
 PYTHON_PEERS := cachebox==6.2.10 cachetools==6.2.2 pyferris==0.5.2 diskcache==5.6.3 redis==7.1.0
+
+# The peers' versions are in http_contestants.py: each peer has a folder of its own, since they exclude each other.
+bench-http: python ## The HTTP cache beside its peers and beside no cache, also under wrk; says where a promise is missed
+	$(PYTHON) bindings/python/benches/http_contestants.py
+	$(PYTHON) bindings/python/benches/http_bench.py $(BENCH_ARGS) || true
 
 hit-ratio: build ## How often each policy hits on every trace there is; draws build/hit-ratio.png
 	$(CARGO) build --release --locked --manifest-path tools/policies/Cargo.toml --target-dir target --features chart

@@ -226,9 +226,8 @@ def test_the_lifetime_of_a_rule_replaces_what_the_response_says(lines: Sequence[
     assert not is_fresh_after(300, dated(*lines), rules)
 
 
-def test_the_lifetime_of_a_rule_counts_from_the_age_that_came_with_the_response() -> None:
-    lines = ["Cache-Control: max-age=60", "Age: 0"]
-    with site(reply(*lines), cache_rules={"/*": {"ttl": 300}}) as found:
+def test_the_lifetime_of_a_rule_is_what_is_told() -> None:
+    with site(reply("Cache-Control: max-age=60"), cache_rules={"/*": {"ttl": 300}}) as found:
         assert found.get()["x-cache-ttl"] == "300"
 
 
@@ -245,6 +244,9 @@ def test_the_lifetime_of_a_rule_counts_from_the_age_that_came_with_the_response(
             ["CDN-Cache-Control: max-age=600", "Cache-Control: private"], 600, id="private of Cache-Control does not count"
         ),
         pytest.param(["CDN-Cache-Control: max-age=600", "Expires: @60"], 600, id="Expires does not count"),
+        pytest.param(
+            ["CDN-Cache-Control: public", "Expires: @60"], 3600, id="Expires does not count where no lifetime is told either"
+        ),
         pytest.param(["CDN-Cache-Control: no-store", "Cache-Control: max-age=600"], 0, id="no-store"),
         pytest.param(["CDN-Cache-Control: private", "Cache-Control: max-age=600"], 0, id="private"),
         pytest.param(["CDN-Cache-Control: no-cache", "Cache-Control: max-age=600"], 0, id="no-cache"),

@@ -11,14 +11,10 @@ from typing import Any, Dict, List
 
 import pytest
 
-from http_application import Asked, Reply, reply, settled, site
+from http_application import Asked, Broken, Reply, reply, settled, site
 
 WINDOW = reply("Cache-Control: max-age=600, stale-while-revalidate=60", 'ETag: "a"')
 ON_ERROR = reply("Cache-Control: max-age=600, stale-if-error=60", 'ETag: "a"')
-
-
-class Broken(Exception):
-    pass
 
 
 def test_within_the_window_the_stale_answer_is_served_and_one_refresh_goes_on_behind() -> None:
@@ -293,20 +289,3 @@ def test_what_must_be_validated_is_not_served_when_that_fails(directives: str) -
             assert found.get().status == 504
         except Broken:
             pass
-
-
-def test_a_refresh_that_is_going_on_when_its_client_goes_away_is_ended_all_the_same() -> None:
-    with site(WINDOW) as found:
-        found.get()
-        found.pass_time(630)
-
-        async def leave() -> None:
-            hold = asyncio.Event()
-            found.application.at("/", reply("Cache-Control: max-age=600", body=b"fresh", before=[hold]))
-            asking = asyncio.ensure_future(found.asking("GET"))
-            assert (await asking).body == b"answer 1"
-            hold.set()
-            await settled()
-            assert (await found.asking("GET")).body == b"fresh"
-
-        found.run(leave())

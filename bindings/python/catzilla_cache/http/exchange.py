@@ -60,6 +60,8 @@ class Serve(NamedTuple):
     body: bytes
     #: Whether it is to be fetched anew in the background.
     refresh: bool = False
+    #: Whether it takes the place of a failure of the application.
+    is_instead: bool = False
 
 
 class Fetch(NamedTuple):
@@ -276,6 +278,9 @@ class Exchange:
             return Fetch(fields, None)
         # What may be stored depends on these, too; who has neither does not wait for an answer that is only for who has.
         shared = self.key
+        if self.request.method == "HEAD" and self._of_get:
+            # It asks about what GET has stored, and cannot get it for those who want the whole.
+            shared += b" head"
         if b"authorization" in request.headers and not self._policy.cache_authenticated:
             shared += b" authorized"
         if b"cookie" in request.headers and not self._policy.cache_cookies:
@@ -308,11 +313,9 @@ class Exchange:
         now = self._policy.clock()
         if stored is None or (stored.flags & HEAD_ONLY and self.request.method != "HEAD"):
             return Fetch(self._fetch(self._forward).fields, None)
-        if stored.vary and self.key == self.primary:
-            variant = self._variant_key(stored)
-            if variant is not None:
-                # Whether it is the variant that this request selects is found in the cache.
-                return LookUp(self.start().key)
+        if self._variant_key(stored) not in (None, self.key):
+            # It varies, by other fields than what was there before: whether it is what this request selects is found in the cache.
+            return self.start()
         use = weigh(self._policy, self.request, stored, now)
         # It was made while this request waited: if it was fresh for a moment, that is as fresh as can be.
         if use in (Use.NOTHING, Use.VALIDATE_FOR_CLIENT) or (use is Use.VALIDATE and is_for_one(stored)):
@@ -416,7 +419,7 @@ class Exchange:
         self._counters.count("stale_hits")
         self._counters.count("stale_if_error")
         told = b"fwd=%s; %sdetail=stale-if-error" % (self._forward.encode(), how)
-        return self._serve(stored, now, told, False)
+        return self._serve(stored, now, told, False)._replace(is_instead=True)
 
     # ---- What is stored ----
 

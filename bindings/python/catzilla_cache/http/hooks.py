@@ -95,8 +95,7 @@ class SmartCacheMiddleware(ResponseCache):
             cache_private=cache_private,
             cache_authenticated=cache_authenticated,
             exclude_paths=exclude_paths,
-            # An empty list has always meant that all paths are.
-            include_paths=include_paths or None,
+            include_paths=include_paths,
             cache_vary_headers=cache_vary_headers,
             custom_key_generator=custom_key_generator,
             **further,
