@@ -17,11 +17,14 @@ from http_application import (
     PATIENCE_SECONDS,
     Answer,
     Asked,
+    Message,
     Reply,
     clock_of,
+    fields,
     held,
     lets_time_pass,
     reply,
+    scope_of,
     site,
     started,
     turns,
@@ -309,3 +312,50 @@ def test_event_loops_of_several_threads_share_one_request() -> None:
 
 def _off_loop(wait: Callable[[], None]) -> Callable[[], "asyncio.Future[None]"]:
     return lambda: asyncio.get_running_loop().run_in_executor(None, wait)
+
+
+def test_who_waits_for_an_answer_does_not_wait_for_the_client_that_it_goes_to() -> None:
+    with site(reply("Cache-Control: max-age=600", body=[b"first ", b"second ", b"third"])) as where:
+
+        async def slow_and_fast() -> None:
+            stuck, go_on = asyncio.Event(), asyncio.Event()
+            sent: List[bytes] = []
+
+            async def slow_send(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    stuck.set()
+                    await go_on.wait()
+                    sent.append(message.get("body", b""))
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            slow = asyncio.ensure_future(where.middleware(scope_of("GET", "/", fields()), receive, slow_send))
+            await stuck.wait()
+            answers = await asyncio.gather(*(where.asking("GET", "/") for _ in range(3)))
+            assert [answer.body for answer in answers] == [b"first second third"] * 3
+            assert not slow.done() and sent == []
+            go_on.set()
+            await slow
+            assert b"".join(sent) == b"first second third"
+
+        where.run(slow_and_fast())
+        assert where.calls == 1
+
+
+def test_a_client_that_fails_does_not_take_the_answer_from_the_others() -> None:
+    with site(reply("Cache-Control: max-age=600", body=[b"first ", b"second"])) as where:
+
+        async def broken() -> None:
+            async def send(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    raise OSError("the client is gone")
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            with pytest.raises(OSError, match="the client is gone"):
+                await where.middleware(scope_of("GET", "/", fields()), receive, send)
+
+        where.run(broken())
+        assert where.get("/").body == b"first second" and where.calls == 1

@@ -13,7 +13,8 @@ from urllib.parse import quote_from_bytes
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
 from catzilla_cache.http.admin import AdminApp
-from catzilla_cache.http.asgi_answer import Answer, Message, NoBody, OnceMore, Receive, Send, nowhere, send_response
+from catzilla_cache.http.asgi_answer import Answer, NoBody, OnceMore, Receive, nowhere, send_response
+from catzilla_cache.http.asgi_outbox import Message, Send
 from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
 from catzilla_cache.http.fields import Fields, lowered
@@ -165,7 +166,7 @@ class CacheMiddleware(ResponseCache):
         except Exception as error:
             stale = None if answer.has_begun else exchange.failed()
             if stale is None:
-                led.give_up()
+                await answer.fail()
                 raise
             led.land(exchange.stored)
             led.leave()
@@ -173,7 +174,7 @@ class CacheMiddleware(ResponseCache):
             await send_response(send, stale)
             return
         except BaseException:
-            led.give_up()
+            answer.abandon()
             raise
         await answer.end()
         if answer.again is not None:
@@ -208,7 +209,7 @@ class CacheMiddleware(ResponseCache):
                 exchange.asking()
                 await self.app(_asked(scope, fetch.fields, anew.headers.fields, anew.method), NoBody(answer), answer)
             except BaseException:
-                answer.led.give_up()
+                answer.abandon()
                 raise
             await answer.end()
         except Exception as error:

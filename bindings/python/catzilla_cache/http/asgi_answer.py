@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, Union
+import contextlib
+from typing import TYPE_CHECKING, Awaitable, Callable, List, Optional, Tuple, Union
 
+from catzilla_cache.http.asgi_outbox import Message, Outbox, Send
 from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields, lowered
 from catzilla_cache.http.leading import Alone, Led
@@ -14,23 +16,21 @@ from catzilla_cache.http.stored import OWN_TAG, StoredResponse
 if TYPE_CHECKING:
     from catzilla_cache.http.asgi import CacheMiddleware
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class Answer:
     """What the application sends, on its way to the client and into the cache: the `send` that it is given."""
 
     __slots__ = (
-        "_body", "_content_length", "_exchange", "_held", "_is_collected", "_is_replaced", "_middleware", "_send", "_since", "_size",
+        "_body", "_content_length", "_exchange", "_held", "_is_collected", "_is_replaced", "_middleware", "_outbox", "_since", "_size",
         "again", "has_begun", "is_over", "led",
     )  # fmt: skip
 
     def __init__(self, middleware: CacheMiddleware, exchange: Exchange, led: Union[Alone, Led], send: Send) -> None:
         self._middleware = middleware
         self._exchange = exchange
-        self._send = send
+        self._outbox = Outbox(send)
         self.led = led
         #: When it was asked for, among the invalidations.
         self._since = middleware._shelf.moment()
@@ -57,7 +57,7 @@ class Answer:
             await self._continue(message)
         elif not self._is_replaced:
             await self._release()
-            await self._send(message)
+            await self._outbox.send(message)
 
     async def _begin(self, message: Message) -> None:
         fields = lowered(message.get("headers", ()))
@@ -104,7 +104,7 @@ class Answer:
             self._held = head
         else:
             self.has_begun = True
-            await self._send(head)
+            await self._outbox.send(head)
 
     def _may_fit(self) -> bool:
         return self._exchange.request.method != "GET" or fits(self._content_length, self._middleware._policy.max_body_size)
@@ -123,14 +123,17 @@ class Answer:
                 stored, writes = self._completed()
         if is_last:
             self.is_over.set()
-        waits = self._middleware._shelf.may_wait
-        if stored is not None and not waits:
+        if stored is not None:
+            # Before the client has it, which may take its time.
             await self._store(stored, writes)
-        if not self._is_replaced:
-            await self._release(stored)
-            await self._send(message)
-        if stored is not None and waits:
-            await self._store(stored, writes)
+        if self._is_replaced:
+            return
+        await self._release(stored)
+        if self._is_collected:
+            # Those who wait for the answer do not wait for this client. Not more waits than is collected.
+            self._outbox.post(message)
+        else:
+            await self._outbox.send(message)
 
     def _completed(self) -> Tuple[Optional[StoredResponse], List[Write]]:
         """The whole answer, unless it is not what its head has said."""
@@ -168,11 +171,11 @@ class Answer:
             if stored is not None and stored.flags & OWN_TAG:
                 head["headers"] = [*head["headers"], (b"etag", stored.entity_tag)]
             self.has_begun = True
-            await self._send(head)
+            await self._outbox.send(head)
 
     async def _out(self, serve: Serve) -> None:
         self.has_begun = True
-        await send_response(self._send, serve)
+        await send_response(self._outbox.send, serve)
 
     async def end(self) -> None:
         """The application has returned."""
@@ -181,6 +184,18 @@ class Answer:
         if self._is_collected or not self.has_begun:
             # Not all of it has come.
             self.led.give_up()
+        await self._outbox.drain()
+
+    async def fail(self) -> None:
+        """The application has raised: what it has sent before still goes out."""
+        self.led.give_up()
+        with contextlib.suppress(Exception):
+            await self._outbox.drain()
+
+    def abandon(self) -> None:
+        """The request has been cancelled."""
+        self.led.give_up()
+        self._outbox.abandon()
 
 
 class NoBody:

@@ -95,8 +95,7 @@ class SmartCacheMiddleware(ResponseCache):
             cache_private=cache_private,
             cache_authenticated=cache_authenticated,
             exclude_paths=exclude_paths,
-            # An empty list has always meant that all paths are.
-            include_paths=include_paths or None,
+            include_paths=include_paths,
             cache_vary_headers=cache_vary_headers,
             custom_key_generator=custom_key_generator,
             **further,
@@ -126,6 +125,19 @@ class SmartCacheMiddleware(ResponseCache):
     def process_response_in_thread(self, request: Any, response: Any) -> Any:
         """As ``process_response``, for such a framework."""
         return in_thread(self._leaving(request, response))
+
+    def handler_failed(self, request: Any) -> Any:
+        """For frameworks that know that a handler has raised: a stale response in place of its own; None: there is none."""
+        pending = _taken(request, self._place)
+        if pending is None:
+            return None
+        pending.led.give_up()
+        try:
+            stale = pending.exchange.failed()
+            return None if stale is None else self._made(stale)
+        except Exception as error:
+            self._shelf.fault(error)
+            return None
 
     # ---- Before the handler ----
 
@@ -214,10 +226,15 @@ class SmartCacheMiddleware(ResponseCache):
     def _park(self, request: Any, exchange: Exchange, led: Union[Alone, Led]) -> None:
         """Leaves the exchange with the request, for when it has been answered. If it never is, the flight ends when the request is forgotten."""
         exchange.asking()
-        state = _state_of(request)
-        _keep(state, self._place, Pending(exchange, led, self._shelf.moment()))
         view = exchange.view
-        _keep(state, "cache_key", view.text if isinstance(view, _Named) else exchange.primary.decode("latin-1"))
+        try:
+            state = _state_of(request)
+            _keep(state, "cache_key", view.text if isinstance(view, _Named) else exchange.primary.decode("latin-1"))
+            _keep(state, self._place, Pending(exchange, led, self._shelf.moment()))
+        except BaseException:
+            # Not left to who forgets it: whoever keeps the exception keeps the flight.
+            led.give_up()
+            raise
 
     # ---- After it ----
 

@@ -90,7 +90,7 @@ class Answer:
             self._head = Head(line, list(headers), exc_info)
             return self.write
         # What has come is no answer after all. The server knows whether it can still send another.
-        self._give_up_collecting()
+        self._abandon()
         if self.has_begun:
             try:
                 self._write = self._start_response(line, _sendable(headers), exc_info)
@@ -223,7 +223,7 @@ class Answer:
             self._complete()
             raise
         except BaseException:
-            self._give_up_collecting()
+            self._abandon()
             raise
         self._collect(chunk)
         return chunk
@@ -276,9 +276,16 @@ class Answer:
         led.leave()
 
     def _give_up_collecting(self) -> None:
+        """It cannot be stored: those who wait ask for their own."""
         self._is_collected = False
         self._collected = []
         self._led.refuse(is_known=False)
+
+    def _abandon(self) -> None:
+        """The client is gone, or the application has failed: one of those who wait takes over."""
+        self._is_collected = False
+        self._collected = []
+        self._led.give_up()
 
     def close(self) -> None:
         """It is over, whether all of it has come or not. The server calls this, once or more often."""
@@ -286,10 +293,7 @@ class Answer:
             return
         self._is_closed = True
         if self._is_collected or self._step is None:
-            # The client is gone, or the application has failed: one of those who wait takes over.
-            self._is_collected = False
-            self._collected = []
-            self._led.give_up()
+            self._abandon()
         source, self._source = self._source, None
         close = getattr(source, "close", None)
         if close is not None:
