@@ -545,6 +545,40 @@ fn get_beside_the_spread_between_shards() {
     }
 }
 
+/// What was stored before a purge of its tag is gone after it, while entries move from shard to shard and another with that tag comes and
+/// goes.
+#[test]
+fn a_purge_of_a_tag_beside_the_spread_between_shards_and_other_carriers() {
+    fn put_tagged(model: &Model, key: u8) {
+        let options = PutOptions { ttl: Ttl::Forever, tags: &[b"tag"], ..PutOptions::default() };
+        model.cache.put_with(&name(key), &value(key, 0), &options).unwrap();
+    }
+    for carriers in [1, 3] {
+        explore(&format!("{carriers} carriers"), move || {
+            let model = Model::open(&[("memory.capacity", "4100")]);
+            (0..carriers).for_each(|key| put_tagged(&model, key));
+            model.put(5, 0);
+            let (purging, moving, putting) = (model.clone(), model.clone(), model.clone());
+            let purge = spawn(move || {
+                purging.cache.purge(Purge::Tag(b"tag"));
+                assert!((0..carriers).all(|key| purging.version(key).is_none()), "what was there before is there");
+            });
+            let mover = spawn(move || {
+                moving.set_capacity("4000");
+                moving.set_capacity("4100");
+            });
+            let other = spawn(move || {
+                put_tagged(&putting, 4);
+                putting.remove(4);
+            });
+            join([purge, mover, other]);
+            assert_eq!(model.version(5), Some(0));
+            assert_eq!(model.cache.purge(Purge::Tag(b"tag")), 0);
+            model.end();
+        });
+    }
+}
+
 /// What makes a schedule that has failed worth keeping, and the seeds worth anything.
 #[test]
 fn the_same_choices_are_the_same_run() {

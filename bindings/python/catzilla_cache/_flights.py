@@ -91,7 +91,8 @@ class Flights:
     __slots__ = ("_flights", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a leader that is forgotten leaves from wherever the garbage collector comes along, also from in here.
+        self._lock = threading.RLock()
         self._flights: dict[bytes, Flight[Any]] = {}
 
     def board(self, key: bytes) -> tuple[Flight[Any], bool]:
@@ -111,7 +112,7 @@ class Flights:
 
     def renew_in_child(self) -> None:
         """In a forked child: those who led are not there any more."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._flights = {}
 
 

@@ -16,7 +16,8 @@ static int refuse_subinterpreters(void)
 
 static int fill(PyObject *module)
 {
-    if (refuse_subinterpreters() < 0 || codec_add_to(module) < 0 || engine_add_to(module) < 0 || objects_add_to(module) < 0)
+    if (refuse_subinterpreters() < 0 || codec_add_to(module) < 0 || engine_add_to(module) < 0 || objects_add_to(module) < 0 ||
+        http_add_to(module) < 0)
         return -1;
     return 0;
 }

@@ -11,5 +11,7 @@
 int codec_add_to(PyObject *module);
 int engine_add_to(PyObject *module);
 int objects_add_to(PyObject *module);
+/* After engine_add_to, whose types it needs. */
+int http_add_to(PyObject *module);
 
 #endif

@@ -40,7 +40,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-#: One step of what an application does: bytes are sent, an event is waited for, an exception is raised, anything else is called.
+#: One step of what an application does: bytes are sent, an event is waited for, an exception is raised, anything else is called,
+#: and waited for if that gives a future.
 Step = Union[bytes, asyncio.Event, BaseException, Callable[[], object]]
 
 #: Far beyond what anything takes on a slow machine; reaching it means "never".
@@ -206,7 +207,9 @@ class Application:
             raise step
         else:
             assert not isinstance(step, bytes), "bytes are sent by the body alone"
-            step()
+            done = step()
+            if isinstance(done, asyncio.Future):
+                await done
 
 
 def scope_of(method: str, url: str, headers: Fields, **more: object) -> Dict[str, Any]:

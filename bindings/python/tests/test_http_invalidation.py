@@ -90,6 +90,15 @@ def test_a_change_ends_what_it_says_it_has_changed_of_the_same_origin(name: str,
             assert found.get(urls[0]).is_hit is not ends
 
 
+@pytest.mark.parametrize("location", [b"Location: /caf\xc3\xa9?d=\xc3\xa9", b"Location: /caf%C3%A9?d=%C3%A9"])
+def test_a_place_that_is_not_percent_encoded_is_the_one_that_clients_ask_for(location: bytes) -> None:
+    with site() as found:
+        found.application.at("/a", reply(location, status=201))
+        found.get("/caf%C3%A9?d=%C3%A9")
+        found.ask("POST", "/a")
+        assert not found.get("/caf%C3%A9?d=%C3%A9").is_hit
+
+
 def test_both_places_that_a_change_names_are_ended() -> None:
     with site() as found:
         found.application.at("/a", reply("Location: /b", "Content-Location: /c", status=201))
@@ -101,7 +110,8 @@ def test_both_places_that_a_change_names_are_ended() -> None:
 
 def test_every_variant_and_the_stored_head_are_ended() -> None:
     with site(reply("Cache-Control: max-age=600", "Vary: X-A")) as found:
-        found.application.at("/a", *[reply("Cache-Control: max-age=600", "Vary: X-A")] * 5, CHANGED, FRESH)
+        varying = reply("Cache-Control: max-age=600", "Vary: X-A")
+        found.application.at("/a", *[varying] * 5, CHANGED, varying)
         found.head("/a", "X-A: 0")
         requests = [("GET", "X-A: 1"), ("GET", "X-A: 2"), ("GET", "Accept-Language: de"), ("HEAD", "Accept: image/png")]
         for method, line in requests:

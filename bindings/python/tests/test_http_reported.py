@@ -171,16 +171,15 @@ def test_what_caches_behind_this_one_have_said_stands_before_it(status: str) -> 
             assert len(told) == status.count(",") + 2, "each once, however often it is served"
 
 
-@pytest.mark.parametrize("name", ["edge", "my-cache.example:8080", "A B", 'say "A"'])
+@pytest.mark.parametrize("name", ["edge", "my-cache", "Cache_2"])
 def test_the_name_of_the_cache_is_the_operators(name: str) -> None:
     with site(FRESH, cache_name=name) as found:
-        found.get()
-        told = cache_status(found.get())
-        assert [one.replace('\\"', '"') for one, _ in told] == [name]
+        assert [one for one, _ in cache_status(found.get())] == [name]
+        assert [one for one, _ in cache_status(found.get())] == [name]
 
 
-@pytest.mark.parametrize("name", ["a\r\nX-B: 1", "caf\xe9", "a\0"])
-def test_a_name_that_no_field_can_hold_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["a\r\nX-B: 1", "caf\xe9", "a\0", "a, b", "a;b", ""])
+def test_a_name_that_is_no_token_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cache_name"):
         with site(FRESH, cache_name=name):
             pass

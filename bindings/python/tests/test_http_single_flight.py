@@ -7,11 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, List
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, List
 
 import pytest
 
-from http_application import FRESH, Answer, Asked, Reply, Site, clock_of, lets_time_pass, reply, settled, site
+from http_application import (
+    FRESH,
+    PATIENCE_SECONDS,
+    Answer,
+    Asked,
+    Message,
+    Reply,
+    Site,
+    clock_of,
+    fields,
+    lets_time_pass,
+    reply,
+    scope_of,
+    settled,
+    site,
+)
 
 __all__ = ["clock_of"]
 
@@ -240,6 +257,31 @@ def test_requests_that_waited_for_what_may_not_be_shared_go_to_the_application_e
         found.run(herd())
 
 
+@pytest.mark.parametrize("directives", ["no-cache", "no-cache, max-age=600", "max-age=0", "max-age=0, must-revalidate"])
+def test_an_answer_that_has_to_be_validated_for_each_request_is_not_given_to_those_that_waited(directives: str) -> None:
+    answer = reply(f"Cache-Control: {directives}", 'ETag: "a"')
+    with site() as found:
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", held(hold, *[f"Cache-Control: {directives}", 'ETag: "a"']), answer)
+            asking = [started(found) for _ in range(20)]
+            await turns()
+            hold.set()
+            await asyncio.gather(*asking)
+            assert found.calls == 20
+            # Nor do they wait for each other, when it is known.
+            again = asyncio.Event()
+            found.application.at("/", held(again, f"Cache-Control: {directives}", 'ETag: "a"', status=304))
+            asking = [started(found) for _ in range(20)]
+            await turns()
+            assert found.calls == 40
+            again.set()
+            assert {(answer.status, answer.is_hit) for answer in await asyncio.gather(*asking)} == {(200, True)}
+
+        found.run(herd())
+
+
 def test_requests_that_waited_go_as_soon_as_the_head_says_that_they_wait_in_vain() -> None:
     with site() as found:
 
@@ -357,6 +399,45 @@ def test_requests_for_what_is_stale_wait_for_one_validation() -> None:
         found.run(herd())
 
 
+@lets_time_pass
+def test_a_head_that_is_answered_first_leaves_no_herd_behind_it() -> None:
+    with site(reply("Cache-Control: max-age=600", 'ETag: "a"')) as found:
+        found.get()
+        found.pass_time(700)
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", held(hold, "Cache-Control: max-age=600", 'ETag: "b"', body=b"newer"))
+            asking = [started(found, "HEAD")] + [started(found) for _ in range(50)]
+            await turns()
+            hold.set()
+            answers = await asyncio.gather(*asking)
+            assert {answer.body for answer in answers[1:]} == {b"newer"}
+            assert found.calls <= 3, "the HEAD, and one for all others"
+
+        found.run(herd())
+
+
+@lets_time_pass
+@pytest.mark.parametrize("failure", [reply(status=503), reply(before=[Broken("down")])], ids=["503", "exception"])
+def test_requests_that_waited_for_a_failure_get_the_stale_answer_too(failure: Reply) -> None:
+    with site(reply("Cache-Control: max-age=600, stale-if-error=600", 'ETag: "a"')) as found:
+        found.get()
+        found.pass_time(700)
+
+        async def herd() -> None:
+            hold = asyncio.Event()
+            found.application.at("/", Reply(failure.status, failure.headers, failure.body, [hold, *failure.before]))
+            asking = [started(found) for _ in range(50)]
+            await turns()
+            hold.set()
+            answers = await asyncio.gather(*asking)
+            assert {(answer.status, answer.body) for answer in answers} == {(200, b"answer 1")}
+            assert found.calls == 2, "an application that is down is not asked fifty times at once"
+
+        found.run(herd())
+
+
 def test_a_range_and_a_condition_that_wait_are_answered_each_in_its_way() -> None:
     with site() as found:
 
@@ -443,6 +524,33 @@ def test_work_after_the_answer_keeps_nobody_waiting() -> None:
         found.run(herd())
 
 
+def test_event_loops_of_several_threads_share_one_request() -> None:
+    many, threads = 50, 4
+    with site() as found:
+
+        def wait_for_all() -> None:
+            # Of the thread that has reached the application first, while the others' requests come in.
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while found.middleware.stats["total_requests"] < many * threads:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+
+        async def herd() -> List[Answer]:
+            asking = [started(found) for _ in range(many)]
+            return list(await asyncio.gather(*asking))
+
+        found.application.at("/", reply("Cache-Control: max-age=600", before=[_off_loop(wait_for_all)]))
+        with ThreadPoolExecutor(threads) as pool:
+            herds = [pool.submit(asyncio.run, herd()) for _ in range(threads)]
+            bodies = [answer.body for herd_of_thread in herds for answer in herd_of_thread.result()]
+        assert bodies == [b"answer 1"] * many * threads
+        assert found.calls == 1
+
+
+def _off_loop(wait: Callable[[], None]) -> Callable[[], "asyncio.Future[None]"]:
+    return lambda: asyncio.get_running_loop().run_in_executor(None, wait)
+
+
 def test_nothing_is_left_behind_by_a_storm() -> None:
     """Requests that come, go, fail and are cancelled in any order leave no task, and every URL can be had afterwards."""
     source = random.Random(7)
@@ -478,3 +586,50 @@ def test_nothing_is_left_behind_by_a_storm() -> None:
             found.get(f"/{number}")
             assert found.get(f"/{number}").is_hit
         assert found.middleware.get_stats()["http_stats"]["cache_errors"] == 0
+
+
+def test_who_waits_for_an_answer_does_not_wait_for_the_client_that_it_goes_to() -> None:
+    with site(reply("Cache-Control: max-age=600", body=[b"first ", b"second ", b"third"])) as where:
+
+        async def slow_and_fast() -> None:
+            stuck, go_on = asyncio.Event(), asyncio.Event()
+            sent: List[bytes] = []
+
+            async def slow_send(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    stuck.set()
+                    await go_on.wait()
+                    sent.append(message.get("body", b""))
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            slow = asyncio.ensure_future(where.middleware(scope_of("GET", "/", fields()), receive, slow_send))
+            await stuck.wait()
+            answers = await asyncio.gather(*(where.asking("GET", "/") for _ in range(3)))
+            assert [answer.body for answer in answers] == [b"first second third"] * 3
+            assert not slow.done() and sent == []
+            go_on.set()
+            await slow
+            assert b"".join(sent) == b"first second third"
+
+        where.run(slow_and_fast())
+        assert where.calls == 1
+
+
+def test_a_client_that_fails_does_not_take_the_answer_from_the_others() -> None:
+    with site(reply("Cache-Control: max-age=600", body=[b"first ", b"second"])) as where:
+
+        async def broken() -> None:
+            async def send(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    raise OSError("the client is gone")
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            with pytest.raises(OSError, match="the client is gone"):
+                await where.middleware(scope_of("GET", "/", fields()), receive, send)
+
+        where.run(broken())
+        assert where.get("/").body == b"first second" and where.calls == 1

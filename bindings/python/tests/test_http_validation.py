@@ -32,7 +32,6 @@ TAGGED = reply(
         ('"a"', '"b" , W/"a","c"', True),
         ('"a"', ',, "a",,', True),
         ('"a,b"', '"a,b"', True),
-        ('"a, b"', '"x", "a, b"', True),
         ('""', '""', True),
         ('"\xe9"', '"\xe9"', True),
         ('"a\\"', '"a\\"', True),
@@ -421,7 +420,7 @@ def test_head_on_what_is_stale_is_validated_and_confirms_what_get_has_stored() -
 def test_a_head_that_shows_a_newer_answer_ends_the_older_one(lines: List[str]) -> None:
     # 4.3.5: a cache SHOULD update or invalidate the stored answers to GET that a HEAD shows to be others.
     newer = reply("Cache-Control: max-age=600", *lines)
-    with site(TAGGED, newer) as found:
+    with site(TAGGED, newer, FRESH) as found:
         found.get("/", "X-A: 1")
         found.head("/", "X-A: 1", "Cache-Control: no-cache")
         assert found.last.method == "HEAD" or found.last["if-none-match"]

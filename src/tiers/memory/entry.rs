@@ -539,9 +539,15 @@ impl EntryRef {
         }
     }
 
+    /// Whether the entry carries any tag.
+    #[inline(always)]
+    pub(super) fn is_tagged(&self) -> bool {
+        self.label() & TAGGED != 0
+    }
+
     /// The tags that the entry carries.
     pub(super) fn tags(&self) -> impl Iterator<Item = u64> + '_ {
-        let count = if self.label() & TAGGED == 0 { 0 } else { self.tag_count() };
+        let count = if self.is_tagged() { self.tag_count() } else { 0 };
         (0..count).map(|number| {
             // SAFETY: as in `tag_count`.
             unsafe { self.tags_begin().add(TAG_COUNT + TAG * number).cast::<u64>().read_unaligned() }

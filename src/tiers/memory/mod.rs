@@ -23,6 +23,7 @@ mod policy;
 mod reclaim;
 mod record;
 mod shard;
+mod tags;
 mod update;
 mod value;
 mod version;

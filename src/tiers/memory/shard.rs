@@ -9,6 +9,7 @@ use super::expiry::{Hint, Wheel};
 use super::index::{Hash, Index, OldTable, Position, Published};
 use super::policy::{Books, Chosen, Clock, Policy};
 use super::reclaim::{self, Garbage, Retired};
+use super::tags::{Carriers, TagCounts};
 use super::version::Versions;
 use crate::clock::{Tick, FOREVER};
 use crate::options::PolicyName;
@@ -71,6 +72,8 @@ pub(super) struct State {
     grant: Grant,
     /// Which versions entries are, of those that were asked.
     versions: Versions,
+    /// Which tags they carry.
+    tags: TagCounts,
     policy: Books,
     retired: Retired,
     wheel: Wheel,
@@ -92,6 +95,7 @@ impl State {
             magazine: heap.magazine(),
             grant: Grant::default(),
             versions: Versions::new(),
+            tags: TagCounts::new(),
             entry_bytes: 0,
             index_bytes: 0,
             turned_away: [0; 8],
@@ -210,7 +214,7 @@ impl Shard {
         self.written.figures.entries.load(Relaxed)
     }
 
-    /// What entries, index, policy, wheel and versions take.
+    /// What entries, index, policy, wheel, versions and counts of tags take.
     pub(super) fn bytes(&self) -> u64 {
         self.written.figures.bytes.load(Relaxed)
     }
@@ -266,10 +270,11 @@ impl<'a> Locked<'a> {
         self.state.index.len()
     }
 
-    /// What entries, index, policy, wheel and versions take.
+    /// What entries, index, policy, wheel, versions and counts of tags take.
     pub(super) fn bytes(&self) -> u64 {
         let state = &self.state;
-        state.entry_bytes + state.index_bytes + state.policy.bytes() + state.wheel.bytes() + state.versions.bytes()
+        let beside = state.policy.bytes() + state.wheel.bytes() + state.versions.bytes() + state.tags.bytes();
+        state.entry_bytes + state.index_bytes + beside
     }
 
     #[inline]
@@ -358,6 +363,7 @@ impl<'a> Locked<'a> {
         let deadline = entry.deadline();
         state.policy.insert(entry, hash, &shard.clock);
         state.index.insert(entry, hash);
+        state.tags.enter(entry, hash);
         if deadline != FOREVER {
             state.wheel.insert(hash.place(), deadline);
         }
@@ -391,6 +397,7 @@ impl<'a> Locked<'a> {
         state.versions.forget(old);
         state.policy.replace(old, new, &shard.clock);
         state.index.replace(position, new, hash);
+        state.tags.replace(old, new, hash);
         // A hint for this key and this deadline is there already when it was stored a moment ago.
         if deadline != FOREVER && !(old.expires() && old.filed() == deadline as u32) {
             state.wheel.insert(hash.place(), deadline);
@@ -420,12 +427,14 @@ impl<'a> Locked<'a> {
         let size = entry.size(self.shared.heap);
         state.versions.forget(entry);
         state.index.remove(entry, hash);
+        state.tags.leave(entry, hash);
         state.entry_bytes -= size;
         self.shared.depart(entry, cause);
         state.retired.push(entry, size);
         if state.index.len() == 0 {
             // Hints of entries that have gone would be all that is left.
             state.wheel.clear();
+            state.tags.all_have_left();
         }
     }
 
@@ -525,6 +534,7 @@ impl<'a> Locked<'a> {
         state.policy = Books::new(&state.chosen);
         state.wheel = Wheel::new(now);
         state.versions.clear();
+        state.tags.clear();
         state.entry_bytes = 0;
         state.index_bytes = 0;
         state.index.clear(&shard.published)
@@ -561,10 +571,12 @@ impl<'a> Locked<'a> {
         let version = state.versions.forget(victim);
         state.policy.remove(victim);
         state.index.remove(victim, hash);
+        state.tags.leave(victim, hash);
         state.entry_bytes -= victim.size(self.shared.heap);
         if state.index.len() == 0 {
             // As in `unlink`.
             state.wheel.clear();
+            state.tags.all_have_left();
         }
         Some((victim, version))
     }
@@ -586,12 +598,24 @@ impl<'a> Locked<'a> {
         state.entry_bytes += size;
         state.policy.insert(entry, hash, &shard.clock);
         state.index.insert(entry, hash);
+        state.tags.enter(entry, hash);
         let deadline = entry.deadline();
         if deadline != FOREVER {
             entry.set_filed(deadline);
             state.wheel.insert(hash.place(), deadline);
         }
         true
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_right_counts_of_tags(&self) -> bool {
+        let state = &self.state;
+        state.tags.are_of(state.index.iter().map(|entry| (entry, self.shared.hash(entry.key()))))
+    }
+
+    /// Who of this shard carries a tag.
+    pub(super) fn carriers(&self, tag: u64) -> Carriers {
+        self.state.tags.carriers(tag)
     }
 
     /// The version of an entry of this shard, if it was asked for it.

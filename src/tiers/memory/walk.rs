@@ -8,8 +8,9 @@
 //! goes back to where the shard that it was in began, and meets some of them again.
 
 use super::entry::EntryRef;
-use super::index::PLACES;
+use super::index::{Hash, PLACES};
 use super::shard::Locked;
+use super::tags::Carriers;
 use super::{Cause, Layout, Memory};
 use crate::error::{Error, Result};
 use crate::pattern::KeySet;
@@ -50,9 +51,24 @@ impl Cursor {
     }
 }
 
+/// What a step looks through of the shard that it is in.
+enum Stretch {
+    /// So many buckets of the larger table, from where the cursor is.
+    Buckets(usize),
+    /// This place alone, and the shard is done.
+    Place(u32),
+    /// Nothing, and the shard is done.
+    None,
+}
+
 impl Memory {
     /// Goes on for a bounded number of buckets; false when all have been met. `each` may take the entry out, and nothing else.
-    fn step(&self, cursor: &mut Cursor, buckets: usize, mut each: impl FnMut(&mut Locked<'_>, EntryRef)) -> bool {
+    fn step(
+        &self,
+        cursor: &mut Cursor,
+        stretch: impl Fn(&Locked<'_>) -> Stretch,
+        mut each: impl FnMut(&mut Locked<'_>, EntryRef),
+    ) -> bool {
         loop {
             let layout = Layout(self.layout.load(Relaxed));
             if cursor.layout != Some(layout) {
@@ -66,11 +82,20 @@ impl Memory {
             if Layout(self.layout.load(Relaxed)) != layout {
                 continue;
             }
-            cursor.place = shard.walk(cursor.place, buckets, |shard, entry, hash| {
-                if hash.shard() >= cursor.met {
+            let met = cursor.met;
+            let each = |shard: &mut Locked<'_>, entry, hash: Hash| {
+                if hash.shard() >= met {
                     each(shard, entry);
                 }
-            });
+            };
+            cursor.place = match stretch(&shard) {
+                Stretch::Buckets(buckets) => shard.walk(cursor.place, buckets, each),
+                Stretch::Place(place) => {
+                    shard.walk(place.into(), 1, each);
+                    PLACES
+                }
+                Stretch::None => PLACES,
+            };
             if cursor.place == PLACES {
                 (cursor.shard, cursor.place) = (cursor.shard + 1, 0);
             }
@@ -80,19 +105,25 @@ impl Memory {
 
     /// Removes every entry whose key is one of these. Says how many those were.
     pub(crate) fn purge_keys(&self, keys: KeySet<'_>) -> u64 {
-        self.purge_where(|entry| keys.has(entry.key()))
+        self.purge_where(|_| Stretch::Buckets(BUCKETS), |entry| keys.has(entry.key()))
     }
 
-    /// Removes every entry that carries `tag`. Says how many those were.
+    /// Removes every entry that carries `tag`. Says how many those were. Looks through the shards in which several may carry it,
+    /// and of those only until no more than one does.
     pub(crate) fn purge_tag(&self, tag: &[u8]) -> Result<u64> {
         let tag = self.tag(tag)?;
-        Ok(self.purge_where(|entry| entry.tags().any(|carried| carried == tag)))
+        let stretch = |shard: &Locked<'_>| match shard.carriers(tag) {
+            Carriers::Nobody => Stretch::None,
+            Carriers::At(place) => Stretch::Place(place),
+            Carriers::Anybody => Stretch::Buckets(BUCKETS),
+        };
+        Ok(self.purge_where(stretch, |entry| entry.tags().any(|carried| carried == tag)))
     }
 
-    fn purge_where(&self, chosen: impl Fn(EntryRef) -> bool) -> u64 {
+    fn purge_where(&self, stretch: impl Fn(&Locked<'_>) -> Stretch, chosen: impl Fn(EntryRef) -> bool) -> u64 {
         let now = self.clock.now();
         let (mut cursor, mut purged) = (Cursor::new(), 0);
-        while self.step(&mut cursor, BUCKETS, |shard, entry| {
+        while self.step(&mut cursor, &stretch, |shard, entry| {
             if !chosen(entry) {
                 return;
             }
@@ -187,11 +218,15 @@ impl Keys {
             let (before, now) = (self.cursor, memory.clock.now());
             let (prefix, found) = (&self.prefix, &mut self.found);
             let mut has_room = true;
-            let goes_on = memory.step(&mut self.cursor, COPIED_BUCKETS, |_, entry| {
-                if has_room && entry.key().starts_with(prefix) && !entry.is_expired(now) {
-                    has_room = found.push(entry.key());
-                }
-            });
+            let goes_on = memory.step(
+                &mut self.cursor,
+                |_| Stretch::Buckets(COPIED_BUCKETS),
+                |_, entry| {
+                    if has_room && entry.key().starts_with(prefix) && !entry.is_expired(now) {
+                        has_room = found.push(entry.key());
+                    }
+                },
+            );
             if !has_room {
                 self.cursor = before;
                 self.found.clear();

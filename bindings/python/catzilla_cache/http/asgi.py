@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Awaitable, Callable, Dict, MutableMapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, Mapping, MutableMapping, Optional, Sequence, Set, Tuple, Union
 from urllib.parse import quote_from_bytes
 
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
 from catzilla_cache.http.admin import AdminApp
-from catzilla_cache.http.asgi_answer import Alone, Answer, Led, Message, NoBody, Send, nowhere, send_response
+from catzilla_cache.http.asgi_answer import Answer, NoBody, OnceMore, Receive, nowhere, send_response
+from catzilla_cache.http.asgi_outbox import Message, Send
+from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
 from catzilla_cache.http.fields import Fields, lowered
+from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.message import Request, View
 from catzilla_cache.http.middleware import ResponseCache
+from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
 from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Ways to send a body past this middleware, which has to see it.
 _PAST_US = ("http.response.pathsend", "http.response.zerocopysend")
-
-# What a client asks of one answer is not what others are fetched by in the background.
-_OF_ONE_REQUEST = frozenset({b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"})
 
 
 class CacheMiddleware(ResponseCache):
@@ -130,7 +130,8 @@ class CacheMiddleware(ResponseCache):
     ) -> Union[LookUp, Serve, Fetch, None]:
         """Asks the application, or waits for another request that does. None: the client has its answer."""
         if fetch.shared is None or fetch.shared in self._unshared:
-            return await self._ask(exchange, fetch, Alone(), scope, receive, send)
+            await self._ask(exchange, fetch, Alone(), scope, receive, send)
+            return None
         # Who comes after an invalidation does not get what was asked for before.
         key = fetch.shared + b" %d" % self._shelf.generation(exchange.target.url)
         deadline = time.monotonic() + self._policy.wait_timeout
@@ -141,45 +142,43 @@ class CacheMiddleware(ResponseCache):
                 if self._has_come(exchange):
                     led.give_up()
                     return exchange.start()
-                return await self._ask(exchange, fetch, led, scope, receive, send)
+                await self._ask(exchange, fetch, led, scope, receive, send)
+                return None
             try:
                 return exchange.landed(await flight.wait_async(max(0.0, deadline - time.monotonic())))
             except Abandoned:
                 continue
             except (TooLate, CacheError):
                 # Or it would wait for itself: the application asks for its own answer.
-                return await self._ask(exchange, fetch, Alone(), scope, receive, send)
+                await self._ask(exchange, fetch, Alone(), scope, receive, send)
+                return None
             finally:
                 del flight
 
-    def _has_come(self, exchange: Exchange) -> bool:
-        """Whether another request has stored the answer between this one's look-up and now."""
-        entry = self._shelf.find_in_memory(exchange.key) if self._shelf.may_wait else None
-        if not isinstance(entry, StoredResponse):
-            return False
-        return exchange.stored is None or entry.stored_at > exchange.stored.stored_at
-
     async def _ask(
         self, exchange: Exchange, fetch: Fetch, led: Union[Alone, Led], scope: Scope, receive: Receive, send: Send
-    ) -> Union[Fetch, None]:
-        """Has the application answer, to the client. A request is what comes back if it has to be asked once more."""
+    ) -> None:
+        """Has the application answer, to the client; once more, if it has confirmed what is not stored."""
         answer = Answer(self, exchange, led, send)
         try:
             exchange.asking()
-            await self.app(_asked(scope, fetch.fields, None), receive, answer)
+            await self.app(_asked(scope, fetch.fields, exchange.request.headers.fields, None), receive, answer)
         except Exception as error:
-            led.give_up()
             stale = None if answer.has_begun else exchange.failed()
             if stale is None:
+                await answer.fail()
                 raise
+            led.land(exchange.stored)
+            led.leave()
             logger.warning("the application has failed, and what is stored is served in its place: %r", error)
             await send_response(send, stale)
-            return None
+            return
         except BaseException:
-            led.give_up()
+            answer.abandon()
             raise
         await answer.end()
-        return answer.again
+        if answer.again is not None:
+            await self._ask(exchange, answer.again, Alone(), scope, OnceMore(receive), send)
 
     # ---- In the background ----
 
@@ -195,9 +194,7 @@ class CacheMiddleware(ResponseCache):
         self.keep_task(task)
 
     async def _fetch_anew(self, request: Request, stored: StoredResponse, key: bytes, scope: Scope) -> None:
-        fields = [(name, value) for name, value in request.headers.fields if name not in _OF_ONE_REQUEST]
-        method = request.method if stored.flags & HEAD_ONLY else "GET"
-        anew = Request(method, request.scheme, request.authority, request.path, request.raw_path, request.query, fields)
+        anew = request.anew(request.method if stored.flags & HEAD_ONLY else "GET")
         try:
             exchange = self._exchanges.begin(anew, View(anew))
             if exchange is None:
@@ -210,14 +207,20 @@ class CacheMiddleware(ResponseCache):
             answer = Answer(self, exchange, Led(self, flight, shared, key), nowhere)
             try:
                 exchange.asking()
-                await self.app(_asked(scope, fetch.fields, method), NoBody(answer), answer)
+                await self.app(_asked(scope, fetch.fields, anew.headers.fields, anew.method), NoBody(answer), answer)
             except BaseException:
-                answer.led.give_up()
+                answer.abandon()
                 raise
             await answer.end()
         except Exception as error:
             self._counters.count("failed_refreshes")
             logger.warning("a stale response could not be fetched anew: %r", error)
+
+    def _asking_itself(self, headers: Mapping[str, str]) -> Callable[[str], Awaitable[Response]]:
+        async def get(url: str) -> Response:
+            return await ask_asgi(self, url, headers)
+
+        return get
 
     def keep_task(self, task: "asyncio.Future[Any]") -> None:
         """Holds a task until it is done."""
@@ -247,11 +250,12 @@ def _server(server: Tuple[str, Optional[int]]) -> bytes:
     return (f"{name}:{port}" if port else name).encode("latin-1", "replace")
 
 
-def _asked(scope: Scope, fields: Fields, method: Optional[str]) -> Scope:
-    """A request's scope as the application is given it. The client's own where nothing in it has to change, since frameworks write into it."""
+def _asked(scope: Scope, fields: Fields, came: Fields, method: Optional[str]) -> Scope:
+    """A request's scope as the application is given it, with these fields in place of those that came. The client's own where nothing
+    in it has to change, since frameworks write into it."""
     extensions = scope.get("extensions") or {}
     is_bare = not any(name in extensions for name in _PAST_US)
-    if method is None and is_bare and len(fields) == len(scope.get("headers", ())):
+    if method is None and is_bare and fields == came:
         return scope
     asked: Dict[str, Any] = dict(scope)
     asked["headers"] = fields

@@ -3,88 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, List, MutableMapping, Optional, Tuple, Union
+import contextlib
+from typing import TYPE_CHECKING, Awaitable, Callable, List, Optional, Tuple, Union
 
-from catzilla_cache._flights import Abandoned, Flight
-from catzilla_cache.http.exchange import Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.asgi_outbox import Message, Outbox, Send
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields, lowered
+from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
 
 if TYPE_CHECKING:
     from catzilla_cache.http.asgi import CacheMiddleware
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-
-
-class Alone:
-    """A request that nobody waits for."""
-
-    def land(self, stored: Optional[StoredResponse]) -> None:
-        pass
-
-    def refuse(self, is_known: bool) -> None:
-        pass
-
-    def leave(self) -> None:
-        pass
-
-    def give_up(self) -> None:
-        pass
-
-
-class Led:
-    """The flight of a request that others may wait for. Ended once, whatever happens."""
-
-    __slots__ = ("_flight", "_key", "_middleware", "_shared")
-
-    def __init__(self, middleware: CacheMiddleware, flight: Flight[Any], key: bytes, shared: bytes) -> None:
-        self._middleware = middleware
-        self._flight: Optional[Flight[Any]] = flight
-        self._key = key
-        self._shared = shared
-
-    def land(self, stored: Optional[StoredResponse]) -> None:
-        """Those who wait get the answer; those who come until `leave`, too."""
-        if self._flight is not None:
-            self._flight.land(stored)
-            self._middleware._unshared.discard(self._shared)
-
-    def refuse(self, is_known: bool) -> None:
-        """There is none that others may have."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            self._middleware._flights.leave(self._key, flight)
-            if is_known:
-                self._middleware._unshared.add(self._shared)
-            flight.land(None)
-
-    def leave(self) -> None:
-        """Who misses the key from now on asks again."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            self._middleware._flights.leave(self._key, flight)
-
-    def give_up(self) -> None:
-        """One of those who wait takes over."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            self._middleware._flights.leave(self._key, flight)
-            flight.crash(Abandoned())
+Receive = Callable[[], Awaitable[Message]]
 
 
 class Answer:
     """What the application sends, on its way to the client and into the cache: the `send` that it is given."""
 
     __slots__ = (
-        "_body", "_content_length", "_exchange", "_held", "_is_collected", "_is_replaced", "_middleware", "_send", "_since", "_size",
+        "_body", "_content_length", "_exchange", "_held", "_is_collected", "_is_replaced", "_middleware", "_outbox", "_since", "_size",
         "again", "has_begun", "is_over", "led",
     )  # fmt: skip
 
     def __init__(self, middleware: CacheMiddleware, exchange: Exchange, led: Union[Alone, Led], send: Send) -> None:
         self._middleware = middleware
         self._exchange = exchange
-        self._send = send
+        self._outbox = Outbox(send)
         self.led = led
         #: When it was asked for, among the invalidations.
         self._since = middleware._shelf.moment()
@@ -111,18 +57,23 @@ class Answer:
             await self._continue(message)
         elif not self._is_replaced:
             await self._release()
-            await self._send(message)
+            await self._outbox.send(message)
 
     async def _begin(self, message: Message) -> None:
         fields = lowered(message.get("headers", ()))
-        step = self._exchange.answered(message["status"], fields)
+        lengths = [value for name, value in fields if name == b"content-length"]
+        self._content_length = lengths[0] if len(lengths) == 1 else None
+        obstacle = "trailers, or two lengths" if message.get("trailers", False) or len(lengths) > 1 else ""
+        if not self._may_fit():
+            obstacle = TOO_LARGE
+        step = self._exchange.answered(message["status"], fields, obstacle)
         if isinstance(step, Fetch):
             self._is_replaced = True
             self.again = step
         elif isinstance(step, Serve):
             await self._replace(step)
         else:
-            await self._relay(message, step, fields)
+            await self._relay(message, step)
 
     async def _replace(self, serve: Serve) -> None:
         """What is stored is sent: it holds still, or the application has failed."""
@@ -130,22 +81,20 @@ class Answer:
         stored, writes = self._exchange.complete(None)
         if stored is not None:
             await self._store(stored, writes)
+        elif serve.is_instead:
+            # Who waits for an application that fails gets the same.
+            self.led.land(self._exchange.stored)
+            self.led.leave()
         else:
             self.led.refuse(is_known=False)
         await self._out(serve)
 
-    async def _relay(self, message: Message, relay: Relay, fields: Fields) -> None:
-        lengths = [value for name, value in fields if name == b"content-length"]
-        self._content_length = lengths[0] if len(lengths) == 1 else None
-        self._is_collected = relay.keep is not None and not message.get("trailers", False) and len(lengths) <= 1
-        if self._content_length is not None and self._exchange.request.method == "GET" and not self._may_fit(self._content_length):
-            self._is_collected = False
-            if relay.keep is not None:
-                self._middleware._counters.count("too_large")
+    async def _relay(self, message: Message, relay: Relay) -> None:
+        self._is_collected = relay.keep is not None
         if not self._is_collected:
             self.led.refuse(is_known=relay.keep is None and message["status"] < 500)
-            if relay.outdated is not None:
-                await self._middleware._shelf.remove_async(relay.outdated)
+        if relay.outdated is not None:
+            await self._middleware._shelf.remove_async(relay.outdated)
         if relay.not_modified is not None:
             self._is_replaced = True
             await self._out(relay.not_modified)
@@ -155,10 +104,10 @@ class Answer:
             self._held = head
         else:
             self.has_begun = True
-            await self._send(head)
+            await self._outbox.send(head)
 
-    def _may_fit(self, content_length: bytes) -> bool:
-        return content_length.isdigit() and int(content_length) <= self._middleware._policy.max_body_size
+    def _may_fit(self) -> bool:
+        return self._exchange.request.method != "GET" or fits(self._content_length, self._middleware._policy.max_body_size)
 
     async def _continue(self, message: Message) -> None:
         body, is_last = message.get("body", b""), not message.get("more_body", False)
@@ -174,20 +123,23 @@ class Answer:
                 stored, writes = self._completed()
         if is_last:
             self.is_over.set()
-        waits = self._middleware._shelf.may_wait
-        if stored is not None and not waits:
+        if stored is not None:
+            # Before the client has it, which may take its time.
             await self._store(stored, writes)
-        if not self._is_replaced:
-            await self._release(stored)
-            await self._send(message)
-        if stored is not None and waits:
-            await self._store(stored, writes)
+        if self._is_replaced:
+            return
+        await self._release(stored)
+        if self._is_collected:
+            # Those who wait for the answer do not wait for this client. Not more waits than is collected.
+            self._outbox.post(message)
+        else:
+            await self._outbox.send(message)
 
     def _completed(self) -> Tuple[Optional[StoredResponse], List[Write]]:
         """The whole answer, unless it is not what its head has said."""
         self._is_collected = False
-        told, method = self._content_length, self._exchange.request.method
-        if method == "GET" and told is not None and told != b"%d" % self._size:
+        told = self._content_length
+        if not is_whole(self._exchange.request.method, told, self._size):
             self.led.refuse(is_known=False)
             return None, []
         stored, writes = self._exchange.complete(b"".join(self._body), told)
@@ -219,11 +171,11 @@ class Answer:
             if stored is not None and stored.flags & OWN_TAG:
                 head["headers"] = [*head["headers"], (b"etag", stored.entity_tag)]
             self.has_begun = True
-            await self._send(head)
+            await self._outbox.send(head)
 
     async def _out(self, serve: Serve) -> None:
         self.has_begun = True
-        await send_response(self._send, serve)
+        await send_response(self._outbox.send, serve)
 
     async def end(self) -> None:
         """The application has returned."""
@@ -232,6 +184,18 @@ class Answer:
         if self._is_collected or not self.has_begun:
             # Not all of it has come.
             self.led.give_up()
+        await self._outbox.drain()
+
+    async def fail(self) -> None:
+        """The application has raised: what it has sent before still goes out."""
+        self.led.give_up()
+        with contextlib.suppress(Exception):
+            await self._outbox.drain()
+
+    def abandon(self) -> None:
+        """The request has been cancelled."""
+        self.led.give_up()
+        self._outbox.abandon()
 
 
 class NoBody:
@@ -249,6 +213,25 @@ class NoBody:
             return {"type": "http.request", "body": b"", "more_body": False}
         await self._answer.is_over.wait()
         return {"type": "http.disconnect"}
+
+
+class OnceMore:
+    """The `receive` of a request that is put to the application once more: it may have read all of it, and had no body to read."""
+
+    __slots__ = ("_is_told", "_receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_told = False
+
+    async def __call__(self) -> Message:
+        if not self._is_told:
+            self._is_told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return message
 
 
 async def nowhere(message: Message) -> None:

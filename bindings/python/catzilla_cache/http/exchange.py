@@ -23,7 +23,7 @@ from catzilla_cache.http import keys, ranges, validation
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.message import FieldMap, Request
 from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy, Settings
-from catzilla_cache.http.reuse import Use, may_serve_on_error, weigh
+from catzilla_cache.http.reuse import Use, is_for_one, may_serve_on_error, weigh
 from catzilla_cache.http.search import reduced_query, search_rule_of
 from catzilla_cache.http.statistics import Counters
 from catzilla_cache.http.storing import Keep, Refusal, judge, with_body
@@ -39,6 +39,9 @@ _FAILURES = frozenset({500, 502, 503, 504})
 # With these a request is not for the cache; with those it has to be looked at.
 _NEVER_PLAIN = frozenset({b"upgrade", b"transfer-encoding", *METHOD_OVERRIDES, *validation.ORIGIN_CONDITIONS})
 _NOT_PLAIN = _NEVER_PLAIN | {b"host", b"content-length"}
+
+#: Why an answer is not stored that is longer than is allowed.
+TOO_LARGE = "too large"
 
 _REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
 
@@ -57,6 +60,8 @@ class Serve(NamedTuple):
     body: bytes
     #: Whether it is to be fetched anew in the background.
     refresh: bool = False
+    #: Whether it takes the place of a failure of the application.
+    is_instead: bool = False
 
 
 class Fetch(NamedTuple):
@@ -71,6 +76,7 @@ class Fetch(NamedTuple):
 class Relay(NamedTuple):
     """The application's answer is to be passed on, with these fields."""
 
+    status: int
     fields: Fields
     #: What may be stored of it once its body is there; None: nothing.
     keep: Optional[Keep]
@@ -111,15 +117,18 @@ class Exchanges:
         self.counters = counters
         self.keys = keys.KeyMaker(policy)
 
-    def begin(self, request: Request, view: object = None) -> Optional[Exchange]:
-        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown."""
+    def begin(self, request: Request, view: object = None, hands_on: bool = False) -> Optional[Exchange]:
+        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown.
+
+        ``hands_on`` says that the application is shown the client's own request, whatever `Fetch` has: with its conditions and its range.
+        """
         settings = self.policy.settings(request.path)
         if settings is None or request.method not in settings.methods or not _is_plain(request):
             return None
         target = self.keys.target(request)
         if target is None or b"no-store" in request.directives:
             return None
-        return Exchange(self, request, target, settings, view)
+        return Exchange(self, request, target, settings, view, hands_on)
 
     def invalidated(self, request: Request, status: int, fields: Fields) -> List[bytes]:
         """The URLs of which nothing stored may be used any more, after the answer to a request that was not for the cache (RFC 9111 section 4.4)."""
@@ -132,19 +141,19 @@ class Exchanges:
         )  # fmt: skip
         for name, value in fields:
             if name in (b"location", b"content-location"):
-                target = self.target_of(urljoin(base, value.decode("latin-1").strip()))
+                target = self.target_of(value.decode("utf-8", "surrogateescape").strip(), base)
                 # Of another origin it would let one site forget another's.
                 if target is not None and target.origin == own.origin and target.url not in urls:
                     urls.append(target.url)
         return urls
 
-    def target_of(self, text: str) -> Optional[keys.Target]:
-        """A URL as keys have it; None for what is none of http or https."""
+    def target_of(self, text: str, base: str = "") -> Optional[keys.Target]:
+        """A URL, which may be relative to another, as keys have it; None for what is none of http or https."""
         try:
-            parts = urlsplit(text)
+            parts = urlsplit(urljoin(base, text))
             request = Request(
                 "GET", parts.scheme.lower(), parts.netloc.encode("latin-1", "replace"), parts.path,
-                parts.path.encode("utf-8", "surrogateescape") or b"/", parts.query.encode("utf-8", "surrogateescape"), [],
+                keys.percent_encoded(parts.path, True) or b"/", keys.percent_encoded(parts.query, False), [],
             )  # fmt: skip
         except ValueError:
             return None
@@ -155,16 +164,20 @@ class Exchange:
     """See the module."""
 
     __slots__ = (
-        "_asked_at", "_counters", "_for_client", "_forward", "_in_background", "_keep", "_keys", "_of_get",
-        "_own_conditions", "_policy", "_search_key", "_tried_again", "_view", "key", "primary", "request", "settings",
-        "stored", "stored_key", "target",
+        "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get",
+        "_own_conditions", "_policy", "_search_key", "_tried_again", "key", "missed", "primary", "request", "seen",
+        "settings", "stored", "stored_key", "target", "view",
     )  # fmt: skip
 
-    def __init__(self, exchanges: Exchanges, request: Request, target: keys.Target, settings: Settings, view: object) -> None:
+    def __init__(
+        self, exchanges: Exchanges, request: Request, target: keys.Target, settings: Settings, view: object, hands_on: bool
+    ) -> None:
         self._policy = exchanges.policy
         self._keys = exchanges.keys
         self._counters = exchanges.counters
-        self._view = view
+        #: What a program's generator of keys is shown.
+        self.view = view
+        self._hands_on = hands_on
         self.request = request
         self.settings = settings
         self.target = target
@@ -172,6 +185,9 @@ class Exchange:
         self.primary = self._keys.primary(request, "GET", self.target, view)
         #: The key that was asked for last.
         self.key = self.primary
+        #: The key under which there was nothing to serve, and when what was there had been stored, if there was anything.
+        self.missed = self.primary
+        self.seen: Optional[float] = None
         #: A response that could not be served without asking, and its key.
         self.stored: Optional[StoredResponse] = None
         self.stored_key = b""
@@ -195,6 +211,8 @@ class Exchange:
     def found(self, entry: Optional[Entry]) -> Union[LookUp, Serve, Fetch]:
         """What was stored under the key that was looked up."""
         now = self._policy.clock()
+        self.missed = self.key
+        self.seen = entry.stored_at if isinstance(entry, StoredResponse) else None
         if isinstance(entry, Varies):
             if self.key != self.primary:
                 # A variant that varies again is nobody's doing; the application knows.
@@ -205,7 +223,7 @@ class Exchange:
         if isinstance(entry, SearchRule):
             reduced = reduced_query(entry, self.request.query)
             self.primary = self.key = self._keys.primary(
-                self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self._view
+                self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self.view
             )
             return LookUp(self.key)
         if entry is not None and not (entry.flags & HEAD_ONLY and self.request.method != "HEAD"):
@@ -215,7 +233,7 @@ class Exchange:
             return LookUp(self.key)
         if self.request.method == "HEAD" and self._of_get:
             self._of_get = False
-            self.primary = self.key = self._keys.primary(self.request, "HEAD", self.target, self._view)
+            self.primary = self.key = self._keys.primary(self.request, "HEAD", self.target, self.view)
             return LookUp(self.key)
         self.key = self.primary
         return self._fetch(self._forward)
@@ -229,9 +247,17 @@ class Exchange:
             return self._serve(stored, now, b"hit; ttl=%d" % _whole(stored.fresh_until - now), use is Use.REFRESH)
         if use is Use.NOTHING:
             return self._fetch("request")
-        self.stored, self.stored_key = stored, self.key
         self._for_client = use is Use.VALIDATE_FOR_CLIENT
-        self._own_conditions = validation.own_conditions(stored)
+        return self.ask_about(stored)
+
+    def ask_about(self, stored: StoredResponse) -> Union[Serve, Fetch]:
+        """Has the application say what is to be served in place of what was found, or that it still holds.
+
+        In place of `found` where nothing is done in the background: so a request fetches anew what others are served meanwhile.
+        """
+        self.stored, self.stored_key = stored, self.key
+        if not self._hands_on or validation.asks_about(self.request, stored):
+            self._own_conditions = validation.own_conditions(stored)
         return self._fetch("request" if self._for_client else "stale")
 
     def _fetch(self, why: str) -> Union[Serve, Fetch]:
@@ -241,17 +267,20 @@ class Exchange:
             self._count("cache_misses", self.settings.rule)
             return self._unavailable()
         self._for_client = self._for_client or b"no-cache" in request.directives
-        is_part = b"range" in request.headers and not self._own_conditions
+        is_part = b"range" in request.headers and (self._hands_on or not self._own_conditions)
         fields = request.headers.fields
         if request.method == "GET" and not is_part or self._own_conditions:
             fields = validation.request_fields(fields, self._own_conditions)
             if self._own_conditions:
                 # The whole is asked about, and a part can be made of it.
                 fields = [(name, value) for name, value in fields if name != b"range"]
-        if is_part or self._for_client:
+        if is_part or self._for_client or (self.stored is not None and is_for_one(self.stored)):
             return Fetch(fields, None)
         # What may be stored depends on these, too; who has neither does not wait for an answer that is only for who has.
         shared = self.key
+        if self.request.method == "HEAD" and self._of_get:
+            # It asks about what GET has stored, and cannot get it for those who want the whole.
+            shared += b" head"
         if b"authorization" in request.headers and not self._policy.cache_authenticated:
             shared += b" authorized"
         if b"cookie" in request.headers and not self._policy.cache_cookies:
@@ -290,8 +319,8 @@ class Exchange:
                 # Whether it is the variant that this request selects is found in the cache.
                 return LookUp(self.start().key)
         use = weigh(self._policy, self.request, stored, now)
-        # It was made while this request waited: as fresh as can be, even if it is for one moment only.
-        if use in (Use.NOTHING, Use.VALIDATE_FOR_CLIENT):
+        # It was made while this request waited: if it was fresh for a moment, that is as fresh as can be.
+        if use in (Use.NOTHING, Use.VALIDATE_FOR_CLIENT) or (use is Use.VALIDATE and is_for_one(stored)):
             return Fetch(self._fetch(self._forward).fields, None)
         self._count("cache_hits", stored.rule)
         self._counters.count("collapsed")
@@ -303,8 +332,8 @@ class Exchange:
         """The application is being asked now."""
         self._asked_at = self._policy.clock()
 
-    def answered(self, status: int, fields: Fields) -> Union[Relay, Serve, Fetch]:
-        """The head of the application's answer."""
+    def answered(self, status: int, fields: Fields, obstacle: str = "") -> Union[Relay, Serve, Fetch]:
+        """The head of the application's answer. ``obstacle`` says why its body cannot be kept, if it cannot: TOO_LARGE, for one."""
         now = self._policy.clock()
         response = FieldMap([(name.lower(), value) for name, value in fields])
         stored = self.stored
@@ -318,6 +347,10 @@ class Exchange:
         verdict = judge(
             self._policy, self.settings, self.request, status, response, self._asked_at or now, now, self.target.url
         )
+        if isinstance(verdict, Keep) and obstacle:
+            if obstacle == TOO_LARGE:
+                self._counters.count("too_large")
+            verdict = Refusal(obstacle)
         told = b"%s; fwd=%s; fwd-status=%d" % (self._policy.cache_name.encode(), self._forward.encode(), status)
         relayed = [(name, value) for name, value in response.fields if name not in _REPORTED]
         relayed.append((b"x-cache", b"MISS"))
@@ -327,16 +360,25 @@ class Exchange:
         else:
             self._keep = verdict
             told += b"; stored"
-            relayed.append((b"x-cache-ttl", b"%d" % verdict.fresh_for))
+            # The time that the answer took is part of its age: what is told is not a second less for a moment.
+            relayed.append((b"x-cache-ttl", b"%d" % round(verdict.fresh_for)))
         relayed.append((b"cache-status", told))
-        # A failure says nothing of what is stored; any other answer takes its place.
-        is_outdated = self._keep is None and stored is not None and status < 500
+        if stored is None:
+            is_outdated = False
+        elif self.request.method == "HEAD" and not stored.flags & HEAD_ONLY:
+            # The answer to GET has changed as well, and this is not the whole of the new one (RFC 9111 section 4.3.5).
+            is_outdated = status == 200
+        else:
+            # A failure says nothing of what is stored; any other answer takes its place.
+            is_outdated = self._keep is None and status < 500 and status != 304
         return Relay(
-            relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
+            status, relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
         )
 
     def _client_has_it(self, status: int, response: FieldMap, relayed: Fields, now: float) -> Optional[Serve]:
         """The 304 that a client gets whose own conditions were kept from the application."""
+        if self._hands_on:
+            return None
         etag = response.only(b"etag") or b""
         if self.request.method == "GET" and validation.is_not_modified(self.request, status, response, etag, None):
             self._counters.count("not_modified")
@@ -379,7 +421,7 @@ class Exchange:
         self._counters.count("stale_hits")
         self._counters.count("stale_if_error")
         told = b"fwd=%s; %sdetail=stale-if-error" % (self._forward.encode(), how)
-        return self._serve(stored, now, told, False)
+        return self._serve(stored, now, told, False)._replace(is_instead=True)
 
     # ---- What is stored ----
 
@@ -405,7 +447,7 @@ class Exchange:
             if rule is not None:
                 writes.append(Write(self._key_of_search(), rule, kept_for))
                 target = self._target_with(reduced_query(rule, self.request.query))
-        primary = self._keys.primary(self.request, method, target, self._view)
+        primary = self._keys.primary(self.request, method, target, self.view)
         names = self._beyond_the_key(response.vary)
         if not names:
             return [*writes, Write(primary, response, kept_for)]
@@ -414,7 +456,7 @@ class Exchange:
 
     def _key_of_search(self) -> bytes:
         """The key of what matters of the query."""
-        return self._keys.by_query(self._keys.primary(self.request, "GET", self._target_with(b""), self._view))
+        return self._keys.by_query(self._keys.primary(self.request, "GET", self._target_with(b""), self.view))
 
     def _target_with(self, query: bytes) -> keys.Target:
         """What the request is for, with another query."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from time import gmtime
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 #: Field lines in the order in which they came: names in lower case, and values.
@@ -75,14 +76,19 @@ def date(value: bytes) -> Optional[float]:
     match = _RFC_850.fullmatch(text)
     if match is not None:
         day, month, short_year, *time = match.groups()
-        # More than fifty years ahead is meant to be in the past. 2000 to 2069 and 1970 to 1999 are what programs have used.
-        year_number = int(short_year)
-        return _timestamp(year_number + (2000 if year_number < 70 else 1900), month, day, time)
+        return _timestamp(_full_year(int(short_year)), month, day, time)
     match = _ASCTIME.fullmatch(text)
     if match is not None:
         month, day, hour, minute, second, year = match.groups()
         return _timestamp(int(year), month, day, [hour, minute, second])
     return None
+
+
+def _full_year(short: int) -> int:
+    """The year that two digits mean: more than fifty years ahead is meant to be in the past (RFC 9110 section 5.6.7)."""
+    this_year = gmtime().tm_year
+    year = this_year - this_year % 100 + short
+    return year - 100 if year > this_year + 50 else year
 
 
 def _timestamp(year: int, month: bytes, day: bytes, time: Sequence[bytes]) -> Optional[float]:

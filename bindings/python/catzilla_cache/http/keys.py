@@ -2,7 +2,7 @@
 
     <prefix>:<policy>:GET /items?page=2 https://example.org 0=3:*/*,4=4:gzip
 
-Spaces end path and query, and the origin, which have none of their own, nor any other byte that is not visible: those are percent-encoded. Then come
+Spaces end path and query, and the origin, which have none of their own, nor any other byte that is not visible: what has is not for the cache. Then come
 the values of the request fields that are part of the key: number of the field, length, value. The path is in front so that what begins alike
 can be purged alike. Long parts are cut and end with their hash behind a byte 0x01. What a variant is selected by (``Vary``) follows as a hash. `native/http_key.c` makes the same keys for the requests that it knows.
 """
@@ -115,13 +115,15 @@ class KeyMaker:
         host = authority(request)
         if host is None:
             return None
-        path = _INVISIBLE_IN_PATH.sub(_percent, request.raw_path or b"/")
+        path = request.raw_path or b"/"
+        if _INVISIBLE_IN_PATH.search(path) is not None or _INVISIBLE.search(request.query) is not None:
+            # No URL has these bytes. An application may take them for others than their percent-encoded form, which has a key of its own.
+            return None
         if len(path) > _LONGEST_PATH:
             path = path[:_READABLE] + b"\x01" + _hash(path)
         if query is None:
             query = normalised_query(request.query, self._ignored)
         if query:
-            query = _INVISIBLE.sub(_percent, query)
             if len(query) > _LONGEST_QUERY:
                 query = query[:_READABLE] + b"\x01" + _hash(query)
             path += b"?" + query
@@ -169,6 +171,11 @@ def _pairs(names: Sequence[bytes], request: Request) -> Iterable[bytes]:
 
 def _hash(data: bytes) -> bytes:
     return blake2b(data, digest_size=32, key=_HASH_KEY).hexdigest().encode()
+
+
+def percent_encoded(text: str, is_path: bool) -> bytes:
+    """Part of a URL that somebody has written, as clients send it."""
+    return (_INVISIBLE_IN_PATH if is_path else _INVISIBLE).sub(_percent, text.encode("utf-8", "surrogateescape"))
 
 
 def url_tag(url: bytes) -> bytes:

@@ -7,6 +7,8 @@ from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 from catzilla_cache.http.fields import Directives, Fields, directives
 
+_OF_ONE_REQUEST = frozenset({b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"})
+
 
 class FieldMap:
     """Field lines, looked up by name. Names are lower case and bytes."""
@@ -82,6 +84,11 @@ class Request:
                 found = {b"no-cache": None}
             self._directives = found
         return found
+
+    def anew(self, method: str) -> Request:
+        """The same for nobody in particular: what one client asks of one answer is not what others are fetched by in the background."""
+        fields = [(name, value) for name, value in self.headers.fields if name not in _OF_ONE_REQUEST]
+        return Request(method, self.scheme, self.authority, self.path, self.raw_path, self.query, fields)
 
 
 class ViewedURL(NamedTuple):

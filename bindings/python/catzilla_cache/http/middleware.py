@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
 from catzilla_cache._flights import Flights
 from catzilla_cache import _forks
 from catzilla_cache.errors import CacheValueError
-from catzilla_cache.http.exchange import Exchanges
+from catzilla_cache.http.exchange import Exchange, Exchanges
 from catzilla_cache.http.finder import finder_for
 from catzilla_cache.http.policy import Policy, policy_of
 from catzilla_cache.http.purging import Purging
 from catzilla_cache.http.shelf import Shelf
 from catzilla_cache.http.statistics import Counters
+from catzilla_cache.http.stored import StoredResponse, Varies
 from catzilla_cache.http.unshared import Unshared
+from catzilla_cache.http.warming import Warming
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig, get_cache
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
         clock: Callable[[], float]
 
 
-class ResponseCache(Purging):
+class ResponseCache(Purging, Warming):
     """The base of ``CacheMiddleware``, ``WSGICacheMiddleware`` and ``SmartCacheMiddleware``."""
 
     def __init__(
@@ -73,6 +75,13 @@ class ResponseCache(Purging):
     def renew_in_child(self) -> None:
         """In a forked child: who fetched something is not there any more."""
         self._flights.renew_in_child()
+
+    def _has_come(self, exchange: Exchange) -> bool:
+        """Whether another request has stored the answer between this one's look-up and now, in another thread or while it waited."""
+        entry = self._shelf.find_in_memory(exchange.missed)
+        if isinstance(entry, StoredResponse):
+            return exchange.seen is None or entry.stored_at > exchange.seen
+        return isinstance(entry, Varies) and exchange.missed == exchange.primary
 
     # ---- What programs look at ----
 

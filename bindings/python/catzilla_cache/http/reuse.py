@@ -56,8 +56,14 @@ def weigh(policy: Policy, request: Request, stored: StoredResponse, now: float) 
     return Use.REFRESH if now < stored.refresh_until else Use.VALIDATE
 
 
+def is_for_one(stored: StoredResponse) -> bool:
+    """Whether a response answers the request that it was made for and, without being validated, no other: not even one that has waited
+    for it (RFC 9111 section 4)."""
+    return bool(stored.flags & NO_CACHE) or stored.fresh_until <= stored.stored_at
+
+
 def may_serve_on_error(request: Request, stored: StoredResponse, now: float) -> bool:
     """Whether a stored response may be served since the application cannot give another (RFC 5861 section 4)."""
-    if stored.flags & NEVER_STALE or b"no-cache" in request.directives:
+    if stored.flags & (NEVER_STALE | NO_CACHE) or b"no-cache" in request.directives:
         return False
     return now < max(stored.error_until, stored.fresh_until)

@@ -138,8 +138,9 @@ def _forbidden(
     if b"*" in elements(response.lines(b"vary")):
         return "Vary: *"
     for line in response.lines(b"set-cookie"):
-        name = line.split(b"=", 1)[0].strip().decode("latin-1")
-        if name not in policy.cacheable_cookies:
+        name, is_named, _ = line.partition(b"=")
+        # Without the sign it is the value of a cookie that has no name.
+        if not is_named or name.strip().decode("latin-1") not in policy.cacheable_cookies:
             return "Set-Cookie"
     if b"authorization" in request.headers and not policy.cache_authenticated and not _is_for_authorized(control):
         return "Authorization"
@@ -207,6 +208,16 @@ def kept_fields(response: FieldMap) -> Fields:
     """The fields that are stored, in their order."""
     nominated = {name.lower() for name in elements(response.lines(b"connection"))}
     return [(name, value) for name, value in response.fields if name not in _NOT_STORED and name not in nominated]
+
+
+def fits(content_length: Optional[bytes], limit: int) -> bool:
+    """Whether a body may be of a length that is allowed, as far as its Content-Length tells."""
+    return content_length is None or (content_length.isdigit() and len(content_length) < 20 and int(content_length) <= limit)
+
+
+def is_whole(method: str, content_length: Optional[bytes], size: int) -> bool:
+    """Whether so many bytes are all of an answer's body, as far as its Content-Length tells."""
+    return method == "HEAD" or content_length is None or content_length == b"%d" % size
 
 
 def with_body(response: StoredResponse, body: bytes, content_length: Optional[bytes]) -> StoredResponse:

@@ -35,6 +35,17 @@ def own_conditions(stored: StoredResponse) -> Fields:
     return conditions
 
 
+def asks_about(request: Request, stored: StoredResponse) -> bool:
+    """Whether the client's own condition is about what is stored, and nothing else: a 304 to it says that this still holds."""
+    headers = request.headers
+    if b"if-none-match" in headers:
+        wanted = entity_tags(headers.lines(b"if-none-match"))
+        is_known = bool(stored.entity_tag) and not stored.flags & OWN_TAG
+        return is_known and len(wanted) == 1 and wanted != [b"*"] and matches_weakly(wanted[0], stored.entity_tag)
+    since = headers.only(b"if-modified-since")
+    return since is not None and any(name == b"last-modified" and value.strip() == since for name, value in stored.fields)
+
+
 def request_fields(fields: Fields, conditions: Fields) -> Fields:
     """A request's fields with other conditions in place of the client's."""
     kept = [(name, value) for name, value in fields if name not in CLIENT_CONDITIONS and name != b"if-range"]

@@ -1,0 +1,454 @@
+"""The response cache as the documented hooks of the Catzilla framework: one call before the handler, one after it.
+
+A framework calls ``process_request`` and sends what it returns, or runs the handler when that is None and sends what
+``process_response`` makes of the answer. What requests and responses look like is read in ``shapes``; what is done with them is said
+by ``exchange``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Set, Union
+
+from catzilla_cache._flights import Abandoned, TooLate
+from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError
+from catzilla_cache.http.exchange import SAFE_METHODS, TOO_LARGE, Entry, Exchange, Exchanges, Fetch, LookUp, Relay, Serve
+from catzilla_cache.http.fields import Fields
+from catzilla_cache.http.freshness import control_of, lifetime
+from catzilla_cache.http.keys import normalised_query
+from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.message import FieldMap, Request
+from catzilla_cache.http.middleware import ResponseCache
+from catzilla_cache.http.policy import CENTURY
+from catzilla_cache.http.response import Headers, Response
+from catzilla_cache.http.reuse import Use, weigh
+from catzilla_cache.http.shapes import body_of, request_of, response_fields, set_field
+from catzilla_cache.http.steps import Call, Landing, Steps, in_task, in_thread
+from catzilla_cache.http.storing import Keep, fits, is_whole, judge
+from catzilla_cache.http.stored import OWN_TAG, StoredResponse
+from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
+
+#: The exchange whose response a subclass is asked about.
+_asked_about: ContextVar[Optional[Exchange]] = ContextVar("catzilla_cache_exchange", default=None)
+
+# What subclasses may have an own idea of.
+_OVERRIDABLE = ("_should_cache_request", "_should_cache_response", "_generate_cache_key", "_get_cache_ttl")
+
+
+class SmartCacheMiddleware(ResponseCache):
+    """Caches the responses of handlers, between the two hooks that a framework calls around them.
+
+        answer = await middleware.process_request(request)
+        if answer is None:
+            answer = await middleware.process_response(request, await handler(request))
+
+    Any objects will do that have ``method``, ``url.path``, ``url.query``, ``headers`` and ``state``; ``status_code``, ``headers`` and
+    ``body``. What is kept between the calls is kept in ``request.state``. A response whose body is not there as a whole (an iterator)
+    is passed on and not stored.
+
+    The handler is shown the client's own request: the cache cannot put conditions of its own into it. So what is stale is fetched
+    anew as a whole (by one request, while others are served the stale one where that is allowed), and conditions and ranges of
+    clients are answered from what is stored only: without it, by the handler or not at all.
+
+    Parameters beyond the documented ones are in docs/http-cache.md. ``response_class`` makes the responses that come from the cache:
+    it is called with status code, headers and body.
+
+    Subclasses may override the hooks, and ``_should_cache_request``, ``_should_cache_response``, ``_generate_cache_key`` and
+    ``_get_cache_ttl``. They can say that something is not to be cached, that a status is, under which key and for how long; what
+    HTTP forbids to store they cannot allow.
+    """
+
+    def __init__(
+        self,
+        config: Optional[SmartCacheConfig] = None,
+        cache_instance: Optional[SmartCache] = None,
+        default_ttl: float = 3600,
+        cache_methods: Optional[Collection[str]] = None,
+        cache_status_codes: Optional[Collection[int]] = None,
+        ignore_query_params: Optional[Collection[str]] = None,
+        cache_headers: Optional[Collection[str]] = None,
+        cache_private: bool = False,
+        cache_authenticated: bool = False,
+        exclude_paths: Optional[Sequence[str]] = None,
+        include_paths: Optional[Sequence[str]] = None,
+        cache_vary_headers: Optional[Collection[str]] = None,
+        custom_key_generator: Optional[Callable[[Any], str]] = None,
+        *,
+        response_class: Callable[..., Any] = Response,
+        **further: Any,
+    ) -> None:
+        if not callable(response_class):
+            raise CacheValueError(f"response_class is called with status code, headers and body, and cannot be {response_class!r}")
+        super().__init__(
+            config,
+            cache_instance,
+            default_ttl=default_ttl,
+            cache_methods=cache_methods,
+            cache_status_codes=cache_status_codes,
+            ignore_query_params=ignore_query_params,
+            cache_headers=cache_headers,
+            cache_private=cache_private,
+            cache_authenticated=cache_authenticated,
+            exclude_paths=exclude_paths,
+            # An empty list has always meant that all paths are.
+            include_paths=include_paths or None,
+            cache_vary_headers=cache_vary_headers,
+            custom_key_generator=custom_key_generator,
+            **further,
+        )
+        self.response_class = response_class
+        self._overridden: Set[str] = {
+            name for name in _OVERRIDABLE if getattr(type(self), name) is not getattr(SmartCacheMiddleware, name)
+        }
+        # Keys that a program names are named before the exchange begins: it must not hold the request, which holds the exchange.
+        self._named = Exchanges(replace(self._policy, custom_key_generator=_Named.text_of), self._counters)
+        self._place = f"_catzilla_cache_{id(self):x}"
+
+    # ---- The hooks ----
+
+    async def process_request(self, request: Any) -> Any:
+        """A response to send in place of the handler's; None: the handler is to be called."""
+        return await in_task(self._arriving(request))
+
+    async def process_response(self, request: Any, response: Any) -> Any:
+        """The response to send: the handler's, with what the cache says about it, or a stored one in place of it."""
+        return await in_task(self._leaving(request, response))
+
+    def process_request_in_thread(self, request: Any) -> Any:
+        """As ``process_request``, for a framework that calls it in the thread that serves all requests: does not wait for other requests."""
+        return in_thread(self._arriving(request))
+
+    def process_response_in_thread(self, request: Any, response: Any) -> Any:
+        """As ``process_response``, for such a framework."""
+        return in_thread(self._leaving(request, response))
+
+    # ---- Before the handler ----
+
+    def _arriving(self, request: Any) -> Steps[Any]:
+        self._counters.count("total_requests")
+        exchange = self._begun(request)
+        if exchange is None:
+            self._counters.count("cache_skips")
+            return None
+        try:
+            step: Union[LookUp, Serve, Fetch, None] = exchange.start()
+            while step is not None:
+                if isinstance(step, LookUp):
+                    entry = self._shelf.find_in_memory(step.key) if self._shelf.may_wait else self._shelf.find(step.key)
+                    if entry is None and self._shelf.may_wait:
+                        entry = yield Call(self._shelf.find, (step.key,))
+                    step = self._found(request, exchange, entry)
+                elif isinstance(step, Serve):
+                    return self._made(step)
+                else:
+                    step = yield from self._fetch(request, exchange, step)
+        except Exception as error:
+            self._shelf.fault(error)
+        return None
+
+    def _begun(self, request: Any) -> Optional[Exchange]:
+        """The exchange of a request; None when it is not for the cache."""
+        try:
+            if self._is_own("_should_cache_request") and not self._should_cache_request(request):
+                return None
+            if self._policy.custom_key_generator is not None or self._is_own("_generate_cache_key"):
+                return self._named.begin(request_of(request), _Named(self._generate_cache_key, request), hands_on=True)
+            return self._exchanges.begin(request_of(request), None, hands_on=True)
+        except Exception as error:
+            # A program's own generator of keys, for one.
+            self._shelf.fault(error)
+            return None
+
+    def _found(self, request: Any, exchange: Exchange, entry: Optional[Entry]) -> Union[LookUp, Serve, Fetch, None]:
+        """What to do next; None: the handler is to be called, to have anew what is stale and served to others meanwhile."""
+        if isinstance(entry, StoredResponse) and self._may_renew(exchange.request, entry):
+            key = exchange.key + b" %d" % self._shelf.generation(exchange.target.url)
+            flight, leads = self._flights.board(key)
+            if leads:
+                led = Led(self, flight, key, exchange.key)
+                exchange.ask_about(entry)
+                self._park(request, exchange, led)
+                return None
+        return exchange.found(entry)
+
+    def _may_renew(self, request: Request, stored: StoredResponse) -> bool:
+        """Whether what is stored is served stale while it is fetched anew, and this request can be the one that fetches it."""
+        now = self._policy.clock()
+        if not stored.fresh_until <= now < stored.refresh_until or request.method != "GET" or b"range" in request.headers:
+            return False
+        return b"only-if-cached" not in request.directives and weigh(self._policy, request, stored, now) is Use.REFRESH
+
+    def _fetch(self, request: Any, exchange: Exchange, fetch: Fetch) -> Steps[Union[LookUp, Serve, Fetch, None]]:
+        """Waits for another request that asks for the same. None: the handler is to be called."""
+        if fetch.shared is None or fetch.shared in self._unshared:
+            self._park(request, exchange, Alone())
+            return None
+        # Who comes after an invalidation does not get what was asked for before.
+        key = fetch.shared + b" %d" % self._shelf.generation(exchange.target.url)
+        deadline = time.monotonic() + self._policy.wait_timeout
+        while True:
+            flight, leads = self._flights.board(key)
+            if leads:
+                led = Led(self, flight, key, fetch.shared)
+                if self._has_come(exchange):
+                    led.give_up()
+                    return exchange.start()
+                self._park(request, exchange, led)
+                return None
+            try:
+                return exchange.landed((yield Landing(flight, max(0.0, deadline - time.monotonic()))))
+            except Abandoned:
+                continue
+            except (TooLate, CacheError):
+                # Or it would wait for itself: the handler is called for its own answer.
+                self._park(request, exchange, Alone())
+                return None
+            finally:
+                del flight
+
+    def _park(self, request: Any, exchange: Exchange, led: Union[Alone, Led]) -> None:
+        """Leaves the exchange with the request, for when it has been answered. If it never is, the flight ends when the request is forgotten."""
+        exchange.asking()
+        state = _state_of(request)
+        _keep(state, self._place, Pending(exchange, led, self._shelf.moment()))
+        view = exchange.view
+        _keep(state, "cache_key", view.text if isinstance(view, _Named) else exchange.primary.decode("latin-1"))
+
+    # ---- After it ----
+
+    def _leaving(self, request: Any, response: Any) -> Steps[Any]:
+        pending = _taken(request, self._place)
+        led = Alone() if pending is None else pending.led
+        try:
+            if pending is None:
+                yield from self._heard(request, response)
+                return response
+            return (yield from self._answered(pending, response))
+        except Exception as error:
+            self._shelf.fault(error)
+            return response
+        finally:
+            led.give_up()
+
+    def _heard(self, request: Any, response: Any) -> Steps[None]:
+        """A request that was not for the cache, but may say that something in it is out of date."""
+        if request.method in SAFE_METHODS:
+            return
+        urls = self._exchanges.invalidated(request_of(request), int(response.status_code), response_fields(response))
+        if urls:
+            yield Call(self._shelf.invalidate, (urls,))
+
+    def _answered(self, pending: Pending, response: Any) -> Steps[Any]:
+        exchange, led = pending.exchange, pending.led
+        fields, body, method = response_fields(response), body_of(response), exchange.request.method
+        lengths = [value for name, value in fields if name == b"content-length"]
+        told = lengths[0] if len(lengths) == 1 else None
+        obstacle = ""
+        if body is None or len(lengths) > 1 or not is_whole(method, told, len(body)):
+            obstacle = "a body that is not all there"
+        elif method == "GET" and (len(body) > self._policy.max_body_size or not fits(told, self._policy.max_body_size)):
+            obstacle = TOO_LARGE
+        elif not self._is_wanted(exchange, response):
+            obstacle = "not wanted"
+        step = exchange.answered(int(response.status_code), fields, obstacle)
+        if isinstance(step, Relay):
+            stored = yield from self._stored_of(pending, step, body or b"", told)
+            self._report(response, step.fields, stored)
+            return response
+        if isinstance(step, Serve):
+            renewed, writes = exchange.complete(None)
+            if renewed is not None:
+                led.land(renewed)
+                yield from self._put(pending, writes)
+            else:
+                led.refuse(is_known=False)
+            return self._made(step)
+        # It has confirmed what is not stored: that is between it and the client.
+        return response
+
+    def _stored_of(self, pending: Pending, relay: Relay, body: bytes, told: Optional[bytes]) -> Steps[Optional[StoredResponse]]:
+        """Stores what may be stored of an answer."""
+        exchange, led, status = pending.exchange, pending.led, relay.status
+        if relay.outdated is not None:
+            yield Call(self._shelf.remove, (relay.outdated,))
+        if relay.keep is None:
+            led.refuse(is_known=status < 500 and status != 304)
+            return None
+        if exchange.request.method == "HEAD":
+            # Some frameworks drop the body of an answer to HEAD only when they send it.
+            body, told = b"", told if told is not None else b"%d" % len(body) if body else None
+        stored, writes = exchange.complete(body, told)
+        if stored is not None:
+            # Who waits for it need not wait for Redis, too.
+            led.land(stored)
+            yield from self._put(pending, writes)
+        return stored
+
+    def _put(self, pending: Pending, writes: List[Any]) -> Steps[None]:
+        if self._shelf.may_wait:
+            yield Call(self._shelf.put, (writes, pending.since))
+        else:
+            self._shelf.put(writes, pending.since)
+        pending.led.leave()
+
+    def _report(self, response: Any, fields: Fields, stored: Optional[StoredResponse]) -> None:
+        """Puts into a response what the cache says of it."""
+        said = FieldMap(fields)
+        for name in (b"x-cache", b"x-cache-ttl"):
+            for value in said.lines(name):
+                set_field(response, name.decode(), value.decode("latin-1"))
+        for value in said.lines(b"cache-status")[-1:]:
+            set_field(response, "cache-status", value.decode("latin-1"), adds=True)
+        if stored is not None and stored.flags & OWN_TAG:
+            set_field(response, "etag", stored.entity_tag.decode("latin-1"))
+
+    def _made(self, serve: Serve) -> Any:
+        headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in serve.fields])
+        return self.response_class(serve.status, headers, serve.body)
+
+    # ---- What subclasses and programs know from the framework ----
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a subclass, or somebody else, has put something of his own in place of a method."""
+        return name in self._overridden or name in self.__dict__
+
+    def _is_wanted(self, exchange: Exchange, response: Any) -> bool:
+        """Whether a subclass wants a response to be stored. It is stored as long as it says."""
+        token = _asked_about.set(exchange)
+        try:
+            settings = exchange.settings
+            if self._is_own("_should_cache_response"):
+                if not self._should_cache_response(response):
+                    return False
+                settings = replace(settings, status_codes=settings.status_codes | {int(response.status_code)})
+            if self._is_own("_get_cache_ttl"):
+                ttl = self._get_cache_ttl(response)
+                if ttl != SmartCacheMiddleware._get_cache_ttl(self, response):
+                    if ttl is None or ttl <= 0:
+                        return False
+                    settings = replace(settings, ttl=float(min(ttl, CENTURY)))
+            exchange.settings = settings
+            return True
+        finally:
+            _asked_about.reset(token)
+
+    def _should_cache_request(self, request: Any) -> bool:
+        """Whether a request is for the cache: its method, its path, and what it says itself. It may find nothing there."""
+        return self._named.begin(request_of(request), _Named(lambda _: "", None), hands_on=True) is not None
+
+    def _should_cache_response(self, response: Any) -> bool:
+        """Whether a response may be stored."""
+        exchange = _asked_about.get()
+        settings = self._policy.rules[0] if exchange is None else exchange.settings
+        request = Request("GET", "http", b"", "/", b"/", b"", []) if exchange is None else exchange.request
+        now = self._policy.clock()
+        fields = FieldMap(response_fields(response))
+        return isinstance(judge(self._policy, settings, request, int(response.status_code), fields, now, now, b""), Keep)
+
+    def _get_cache_ttl(self, response: Any) -> Any:
+        """For how many seconds a response is fresh: what the rule for its path says, what it says itself, or the default."""
+        exchange = _asked_about.get()
+        if exchange is not None and exchange.settings.ttl is not None:
+            return int(exchange.settings.ttl)
+        fields = FieldMap(response_fields(response))
+        said = lifetime(fields, control_of(fields, self._policy.targeted_cache_control), self._policy.clock())
+        return int(self._policy.default_ttl if said is None else said.seconds)
+
+    def _generate_cache_key(self, request: Any) -> str:
+        """The key under which the response to a request is in the cache, or what it says of others which it varies by. With a
+        ``custom_key_generator`` what that returns, which is a part of the key."""
+        generator = self._policy.custom_key_generator
+        if generator is not None:
+            return generator(request)
+        facts = request_of(request)
+        target = self._exchanges.keys.target(facts)
+        if target is None:
+            raise CacheKeyError("a request without a plain URL has no key")
+        return self._exchanges.keys.primary(facts, "GET", target).decode("latin-1")
+
+    def _normalize_query_string(self, query_string: str) -> str:
+        """A query as it is in keys: sorted by name, without what is ignored."""
+        query = (query_string or "").encode("utf-8", "surrogateescape")
+        return normalised_query(query, self._policy.ignored).decode("utf-8", "surrogateescape")
+
+    def _get_cache_headers(self, request: Any) -> Dict[str, str]:
+        """The fields of a request that the program has named as part of its key."""
+        headers = request_of(request).headers
+        found = {name: headers.combined(name.encode()) for name in sorted(self.cache_headers | self.cache_vary_headers)}
+        return {name: value.decode("latin-1") for name, value in found.items() if value}
+
+    def _get_rule_for_path(self, path: str) -> Optional[Mapping[str, Any]]:
+        """The rule that holds for a path, as it was given."""
+        number = self._policy._find_rule(path)
+        return list(self._policy.cache_rules.values())[number - 1] if number else None
+
+    @property
+    def cache_rules(self) -> Dict[str, Mapping[str, Any]]:
+        """As they were given."""
+        return dict(self._policy.cache_rules)
+
+
+class ConditionalCacheMiddleware(SmartCacheMiddleware):
+    """The same, with rules for paths.
+
+        ConditionalCacheMiddleware({"/api/users/*": {"ttl": 300, "methods": ["GET"]}, "/static/*": {"ttl": 86400}})
+
+    The most specific pattern that fits a path has the rule for it; paths that none fits are cached by the other parameters.
+    """
+
+    def __init__(self, cache_rules: Mapping[str, Mapping[str, Any]], **parameters: Any) -> None:
+        super().__init__(cache_rules=cache_rules, **parameters)
+
+
+class Pending:
+    """A request whose handler has been called."""
+
+    __slots__ = ("exchange", "led", "since")
+
+    def __init__(self, exchange: Exchange, led: Union[Alone, Led], since: int) -> None:
+        self.exchange = exchange
+        self.led = led
+        self.since = since
+
+
+class _Named:
+    """The name that a program gives the answer to a request. Made once; the request is not held for longer."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, generate: Callable[[Any], str], request: Any) -> None:
+        self.text = generate(request)
+
+    @staticmethod
+    def text_of(named: "_Named") -> str:
+        return named.text
+
+
+def _state_of(request: Any) -> Any:
+    state = getattr(request, "state", None)
+    if state is None:
+        state = request.state = SimpleNamespace()
+    return state
+
+
+def _keep(state: Any, name: str, value: Any) -> None:
+    if isinstance(state, MutableMapping):
+        state[name] = value
+    else:
+        setattr(state, name, value)
+
+
+def _taken(request: Any, name: str) -> Optional[Pending]:
+    """What was left with a request, which is answered once."""
+    state = getattr(request, "state", None)
+    kept = state.get(name) if isinstance(state, MutableMapping) else getattr(state, name, None)
+    if not isinstance(kept, Pending):
+        return None
+    with contextlib.suppress(AttributeError):
+        _keep(state, name, None)
+    return kept

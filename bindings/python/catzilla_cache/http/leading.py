@@ -1,0 +1,71 @@
+"""Who asks the application for an answer that others wait for: the end of a flight, whichever way it ends. Used by all adapters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional
+
+from catzilla_cache._flights import Abandoned, Flight
+from catzilla_cache.http.stored import StoredResponse
+
+if TYPE_CHECKING:
+    from catzilla_cache.http.middleware import ResponseCache
+
+
+class Alone:
+    """A request that nobody waits for."""
+
+    def land(self, stored: Optional[StoredResponse]) -> None:
+        pass
+
+    def refuse(self, is_known: bool) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+    def give_up(self) -> None:
+        pass
+
+
+class Led:
+    """The flight of a request that others may wait for. Ended once, whatever happens."""
+
+    __slots__ = ("_flight", "_key", "_middleware", "_shared")
+
+    def __init__(self, middleware: ResponseCache, flight: Flight[Any], key: bytes, shared: bytes) -> None:
+        self._flight: Optional[Flight[Any]] = flight
+        self._middleware = middleware
+        self._key = key
+        self._shared = shared
+
+    def __del__(self) -> None:
+        # Forgotten by who held it: an iterable that was never closed, a request whose handler has failed.
+        self.give_up()
+
+    def land(self, stored: Optional[StoredResponse]) -> None:
+        """Those who wait get the answer; those who come until `leave`, too."""
+        if self._flight is not None:
+            self._flight.land(stored)
+            self._middleware._unshared.discard(self._shared)
+
+    def refuse(self, is_known: bool) -> None:
+        """There is none that others may have."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._middleware._flights.leave(self._key, flight)
+            if is_known:
+                self._middleware._unshared.add(self._shared)
+            flight.land(None)
+
+    def leave(self) -> None:
+        """Who misses the key from now on asks again."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._middleware._flights.leave(self._key, flight)
+
+    def give_up(self) -> None:
+        """One of those who wait takes over."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._middleware._flights.leave(self._key, flight)
+            flight.crash(Abandoned())

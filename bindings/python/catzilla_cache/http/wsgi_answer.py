@@ -1,0 +1,321 @@
+"""An answer of a WSGI application, on its way to the client and into the cache at the same time. Made by ``wsgi``.
+
+What it is comes to be known with the first of its body, not before: until then an application may change its mind (``exc_info``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+from catzilla_cache import _workers
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.fields import Fields
+from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.storing import fits, is_whole
+from catzilla_cache.http.stored import OWN_TAG, StoredResponse
+
+if TYPE_CHECKING:
+    from catzilla_cache.http.wsgi import WSGICacheMiddleware
+
+Environ = Dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+# Of one connection, which is the server's: a WSGI application may not send them (PEP 3333).
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
+)
+
+# In place of a status line that says none: nothing is stored that has it.
+_NO_STATUS = 599
+
+
+class Body(NamedTuple):
+    """What is returned to the server."""
+
+    chunks: Iterable[bytes]
+
+
+class Head(NamedTuple):
+    """What an application has said by `start_response`."""
+
+    line: str
+    headers: List[Tuple[str, str]]
+    exc_info: Any
+
+    @property
+    def status(self) -> int:
+        """The number."""
+        code = self.line.split(" ", 1)[0]
+        return int(code) if len(code) == 3 and code.isdigit() else _NO_STATUS
+
+
+class Answer:
+    """One call of the application. It is the iterable that the server gets, if that has to be seen while it is sent."""
+
+    def __init__(
+        self, middleware: WSGICacheMiddleware, exchange: Exchange, led: Union[Alone, Led], start_response: StartResponse
+    ) -> None:
+        self._middleware = middleware
+        self._exchange = exchange
+        self._led = led
+        self._start_response = start_response
+        #: When it was asked for, among the invalidations.
+        self._since = middleware._shelf.moment()
+        self._head: Optional[Head] = None
+        #: What is to become of it; None before that is known.
+        self._step: Union[Relay, Serve, Fetch, None] = None
+        #: Whether the server has been given a head, and its own `write`.
+        self.has_begun = False
+        self._write: Optional[Callable[[bytes], Any]] = None
+        self._is_collected = False
+        self._collected: List[bytes] = []
+        self._size = 0
+        self._content_length: Optional[bytes] = None
+        #: Keys of what is stored of it.
+        self._written: List[bytes] = []
+        self._source: Optional[Iterable[bytes]] = None
+        self._rest: Iterator[bytes] = iter(())
+        #: Chunks that were taken to see what it is, and have not been sent.
+        self._ahead: List[bytes] = []
+        self._is_closed = False
+
+    # ---- What the application calls ----
+
+    def start_response(self, line: str, headers: List[Tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
+        """The `start_response` that the application is given."""
+        if exc_info is None and (self._head is not None or self._step is not None):
+            raise AssertionError("start_response was called twice, and not because of an error")
+        if self._step is None:
+            self._head = Head(line, list(headers), exc_info)
+            return self.write
+        # What has come is no answer after all. The server knows whether it can still send another.
+        self._give_up_collecting()
+        if self.has_begun:
+            try:
+                self._write = self._start_response(line, _sendable(headers), exc_info)
+            finally:
+                exc_info = None
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """The `write` that the application is given: for those that push their body."""
+        self._decide()
+        self._collect(data)
+        if isinstance(self._step, Relay) and self._step.not_modified is None:
+            self._send_head(None)
+            assert self._write is not None, "the server has given nothing to write with"
+            self._write(data)
+
+    # ---- Its course ----
+
+    def of(self, app: Application, environ: Environ) -> Union[Body, Serve, Fetch]:
+        """Has the application answer, as far as it takes to know what its answer is."""
+        try:
+            source = self._source = app(environ, self.start_response)
+            if self._head is not None and self._step is None and _is_file(source, environ):
+                # The server may have ways to send it that are faster than to be asked for each piece.
+                self._decide()
+                if isinstance(self._step, Relay) and not self._is_collected and self._step.not_modified is None:
+                    self._send_head(None)
+                    self._source = None
+                    return Body(source)
+            is_one = isinstance(source, (list, tuple)) and len(source) <= 1
+            self._rest = iter(source)
+            if self._step is None or self._is_collected:
+                self._look_ahead()
+            self._decide()
+            step = self._step
+            assert step is not None
+            if not isinstance(step, Relay):
+                self._replace()
+                return step
+            if step.not_modified is not None:
+                # The client has it. Others may want all of it.
+                for _ in self if self._is_collected else ():
+                    pass
+                self.close()
+                return step.not_modified
+            if is_one:
+                return Body(self._of_one_chunk())
+            if self._is_collected and self._content_length == b"%d" % self._size:
+                self._send_head(self._complete())
+            else:
+                self._send_head(None)
+            return Body(self)
+        except BaseException:
+            self.close()
+            raise
+
+    def _look_ahead(self) -> None:
+        """Takes the first chunk that has something in it."""
+        for chunk in self._rest:
+            if chunk:
+                self._ahead.append(chunk)
+                if self._step is not None:
+                    self._collect(chunk)
+                break
+
+    def _decide(self) -> None:
+        if self._step is not None:
+            return
+        if self._head is None:
+            raise RuntimeError("the application has not called start_response")
+        fields, exchange = fields_of(self._head.headers), self._exchange
+        lengths = [value for name, value in fields if name == b"content-length"]
+        self._content_length = lengths[0] if len(lengths) == 1 else None
+        is_body = exchange.request.method == "GET"
+        limit = self._middleware._policy.max_body_size
+        obstacle = "two lengths" if len(lengths) > 1 else ""
+        if is_body and not fits(self._content_length, limit):
+            obstacle = TOO_LARGE
+        step = self._step = exchange.answered(self._head.status, fields, obstacle)
+        if not isinstance(step, Relay):
+            return
+        self._is_collected = step.keep is not None
+        if not self._is_collected:
+            self._led.refuse(is_known=self._head.status < 500)
+        if step.outdated is not None:
+            self._middleware._shelf.remove(step.outdated)
+        for chunk in self._ahead:
+            self._collect(chunk)
+
+    def _replace(self) -> None:
+        """What is stored is sent: it holds still, or the application has failed. Or it is asked once more."""
+        if isinstance(self._step, Serve):
+            stored, writes = self._exchange.complete(None)
+            if stored is not None:
+                self._store(stored, writes)
+            else:
+                self._led.refuse(is_known=False)
+        self.close()
+
+    def _of_one_chunk(self) -> Iterable[bytes]:
+        """An answer that is there as a whole: the server may want to see that, and tell its length."""
+        stored = self._complete() if self._is_collected else None
+        self._send_head(stored)
+        chunks = _Whole(self._ahead)
+        chunks.close = self.close
+        return chunks
+
+    def _send_head(self, stored: Optional[StoredResponse]) -> None:
+        """Gives the server the head; with the entity tag that was made, if the body has come already."""
+        if not self.has_begun and isinstance(self._step, Relay) and self._head is not None:
+            fields = self._step.fields
+            if stored is not None and stored.flags & OWN_TAG:
+                fields = [*fields, (b"etag", stored.entity_tag)]
+            head, self._head = self._head, None
+            arguments = () if head.exc_info is None else (head.exc_info,)
+            self.has_begun = True
+            self._write = self._start_response(head.line, lines_of(fields), *arguments)
+
+    # ---- Its body ----
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._ahead:
+            return self._ahead.pop(0)
+        try:
+            chunk = next(self._rest)
+        except StopIteration:
+            self._complete()
+            raise
+        except BaseException:
+            self._give_up_collecting()
+            raise
+        self._collect(chunk)
+        return chunk
+
+    def _collect(self, chunk: bytes) -> None:
+        if self._is_collected:
+            self._collected.append(bytes(chunk))
+            self._size += len(chunk)
+            if self._size > self._middleware._policy.max_body_size:
+                self._middleware._counters.count("too_large")
+                self._give_up_collecting()
+        elif self._written and chunk:
+            # More than the head has said: it was no whole answer.
+            for key in self._written:
+                self._middleware._shelf.remove(key)
+            self._written = []
+
+    def _complete(self) -> Optional[StoredResponse]:
+        """All of it has come: stores it, if it is what its head has said."""
+        if not self._is_collected:
+            return None
+        self._is_collected = False
+        told = self._content_length
+        if not is_whole(self._exchange.request.method, told, self._size):
+            self._give_up_collecting()
+            return None
+        is_head = self._exchange.request.method == "HEAD"
+        stored, writes = self._exchange.complete(b"" if is_head else b"".join(self._collected), told)
+        self._collected = []
+        if stored is not None:
+            self._store(stored, writes)
+        return stored
+
+    def _store(self, stored: StoredResponse, writes: List[Write]) -> None:
+        shelf, led, since = self._middleware._shelf, self._led, self._since
+        self._written = [write.key for write in writes]
+        if shelf.may_wait:
+            # Who waits for it need not wait for Redis, too; nor need the client.
+            led.land(stored)
+            try:
+                _workers.callers().submit(shelf.put, writes, since).add_done_callback(lambda _: led.leave())
+                return
+            except RuntimeError:
+                # The interpreter ends.
+                pass
+            shelf.put(writes, since)
+        else:
+            shelf.put(writes, since)
+            led.land(stored)
+        led.leave()
+
+    def _give_up_collecting(self) -> None:
+        self._is_collected = False
+        self._collected = []
+        self._led.refuse(is_known=False)
+
+    def close(self) -> None:
+        """It is over, whether all of it has come or not. The server calls this, once or more often."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._is_collected or self._step is None:
+            # The client is gone, or the application has failed: one of those who wait takes over.
+            self._is_collected = False
+            self._collected = []
+            self._led.give_up()
+        source, self._source = self._source, None
+        close = getattr(source, "close", None)
+        if close is not None:
+            close()
+
+
+class _Whole(List[bytes]):
+    """One chunk, with what is to be called when it was sent."""
+
+    close: Callable[[], None]
+
+
+def _is_file(source: Any, environ: Environ) -> bool:
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(source, wrapper)
+
+
+def fields_of(headers: Iterable[Tuple[str, str]]) -> Fields:
+    """Field lines as the cache has them, from those of WSGI."""
+    return [(name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]
+
+
+def lines_of(fields: Fields) -> List[Tuple[str, str]]:
+    """Field lines as WSGI has them, but for those that only servers send."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields if name not in _HOP_BY_HOP]
+
+
+def _sendable(headers: Iterable[Tuple[str, str]]) -> List[Tuple[str, str]]:
+    return [(name, value) for name, value in headers if name.lower().encode("latin-1", "replace") not in _HOP_BY_HOP]

@@ -1,0 +1,259 @@
+/*
+ * The type `_native.ResponseFinder`: answers a request from memory when there is nothing to think about. Anything out of the
+ * ordinary (a request that asks for more than the answer, a response that is not fresh, a key that memory does not have) is None,
+ * and Python goes on: so what the cache does is decided there, and `finder.py`, which is the same in Python, says what is
+ * ordinary.
+ *
+ *     scope -> key (http_key.c) -> look-up -> head (http_stored.c) -> messages (http_messages.c)
+ */
+#include "engine.h"
+#include "http_key.h"
+#include "http_messages.h"
+#include "http_stored.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    /* Microseconds that another's clock may be ahead; the same in `finder.py`. */
+    MOST_AHEAD = 5 * 1000000,
+    /* Bytes of a head that need no memory of their own. Arbitrary: most are shorter. */
+    HEAD_ROOM = 2048,
+};
+
+struct finder {
+    PyObject_HEAD
+    /* A SmartCache, or NULL once the finder has been taken apart. */
+    PyObject *cache;
+    struct http_key_maker keys;
+    struct http_messages messages;
+    /* Hits by the number of the rule. */
+    _Atomic uint64_t *hits;
+    size_t rules;
+    /* Whether HEAD is answered from what is stored for GET. */
+    int takes_head;
+};
+
+static PyTypeObject *values_type;
+
+/* ---- Looking up ---- */
+
+struct visit {
+    int64_t now;
+    int is_head;
+    size_t rules;
+    /* What was found: nothing while `block` is NULL. */
+    struct http_stored stored;
+    unsigned char *block;
+    PyObject *body;
+    int no_memory;
+    unsigned char room[HEAD_ROOM];
+};
+
+/* Whether a request is answered with this and nothing else. */
+static int is_served(const struct visit *visit, const struct http_stored *stored)
+{
+    if (stored->flags & STORED_NO_CACHE || (stored->flags & STORED_HEAD_ONLY && !visit->is_head) || stored->rule >= visit->rules)
+        return 0;
+    return visit->now < stored->fresh_until && stored->stored_at <= visit->now + MOST_AHEAD;
+}
+
+/* Takes what it needs while the engine holds the entry: see `engine_values.c` for what may be done here. */
+static void show(void *user, const void *data, size_t len)
+{
+    struct visit *visit = user;
+    const unsigned char *bytes = data;
+    if (!http_stored_read(bytes, len, &visit->stored) || !is_served(visit, &visit->stored))
+        return;
+    size_t block_len = visit->stored.fields_end, body_at = visit->stored.body_at;
+    unsigned char *block = block_len <= HEAD_ROOM ? visit->room : malloc(block_len);
+    PyObject *body = visit->is_head ? PyBytes_FromStringAndSize("", 0)
+                                    : PyBytes_FromStringAndSize((const char *)bytes + body_at, (Py_ssize_t)(len - body_at));
+    if (block == NULL || body == NULL) {
+        visit->no_memory = 1;
+        if (block != visit->room)
+            free(block);
+        Py_XDECREF(body);
+        return;
+    }
+    memcpy(block, bytes, block_len);
+    visit->block = block;
+    visit->body = body;
+}
+
+static int64_t microseconds_now(void)
+{
+    /* Not the coarse clock, which may stand before the moment at which something was made stale. */
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static PyObject *answer(struct finder *self, const struct http_key *http_key)
+{
+    struct held held;
+    struct visit visit;
+    PyObject *cache = self->cache;
+    if (cache == NULL || !engine_hold((struct engine *)cache, &held))
+        return NULL;
+    visit.now = microseconds_now();
+    visit.is_head = http_key->is_head;
+    visit.rules = self->rules;
+    visit.block = NULL;
+    visit.no_memory = 0;
+    struct key key = {(const char *)http_key->data, http_key->len};
+    engine_visit(&held, &key, THEN_A_LOADER, show, &visit);
+    engine_let_go(&held);
+    if (visit.no_memory)
+        return PyErr_NoMemory();
+    if (visit.block == NULL)
+        return NULL;
+    PyObject *pair = http_messages_make(&self->messages, &visit.stored, visit.block, visit.body, visit.now);
+    if (visit.block != visit.room)
+        free(visit.block);
+    if (pair != NULL)
+        atomic_fetch_add_explicit(&self->hits[visit.stored.rule], 1, memory_order_relaxed);
+    return pair;
+}
+
+static PyObject *finder_find(PyObject *object, PyObject *scope)
+{
+    struct finder *self = (struct finder *)object;
+    struct http_key key;
+    PyObject *pair = http_key_make(&self->keys, scope, &key) && (self->takes_head || !key.is_head) ? answer(self, &key) : NULL;
+    if (pair != NULL || PyErr_Occurred())
+        return pair;
+    Py_RETURN_NONE;
+}
+
+/* ---- Counting ---- */
+
+static PyObject *finder_counts(PyObject *object, PyObject *unused)
+{
+    struct finder *self = (struct finder *)object;
+    (void)unused;
+    PyObject *counts = PyList_New((Py_ssize_t)self->rules);
+    for (size_t rule = 0; counts != NULL && rule < self->rules; rule++) {
+        PyObject *count = PyLong_FromUnsignedLongLong(atomic_load_explicit(&self->hits[rule], memory_order_relaxed));
+        if (count == NULL || PyList_SetItem(counts, (Py_ssize_t)rule, count) < 0)
+            Py_CLEAR(counts);
+    }
+    return counts;
+}
+
+static PyObject *finder_forget(PyObject *object, PyObject *unused)
+{
+    struct finder *self = (struct finder *)object;
+    (void)unused;
+    for (size_t rule = 0; rule < self->rules; rule++)
+        atomic_store_explicit(&self->hits[rule], 0, memory_order_relaxed);
+    Py_RETURN_NONE;
+}
+
+/* ---- The type ---- */
+
+static PyObject *finder_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"cache", "prefix", "key_fields", "ignored", "cache_name", "rules", "takes_head", NULL};
+    PyObject *cache, *prefix, *key_fields, *ignored, *cache_name;
+    Py_ssize_t rules;
+    int takes_head = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO!O!O!O!n|p:ResponseFinder", names, &cache, &PyBytes_Type, &prefix,
+                                     &PyTuple_Type, &key_fields, &PyFrozenSet_Type, &ignored, &PyBytes_Type, &cache_name, &rules,
+                                     &takes_head))
+        return NULL;
+    if (!PyObject_TypeCheck(cache, values_type)) {
+        PyErr_Format(PyExc_TypeError, "a ResponseFinder looks into a SmartCache, not into %R", cache);
+        return NULL;
+    }
+    /* The number of a rule has 16 bits. */
+    if (rules < 1 || rules > 1 << 16) {
+        PyErr_Format(PyExc_ValueError, "rules is the number of rules and one, from 1 to 65536, not %zd", rules);
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    struct finder *self = (struct finder *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    Py_INCREF(cache);
+    self->cache = cache;
+    self->rules = (size_t)rules;
+    self->takes_head = takes_head;
+    self->hits = PyMem_Calloc((size_t)rules, sizeof *self->hits);
+    if (self->hits == NULL)
+        PyErr_NoMemory();
+    if (self->hits == NULL || http_key_begin(&self->keys, prefix, key_fields, ignored) < 0 ||
+        http_messages_begin(&self->messages, cache_name) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int finder_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((struct finder *)object)->cache);
+    return 0;
+}
+
+static int finder_clear(PyObject *object)
+{
+    Py_CLEAR(((struct finder *)object)->cache);
+    return 0;
+}
+
+static void finder_dealloc(PyObject *object)
+{
+    struct finder *self = (struct finder *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    finder_clear(object);
+    http_key_end(&self->keys);
+    http_messages_end(&self->messages);
+    PyMem_Free((void *)self->hits);
+    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    free_object(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef finder_methods[] = {
+    {"find", finder_find, METH_O,
+     "find(scope)\n\nThe two messages that answer a request, or None: somebody has to think about it."},
+    {"counts", finder_counts, METH_NOARGS, "counts()\n\nHow many requests were answered, by the number of the rule; 0: none."},
+    {"forget", finder_forget, METH_NOARGS, "forget()\n\nSets these to 0."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot finder_slots[] = {
+    {Py_tp_new, finder_new},
+    {Py_tp_dealloc, finder_dealloc},
+    {Py_tp_traverse, finder_traverse},
+    {Py_tp_clear, finder_clear},
+    {Py_tp_methods, finder_methods},
+    {Py_tp_doc, "ResponseFinder(cache, prefix, key_fields, ignored, cache_name, rules, takes_head=True)\n\n"
+                "Answers requests from memory: see `http/finder.py`."},
+    {0, NULL},
+};
+
+static PyType_Spec finder_spec = {
+    .name = "catzilla_cache._native.ResponseFinder",
+    .basicsize = sizeof(struct finder),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = finder_slots,
+};
+
+int http_add_to(PyObject *module)
+{
+    if (http_key_prepare() < 0 || http_messages_prepare() < 0)
+        return -1;
+    if (values_type == NULL && (values_type = (PyTypeObject *)PyObject_GetAttrString(module, "ValuesBase")) == NULL)
+        return -1;
+    PyObject *type = PyType_FromSpec(&finder_spec);
+    if (type == NULL)
+        return -1;
+    int outcome = PyModule_AddObjectRef(module, "ResponseFinder", type);
+    Py_DECREF(type);
+    return outcome;
+}
