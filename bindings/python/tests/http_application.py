@@ -145,6 +145,10 @@ def reply(
 FRESH = reply("Cache-Control: max-age=600")
 
 
+class Broken(Exception):
+    """What an application raises."""
+
+
 class Application:
     """An ASGI application that answers as it was told and remembers what it was asked."""
 
@@ -437,3 +441,20 @@ def site(*scripts: Script, application: Optional[App] = None, capacity: int = 10
         yield built
     finally:
         built.close()
+
+
+# ---- Many requests at a time, in the loop of a site ----
+
+
+async def turns(count: int = 200) -> None:
+    """Lets all tasks that can go on do so, many times over."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def held(hold: asyncio.Event, *lines: str, **more: Any) -> Reply:
+    return reply(*(lines or ("Cache-Control: max-age=600",)), before=[hold], **more)
+
+
+def started(found: Site, method: str = "GET", url: str = "/", *lines: str, **more: Any) -> "asyncio.Task[Answer]":
+    return asyncio.get_running_loop().create_task(found.asking(method, url, *lines, **more))

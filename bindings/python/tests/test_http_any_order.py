@@ -92,7 +92,9 @@ class World:
         if source.random() < 0.2:
             headers["cookie"] = "session=1"
         if source.random() < 0.2:
-            headers["cache-control"] = source.choice(["no-cache", "max-age=10", "max-stale=20", "only-if-cached", "no-store", "min-fresh=30"])
+            headers["cache-control"] = source.choice(
+                ["no-cache", "max-age=10", "max-stale=20", "only-if-cached", "no-store", "min-fresh=30"]
+            )
         if source.random() < 0.1:
             headers["range"] = "bytes=0-5"
         if source.random() < 0.1 and self.made:

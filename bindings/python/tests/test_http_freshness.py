@@ -244,6 +244,9 @@ def test_the_lifetime_of_a_rule_is_what_is_told() -> None:
             ["CDN-Cache-Control: max-age=600", "Cache-Control: private"], 600, id="private of Cache-Control does not count"
         ),
         pytest.param(["CDN-Cache-Control: max-age=600", "Expires: @60"], 600, id="Expires does not count"),
+        pytest.param(
+            ["CDN-Cache-Control: public", "Expires: @60"], 3600, id="Expires does not count where no lifetime is told either"
+        ),
         pytest.param(["CDN-Cache-Control: no-store", "Cache-Control: max-age=600"], 0, id="no-store"),
         pytest.param(["CDN-Cache-Control: private", "Cache-Control: max-age=600"], 0, id="private"),
         pytest.param(["CDN-Cache-Control: no-cache", "Cache-Control: max-age=600"], 0, id="no-cache"),

@@ -208,6 +208,15 @@ def test_a_part_is_sent_only_of_the_answer_that_the_client_has(condition: str, i
         assert found.calls == 1
 
 
+def test_a_date_joins_no_parts_when_there_may_have_been_another_answer_in_its_second() -> None:
+    # RFC 9110 section 8.8.2.2.
+    with site() as found:
+        now = found.date()
+        found.application.at("/", reply("Cache-Control: max-age=600", f"Last-Modified: {now}", f"Date: {now}", body=BODY))
+        found.get()
+        assert found.get("/", "Range: bytes=0-3", f"If-Range: {now}").body == BODY
+
+
 def test_a_weak_etag_does_not_join_parts() -> None:
     with site(reply("Cache-Control: max-age=600", 'ETag: W/"a"', body=BODY)) as found:
         found.get()
@@ -292,9 +301,10 @@ def test_a_part_of_what_is_stale_comes_after_validation() -> None:
     with site(slicing) as found:
         found.get()
         found.pass_time(700)
-        answer = found.get("/", "Range: bytes=0-3")
+        answer = found.get("/", "Range: bytes=0-3", 'If-Range: "a"')
         assert (answer.status, answer.body, answer["content-range"]) == (206, BODY[:4], "bytes 0-3/10")
-        assert found.calls == 2
+        # The whole was asked about.
+        assert (found.calls, found.last["range"], found.last["if-range"], found.last["if-none-match"]) == (2, None, None, '"a"')
         whole = found.get()
         assert (whole.status, whole.body, whole["content-range"]) == (200, BODY, None)
 

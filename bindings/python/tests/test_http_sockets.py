@@ -12,7 +12,6 @@ import importlib.util
 import signal
 import socket
 import time
-from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest

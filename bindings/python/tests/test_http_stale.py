@@ -11,14 +11,10 @@ from typing import Any, Dict, List
 
 import pytest
 
-from http_application import Asked, Reply, reply, settled, site
+from http_application import Asked, Broken, Reply, reply, settled, site
 
 WINDOW = reply("Cache-Control: max-age=600, stale-while-revalidate=60", 'ETag: "a"')
 ON_ERROR = reply("Cache-Control: max-age=600, stale-if-error=60", 'ETag: "a"')
-
-
-class Broken(Exception):
-    pass
 
 
 def test_within_the_window_the_stale_answer_is_served_and_one_refresh_goes_on_behind() -> None:

@@ -313,11 +313,9 @@ class Exchange:
         now = self._policy.clock()
         if stored is None or (stored.flags & HEAD_ONLY and self.request.method != "HEAD"):
             return Fetch(self._fetch(self._forward).fields, None)
-        if stored.vary and self.key == self.primary:
-            variant = self._variant_key(stored)
-            if variant is not None:
-                # Whether it is the variant that this request selects is found in the cache.
-                return LookUp(self.start().key)
+        if self._variant_key(stored) not in (None, self.key):
+            # It varies, by other fields than what was there before: whether it is what this request selects is found in the cache.
+            return self.start()
         use = weigh(self._policy, self.request, stored, now)
         # It was made while this request waited: if it was fresh for a moment, that is as fresh as can be.
         if use in (Use.NOTHING, Use.VALIDATE_FOR_CLIENT) or (use is Use.VALIDATE and is_for_one(stored)):
