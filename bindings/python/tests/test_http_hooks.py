@@ -681,6 +681,28 @@ def test_a_handler_that_never_answers_hands_over_when_its_request_is_forgotten(c
     run(course())
 
 
+@pytest.mark.parametrize("is_told", [True, False], ids=["raised", "503"])
+def test_who_waits_for_a_handler_that_fails_gets_the_stale_answer_too(cache: SmartCache, is_told: bool) -> None:
+    clock = Clock()
+    middleware = SmartCacheMiddleware(cache_instance=cache, clock=clock, stale_if_error=600)
+    run(ask(middleware, request_for(), lambda request: response_of(b"old")))
+    clock.now += 700
+
+    async def course() -> None:
+        first = request_for()
+        assert await middleware.process_request(first) is None
+        requests = [request_for() for _ in range(5)]
+        waiting = [asyncio.ensure_future(middleware.process_request(request)) for request in requests]
+        await turns()
+        if is_told:
+            covered = middleware.handler_failed(first)
+        else:
+            covered = await middleware.process_response(first, response_of(b"sorry", 503, {}))
+        assert {answer.body for answer in [covered, *await asyncio.gather(*waiting)]} == {b"old"}
+
+    run(course())
+
+
 def test_nobody_waits_longer_than_the_deadline(cache: SmartCache) -> None:
     middleware = SmartCacheMiddleware(cache_instance=cache, wait_timeout=0.01)
 

@@ -212,13 +212,18 @@ def test_an_answer_that_is_told_whole_has_its_entity_tag_from_the_first() -> Non
         assert first["content-length"] == second["content-length"] == "6"
 
 
-def test_a_list_of_one_chunk_stays_one() -> None:
+@pytest.mark.parametrize("chunks", [[], [b"answer"], [b"one", b"", b"two"]])
+def test_a_list_stays_one_and_is_stored_before_its_client_takes_it(chunks: List[bytes]) -> None:
     def listed(environ: Dict[str, Any], start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", list(FRESH))
-        return [b"answer"]
+        return chunks
 
     with site(listed) as found:
-        assert len(found.middleware(environ_of(), lambda *_: None)) == 1  # type: ignore[arg-type]
+        waiting = found.middleware(environ_of(), lambda *_: None)
+        assert isinstance(waiting, list) and b"".join(waiting) == b"".join(chunks)
+        hit = found.ask()
+        assert (hit.body, hit["x-cache"]) == (b"".join(chunks), "HIT")
+        waiting.close()  # type: ignore[attr-defined]
 
 
 def test_a_client_that_goes_away_leaves_nothing_half_stored() -> None:
@@ -587,6 +592,30 @@ def test_a_request_that_fails_hands_over_to_one_that_waits(first: Any) -> None:
         with pytest.raises(Broken):
             failing.result(PATIENCE_SECONDS)
         assert {done.result(PATIENCE_SECONDS).body for done in asking} == {b"answer"}
+        assert found.app.calls == 2
+
+
+def test_who_waits_for_an_application_that_fails_gets_the_stale_answer_too() -> None:
+    gate, waiting = threading.Event(), threading.Event()
+
+    def held(environ: Dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        waiting.set()
+        assert gate.wait(PATIENCE_SECONDS)
+        raise Broken
+
+    with site(says(b"old", headers=[("Cache-Control", "max-age=10, stale-if-error=600")]), held) as found:
+        found.ask()
+        found.now += 60
+        with ThreadPoolExecutor(8) as threads:
+            asking = [threads.submit(found.ask)]
+            assert waiting.wait(PATIENCE_SECONDS)
+            key = next(iter(found.middleware._flights._flights))
+            flight = found.middleware._flights._flights[key]
+            asking += [threads.submit(found.ask) for _ in range(7)]
+            while len(flight._future._condition._waiters) < 7:  # type: ignore[attr-defined]
+                threading.Event().wait(0.001)
+            gate.set()
+            assert {done.result(PATIENCE_SECONDS).body for done in asking} == {b"old"}
         assert found.app.calls == 2
 
 

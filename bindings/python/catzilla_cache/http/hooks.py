@@ -131,13 +131,19 @@ class SmartCacheMiddleware(ResponseCache):
         pending = _taken(request, self._place)
         if pending is None:
             return None
-        pending.led.give_up()
         try:
             stale = pending.exchange.failed()
-            return None if stale is None else self._made(stale)
+            if stale is None:
+                return None
+            # Who waits for it gets the same.
+            pending.led.land(pending.exchange.stored)
+            pending.led.leave()
+            return self._made(stale)
         except Exception as error:
             self._shelf.fault(error)
             return None
+        finally:
+            pending.led.give_up()
 
     # ---- Before the handler ----
 
@@ -282,6 +288,10 @@ class SmartCacheMiddleware(ResponseCache):
             if renewed is not None:
                 led.land(renewed)
                 yield from self._put(pending, writes)
+            elif step.is_instead:
+                # Who waits for a handler that fails gets the same.
+                led.land(exchange.stored)
+                led.leave()
             else:
                 led.refuse(is_known=False)
             return self._made(step)

@@ -145,8 +145,12 @@ class WSGICacheMiddleware(ResponseCache):
             exchange.asking()
             return answer.of(self.app, asked(environ, fetch.fields))
         except Exception as error:
-            answer.close()
             stale = None if answer.has_begun else exchange.failed()
+            if stale is not None:
+                # Who waits for an application that fails gets the same.
+                led.land(exchange.stored)
+                led.leave()
+            answer.close()
             if stale is None:
                 raise
             logger.warning("the application has failed, and what is stored is served in its place: %r", error)
@@ -188,16 +192,14 @@ class WSGICacheMiddleware(ResponseCache):
             led = Led(self, flight, shared, key)
             del flight
             answer = Answer(self, exchange, led, _nowhere)
-            exchange.asking()
-            step = answer.of(self.app, unattended(environ, anew.method, fetch.fields))
-            if isinstance(step, Body):
-                try:
+            try:
+                exchange.asking()
+                step = answer.of(self.app, unattended(environ, anew.method, fetch.fields))
+                if isinstance(step, Body):
                     for _ in step.chunks:
                         pass
-                finally:
-                    close = getattr(step.chunks, "close", None)
-                    if close is not None:
-                        close()
+            finally:
+                answer.close()
         except Exception as error:
             self._counters.count("failed_refreshes")
             logger.warning("a stale response could not be fetched anew: %r", error)
