@@ -370,6 +370,18 @@ def test_the_usual_response_has_headers_in_any_case_and_several_of_a_name() -> N
     assert Response().media_type is None
 
 
+def test_the_short_way_to_a_hit_ends_where_the_long_one_does(cache: SmartCache) -> None:
+    # Any other clock than the system's takes the long way.
+    short, long = (SmartCacheMiddleware(cache_instance=cache, clock=clock) for clock in (time.time, lambda: time.time()))
+    make = lambda: request_for(headers={"Host": "example.org", "Accept": "text/html"})  # noqa: E731
+    run(ask(long, make(), lambda request: response_of(b"answer", headers={"Link": ["</a>", "</b>"], **FRESH})))
+    found = [run(each.process_request(make())) for each in (short, long)]
+    passing = ("age", "x-cache-time", "cache-status")
+    one, other = ((each.status_code, each.body, [line for line in each.headers.items() if line[0] not in passing]) for each in found)
+    assert one == other and found[0].headers["x-cache"] == "HIT" and found[0].headers.getlist("link") == ["</a>", "</b>"]
+    assert short.stats["cache_hits"] == 1 and short._counters.documented()["cache_hits"] == 0, "it was not the short way"
+
+
 # ---- Requests and responses of any shape ----
 
 

@@ -7,6 +7,7 @@ import http.client
 import io
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -167,6 +168,26 @@ def test_a_second_request_is_answered_without_the_application() -> None:
         assert (second.line, second.body, second["x-cache"], second["content-length"]) == ("200 OK", b"one, two", "HIT", "8")
         assert second["cache-status"] == "catzilla; hit; ttl=600" and second["etag"] is not None
         assert found.app.calls == 1 and found.app.bodies[0].closed == 1
+
+
+# What may be a second older when the second request comes.
+PASSING = ("age", "x-cache-time", "cache-status")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_short_way_to_a_hit_ends_where_the_long_one_does(method: str) -> None:
+    # Any other clock than the system's takes the long way.
+    clocks: List[Callable[[], float]] = [time.time, lambda: time.time()]
+    app = App(says(b"answer", headers=[*FRESH, ("Link", "</a>"), ("Link", "</b>")]))
+    with SmartCache(SmartCacheConfig(memory_capacity=100)) as cache:
+        short, long = (WSGICacheMiddleware(app, cache_instance=cache, clock=clock) for clock in clocks)
+        drive(long, environ_of())
+        found = [drive(each, environ_of(method)) for each in (short, long)]
+        assert [answer["x-cache"] for answer in found] == ["HIT", "HIT"] and app.calls == 1
+        one, other = ((each.line, each.body, [field for field in each.headers if field[0] not in PASSING]) for each in found)
+        assert one == other and ("link", "</b>") in one[2]
+        assert short.stats == {"total_requests": 1, "cache_hits": 1, "cache_misses": 0, "cache_sets": 0, "cache_skips": 0}
+        assert short._counters.documented()["total_requests"] == 0, "it was not the short way"
 
 
 def test_what_it_does_is_what_wsgi_wants() -> None:

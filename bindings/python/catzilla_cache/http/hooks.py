@@ -22,7 +22,7 @@ from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.freshness import control_of, lifetime
 from catzilla_cache.http.keys import normalised_query
 from catzilla_cache.http.leading import Alone, Led
-from catzilla_cache.http.message import FieldMap, Request
+from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders
 from catzilla_cache.http.middleware import ResponseCache
 from catzilla_cache.http.policy import CENTURY
 from catzilla_cache.http.response import Headers, Response
@@ -112,7 +112,8 @@ class SmartCacheMiddleware(ResponseCache):
 
     async def process_request(self, request: Any) -> Any:
         """A response to send in place of the handler's; None: the handler is to be called."""
-        return await in_task(self._arriving(request))
+        answer = self._at_once(request)
+        return answer if answer is not None else await in_task(self._arriving(request))
 
     async def process_response(self, request: Any, response: Any) -> Any:
         """The response to send: the handler's, with what the cache says about it, or a stored one in place of it."""
@@ -120,7 +121,8 @@ class SmartCacheMiddleware(ResponseCache):
 
     def process_request_in_thread(self, request: Any) -> Any:
         """As ``process_request``, for a framework that calls it in the thread that serves all requests: does not wait for other requests."""
-        return in_thread(self._arriving(request))
+        answer = self._at_once(request)
+        return answer if answer is not None else in_thread(self._arriving(request))
 
     def process_response_in_thread(self, request: Any, response: Any) -> Any:
         """As ``process_response``, for such a framework."""
@@ -146,6 +148,18 @@ class SmartCacheMiddleware(ResponseCache):
             pending.led.give_up()
 
     # ---- Before the handler ----
+
+    def _at_once(self, request: Any) -> Any:
+        """A response without another thought; None: somebody has to think about it."""
+        if self._names_keys or self._is_own("_should_cache_request") or isinstance(getattr(request, "headers", None), ViewedHeaders):
+            return None
+        try:
+            facts = request_of(request)
+            found = self._ready(facts) if b"host" in facts.headers else None
+            return None if found is None else self._made(Serve(found[0]["status"], found[0]["headers"], found[1]["body"]))
+        except Exception:
+            # Whoever thinks about it says what is wrong.
+            return None
 
     def _arriving(self, request: Any) -> Steps[Any]:
         self._counters.count("total_requests")
@@ -174,7 +188,7 @@ class SmartCacheMiddleware(ResponseCache):
         try:
             if self._is_own("_should_cache_request") and not self._should_cache_request(request):
                 return None
-            if self._policy.custom_key_generator is not None or self._is_own("_generate_cache_key"):
+            if self._names_keys:
                 return self._named.begin(request_of(request), _Named(self._generate_cache_key, request), hands_on=True)
             return self._exchanges.begin(request_of(request), None, hands_on=True)
         except Exception as error:
@@ -339,6 +353,11 @@ class SmartCacheMiddleware(ResponseCache):
         return self.response_class(serve.status, headers, serve.body)
 
     # ---- What subclasses and programs know from the framework ----
+
+    @property
+    def _names_keys(self) -> bool:
+        """Whether a program says itself under which keys responses are."""
+        return self._policy.custom_key_generator is not None or self._is_own("_generate_cache_key")
 
     def _is_own(self, name: str) -> bool:
         """Whether a subclass, or somebody else, has put something of his own in place of a method."""
