@@ -1,4 +1,4 @@
-"""What all middlewares of the response cache are, whatever they stand between: parameters, the cache, its figures, and what is removed from it."""
+"""What all middlewares of the response cache are, whatever they stand between: parameters, cache, figures, and what is removed."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Answer:
     # ---- Its course ----
 
     def of(self, app: Application, environ: Environ) -> Union[Body, Serve, Fetch]:
-        """Has the application answer, as far as it takes to know what its answer is. To be closed by the caller if this raises."""
+        """Has the application answer, as far as it takes to know what its answer is. Who gets an exception has to `close`."""
         source = self._source = app(environ, self.start_response)
         if self._head is not None and self._step is None and _is_file(source, environ):
             # The server may have ways to send it that are faster than to be asked for each piece.
@@ -189,7 +189,7 @@ class Answer:
         self.close()
 
     def _as_a_whole(self) -> Iterable[bytes]:
-        """An answer that is there already: nobody waits for its client, and the server may want to see it, and tell its length."""
+        """An answer that is there already: nobody waits for its client, and the server may want to tell its length."""
         stored = self._complete() if self._is_collected else None
         self._send_head(stored)
         chunks = _Whole(self._ahead)
