@@ -139,12 +139,28 @@ def test_hosts_and_schemes_are_told_apart_where_they_are_known(cache: SmartCache
     assert len(keys) == 5
 
 
-def test_an_encoded_path_and_the_same_decoded_one_are_not_taken_for_another(cache: SmartCache) -> None:
+def test_no_path_is_taken_for_another_whether_the_framework_decodes_them_or_not(cache: SmartCache) -> None:
     middleware = SmartCacheMiddleware(cache_instance=cache)
-    assert middleware._generate_cache_key(request_for("/caf%C3%A9")) == middleware._generate_cache_key(request_for("/café"))
-    assert middleware._generate_cache_key(request_for("/a%2Fb")) != middleware._generate_cache_key(request_for("/a/b"))
-    assert run(middleware.process_request(request_for("/a/%2e%2e/b"))) is None
-    assert middleware.stats["cache_skips"] == 1
+    paths = ["/a/b", "/a%2Fb", "/a%252Fb", "/100%", "/100%25", "/caf%C3%A9", "/caf%25C3%25A9"]
+    assert len({middleware._generate_cache_key(request_for(path)) for path in paths}) == len(paths)
+    # Decoded, and only that: encoded again they could be another's.
+    for path in ("/café", "/a b", "/a?b", "/a#b", "/a/%2e%2e/b"):
+        assert run(middleware.process_request(request_for(path))) is None
+    assert middleware.stats["cache_skips"] == 5
+
+
+def test_a_decoded_path_is_known_by_what_came_over_the_wire(cache: SmartCache) -> None:
+    middleware = SmartCacheMiddleware(cache_instance=cache)
+
+    def decoded(path: str, raw_path: bytes) -> Any:
+        request = request_for(path)
+        request.scope = {"path": path, "raw_path": raw_path}
+        return request
+
+    assert "/caf%C3%A9" in middleware._generate_cache_key(decoded("/café", b"/caf%C3%A9"))
+    assert "/caf%25C3%25A9" in middleware._generate_cache_key(decoded("/caf%C3%A9", b"/caf%25C3%25A9"))
+    assert [state_of(each) for each in both(middleware, lambda: decoded("/café", b"/caf%C3%A9"))] == ["MISS", "HIT"]
+    assert run(middleware.process_request(decoded("/café", b"/other"))) is None
 
 
 @pytest.mark.parametrize(
