@@ -27,7 +27,13 @@ def cache() -> Iterator[SmartCache]:
         yield cache
 
 
-def states(middleware: SmartCacheMiddleware, path: str, status: int = 200, method: str = "GET", headers: Optional[Dict[str, str]] = None) -> List[Any]:
+def states(
+    middleware: SmartCacheMiddleware,
+    path: str,
+    status: int = 200,
+    method: str = "GET",
+    headers: Optional[Dict[str, str]] = None,
+) -> List[Any]:
     """What X-Cache says of two requests that are alike."""
 
     async def course() -> List[Any]:
@@ -47,7 +53,11 @@ def states(middleware: SmartCacheMiddleware, path: str, status: int = 200, metho
 
 def test_for_an_api(cache: SmartCache) -> None:
     middleware = create_api_cache_middleware(cache_instance=cache)
-    assert (middleware.default_ttl, middleware.cache_methods, middleware.cache_status_codes) == (300, {"GET", "HEAD"}, {200, 404})
+    assert (middleware.default_ttl, middleware.cache_methods, middleware.cache_status_codes) == (
+        300,
+        {"GET", "HEAD"},
+        {200, 404},
+    )
     assert middleware.cache_headers == {"accept", "accept-encoding"} and middleware.cache_authenticated is False
     assert states(middleware, "/a") == states(middleware, "/b", 404) == ["MISS", "HIT"]
     assert states(middleware, "/c", 301) == ["MISS", "MISS"]
@@ -101,19 +111,13 @@ def test_every_parameter_can_be_overridden(cache: SmartCache, make: Make, name: 
 
 def test_the_guides_api_middleware(cache: SmartCache) -> None:
     # As it is written in the guide, where it raised TypeError: cache_authenticated was given twice.
-    api_cache = create_api_cache_middleware(
-        ttl=300,  # 5 minutes
-        cache_authenticated=False,
-        cache_instance=cache,
-    )
+    api_cache = create_api_cache_middleware(ttl=300, cache_authenticated=False, cache_instance=cache)  # 5 minutes
     assert states(api_cache, "/api/data") == ["MISS", "HIT"]
 
 
 def test_the_guides_static_middleware(cache: SmartCache) -> None:
     static_cache = create_static_cache_middleware(
-        ttl=86400,  # 24 hours
-        include_paths=["/static", "/assets", "/images"],
-        cache_instance=cache,
+        ttl=86400, include_paths=["/static", "/assets", "/images"], cache_instance=cache  # 24 hours
     )
     assert states(static_cache, "/images/a.png") == ["MISS", "HIT"] and states(static_cache, "/css/a.css") == [None, None]
 

@@ -18,16 +18,13 @@ import pytest
 from test_published_framework import IN_PLACE, PATIENCE_SECONDS, Server, serve
 
 # What a program runs before one that is written for the framework alone.
-INSTALLED = (
-    IN_PLACE
-    + """
+INSTALLED = IN_PLACE + """
 import catzilla_cache.cache_middleware
 sys.modules["catzilla.cache_middleware"] = catzilla_cache.cache_middleware
 from catzilla import Catzilla
 from catzilla_cache.integrations.catzilla import install
 install(Catzilla)
 """
-)
 
 GUIDE = """
 import asyncio, sys
@@ -267,7 +264,10 @@ def test_a_part_is_served_if_it_is_text_and_else_the_handler_answers(guide: Serv
 
 def test_what_a_key_is_made_of_is_asked_of_the_framework(guide: Server) -> None:
     html, data = ask(guide, "/counted/key", Accept="text/html"), ask(guide, "/counted/key", Accept="application/json")
-    assert [answer.json() for answer in (html, data)] == [{"run": 1, "accept": "text/html"}, {"run": 2, "accept": "application/json"}]
+    assert [answer.json() for answer in (html, data)] == [
+        {"run": 1, "accept": "text/html"},
+        {"run": 2, "accept": "application/json"},
+    ]
     assert ask(guide, "/counted/key", Accept="text/html").json()["run"] == 1
     assert ask(guide, "/counted/key?_=1", Accept="text/html").json()["run"] == 1
     assert ask(guide, "/counted/key?page=2", Accept="text/html").json()["run"] == 3
@@ -431,7 +431,13 @@ def test_what_cannot_be_installed_is_refused_and_says_why(tmp_path: Path) -> Non
     for server in serve(REFUSED, tmp_path):
         told: List[Optional[str]] = server.get("/told")["told"]
         assert told[2] is None
-        expected = ["knows applications of Catzilla 0.2.3", "process_request and process_response", "", "already", "not in its class"]
+        expected = [
+            "knows applications of Catzilla 0.2.3",
+            "process_request and process_response",
+            "",
+            "already",
+            "not in its class",
+        ]
         for message, part in zip(told, expected):
             assert message is None or part in message
         assert [message is None for message in told] == [False, False, True, False, False]

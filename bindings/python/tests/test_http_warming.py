@@ -98,7 +98,9 @@ def test_host_scheme_and_fields_are_those_that_clients_will_send(cache: SmartCac
         transport = httpx.ASGITransport(middleware)
         async with httpx.AsyncClient(transport=transport, base_url="https://example.org:8443") as client:
             client.headers.clear()
-            return [(await client.get("/a", headers=headers)).headers["x-cache"] for headers in ({"Accept-Encoding": "gzip"}, {})]
+            return [
+                (await client.get("/a", headers=headers)).headers["x-cache"] for headers in ({"Accept-Encoding": "gzip"}, {})
+            ]
 
     assert asyncio.run(course()) == ["HIT", "MISS"]
     assert site.asked == ["https://example.org:8443/a", "https://example.org:8443/%C3%A9%20b", "https://example.org:8443/a"]

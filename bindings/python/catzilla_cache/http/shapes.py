@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Callable, FrozenSet, Iterable, List, Optional, Set, Tuple
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders
@@ -25,9 +25,10 @@ def request_of(request: Any) -> Request:
     query = _text(getattr(url, "query", None))
     if query is None and "?" in path and _text(getattr(url, "path", None)) is None:
         path, query = path.split("?", 1)
-    # Paths of ``url`` are encoded in some frameworks and decoded in others. What decodes to the same is the same to a router.
     raw = path.encode("utf-8", "surrogateescape")
-    raw_path = quote_from_bytes(unquote_to_bytes(raw), safe="/:@!$&'()*+,;=~%").encode() if b"%" not in raw else raw
+    # Paths of ``url`` are encoded in some frameworks and decoded in others, and nothing says which. So they are taken as they are: what
+    # is encoded here could be another path's name there. One that no URL has then has no key, unless the framework tells it as it came.
+    raw_path = _told_path(request, raw) or raw
     authority = next((value for name, value in fields if name == b"host"), None) if asked is None else asked.only(b"host")
     if authority is None:
         authority = (_text(getattr(url, "netloc", None)) or "").encode("latin-1", "replace")
@@ -39,6 +40,15 @@ def request_of(request: Any) -> Request:
     if asked is not None:
         facts.headers = asked
     return facts
+
+
+def _told_path(request: Any, path: bytes) -> Optional[bytes]:
+    """The path as it came over the wire, from frameworks that keep the ASGI scope; None when it is not of this very path."""
+    scope = getattr(request, "scope", None)
+    told = scope.get("raw_path") if isinstance(scope, dict) else None
+    if not isinstance(told, bytes) or not told:
+        return None
+    return told if unquote_to_bytes(told) == path else None
 
 
 class AskedFields(FieldMap):

@@ -1,4 +1,4 @@
-"""The response cache as WSGI middleware (PEP 3333): reads requests from environments, runs the application, and sends what ``exchange`` says.
+"""The response cache as WSGI middleware (PEP 3333): reads requests from environments, runs the application, sends what ``exchange`` says.
 
 An answer is passed on as it comes, and collected meanwhile if it may be stored: never more than ``max_body_size`` of it.
 """
@@ -31,8 +31,10 @@ from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
 # The fields of a request that the application is given others of.
 _CONDITIONS = (b"if-none-match", b"if-modified-since", b"if-range", b"range")
 
-# Of the connection, of the client's body, or made of the client's request by somebody outside: not for a request that nobody has sent.
-_OF_THE_CONNECTION = ("wsgi.file_wrapper", "wsgi.input_terminated", "werkzeug.request", "werkzeug.socket", "gunicorn.socket", "CONTENT_TYPE")
+# Of the connection, of the client's body, or made of its request by somebody outside: not for a request that nobody has sent.
+_OF_THE_CONNECTION = (
+    "CONTENT_TYPE", "gunicorn.socket", "werkzeug.request", "werkzeug.socket", "wsgi.file_wrapper", "wsgi.input_terminated",
+)  # fmt: skip
 
 
 class WSGICacheMiddleware(ResponseCache):
@@ -64,8 +66,12 @@ class WSGICacheMiddleware(ResponseCache):
         self._refreshing, self._refreshing_lock = set(), threading.Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        self._counters.count("total_requests")
         request = request_of(environ)
+        found = self._ready(request) if "HTTP_HOST" in environ else None
+        if found is not None:
+            start_response(status_line(found[0]["status"]), lines_of(found[0]["headers"]))
+            return [found[1]["body"]]
+        self._counters.count("total_requests")
         try:
             exchange = self._exchanges.begin(request, View(request))
         except Exception as error:
@@ -147,6 +153,7 @@ class WSGICacheMiddleware(ResponseCache):
         except Exception as error:
             stale = None if answer.has_begun else exchange.failed()
             if stale is not None:
+                # Who waits for an application that fails gets the same.
                 led.land(exchange.stored)
                 led.leave()
             answer.close()
@@ -191,20 +198,14 @@ class WSGICacheMiddleware(ResponseCache):
             led = Led(self, flight, shared, key)
             del flight
             answer = Answer(self, exchange, led, _nowhere)
-            exchange.asking()
             try:
+                exchange.asking()
                 step = answer.of(self.app, unattended(environ, anew.method, fetch.fields))
-            except BaseException:
-                answer.close()
-                raise
-            if isinstance(step, Body):
-                try:
+                if isinstance(step, Body):
                     for _ in step.chunks:
                         pass
-                finally:
-                    close = getattr(step.chunks, "close", None)
-                    if close is not None:
-                        close()
+            finally:
+                answer.close()
         except Exception as error:
             self._counters.count("failed_refreshes")
             logger.warning("a stale response could not be fetched anew: %r", error)
@@ -241,7 +242,7 @@ def _bytes(text: Any) -> bytes:
 
 
 def _raw_path(environ: Environ, path: bytes) -> bytes:
-    """The path as it came over the wire, where the server tells that of the very path that the application sees; else as it would be written."""
+    """The path as it came over the wire, if the server tells that of the path that the application sees; else as it would be written."""
     for name in ("REQUEST_URI", "RAW_URI"):
         told = environ.get(name)
         if isinstance(told, str) and told:
@@ -256,7 +257,7 @@ def _raw_path(environ: Environ, path: bytes) -> bytes:
 
 
 def asked(environ: Environ, fields: Fields) -> Environ:
-    """A request's environment as the application is given it: the client's own where nothing in it has to change, since frameworks write into it."""
+    """A request's environment as the application is given it: the client's own if nothing has to change, since frameworks write into it."""
     wanted = {name: b", ".join(value for each, value in fields if each == name) for name in _CONDITIONS}
     changes: Dict[str, Optional[str]] = {}
     for name, value in wanted.items():

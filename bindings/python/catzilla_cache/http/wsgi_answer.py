@@ -119,10 +119,10 @@ class Answer:
                 self._send_head(None)
                 self._source = None
                 return Body(source)
-        is_one = isinstance(source, (list, tuple)) and len(source) <= 1
+        is_there = isinstance(source, (list, tuple))
         self._rest = iter(source)
         if self._step is None or self._is_collected:
-            self._look_ahead()
+            self._look_ahead(is_there)
         self._decide()
         step = self._step
         assert step is not None
@@ -135,22 +135,20 @@ class Answer:
                 pass
             self.close()
             return step.not_modified
-        if is_one:
-            return Body(self._of_one_chunk())
-        if self._is_collected and self._content_length == b"%d" % self._size:
-            self._send_head(self._complete())
-        else:
-            self._send_head(None)
+        if is_there:
+            return Body(self._as_a_whole())
+        self._send_head(self._complete() if self._is_collected and self._content_length == b"%d" % self._size else None)
         return Body(self)
 
-    def _look_ahead(self) -> None:
-        """Takes the first chunk that has something in it."""
+    def _look_ahead(self, takes_all: bool) -> None:
+        """Takes the first chunk that has something in it, or all of them."""
         for chunk in self._rest:
             if chunk:
                 self._ahead.append(chunk)
                 if self._step is not None:
                     self._collect(chunk)
-                break
+                if not takes_all:
+                    break
 
     def _decide(self) -> None:
         if self._step is not None:
@@ -190,8 +188,8 @@ class Answer:
                 self._led.refuse(is_known=False)
         self.close()
 
-    def _of_one_chunk(self) -> Iterable[bytes]:
-        """An answer that is there as a whole: the server may want to see that, and tell its length."""
+    def _as_a_whole(self) -> Iterable[bytes]:
+        """An answer that is there already: nobody waits for its client, and the server may want to tell its length."""
         stored = self._complete() if self._is_collected else None
         self._send_head(stored)
         chunks = _Whole(self._ahead)
@@ -301,7 +299,7 @@ class Answer:
 
 
 class _Whole(List[bytes]):
-    """One chunk, with what is to be called when it was sent."""
+    """All chunks, with what is to be called when they were sent."""
 
     close: Callable[[], None]
 

@@ -79,7 +79,8 @@ class _Around:
         self._run = app._execute_handler_hybrid
         self._run_async = app._execute_async_route_request
         self._is_plain = isinstance(middleware, SmartCacheMiddleware) and all(
-            getattr(type(middleware), name) is getattr(SmartCacheMiddleware, name) for name in ("process_request", "process_response")
+            getattr(type(middleware), name) is getattr(SmartCacheMiddleware, name)
+            for name in ("process_request", "process_response")
         )
         self._fields = middleware._policy.key_fields if isinstance(middleware, SmartCacheMiddleware) else _USUAL_FIELDS
 
