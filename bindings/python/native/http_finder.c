@@ -4,7 +4,7 @@
  * and Python goes on: so what the cache does is decided there, and `finder.py`, which is the same in Python, says what is
  * ordinary.
  *
- *     scope -> key (http_key.c) -> look-up -> head (http_stored.c) -> messages (http_messages.c)
+ *     scope or environment -> key (http_key.c) -> look-up -> head (http_stored.c), conditions -> answer (http_messages.c)
  */
 #include "engine.h"
 #include "http_key.h"
@@ -31,6 +31,8 @@ struct finder {
     /* Hits by the number of the rule. */
     _Atomic uint64_t *hits;
     size_t rules;
+    /* How many of these were told that they have it already. */
+    _Atomic uint64_t not_modified;
     /* Whether HEAD is answered from what is stored for GET. */
     int takes_head;
 };
@@ -41,8 +43,9 @@ static PyTypeObject *values_type;
 
 struct visit {
     int64_t now;
-    int is_head;
+    const struct http_key *key;
     size_t rules;
+    enum http_verdict verdict;
     /* What was found: nothing while `block` is NULL. */
     struct http_stored stored;
     unsigned char *block;
@@ -54,7 +57,7 @@ struct visit {
 /* Whether a request is answered with this and nothing else. */
 static int is_served(const struct visit *visit, const struct http_stored *stored)
 {
-    if (stored->flags & STORED_NO_CACHE || (stored->flags & STORED_HEAD_ONLY && !visit->is_head) || stored->rule >= visit->rules)
+    if (stored->flags & STORED_NO_CACHE || (stored->flags & STORED_HEAD_ONLY && !visit->key->is_head) || stored->rule >= visit->rules)
         return 0;
     return visit->now < stored->fresh_until && stored->stored_at <= visit->now + MOST_AHEAD;
 }
@@ -66,10 +69,13 @@ static void show(void *user, const void *data, size_t len)
     const unsigned char *bytes = data;
     if (!http_stored_read(bytes, len, &visit->stored) || !is_served(visit, &visit->stored))
         return;
+    visit->verdict = http_conditions_judge(&visit->key->conditions, bytes, &visit->stored);
+    if (visit->verdict == VERDICT_UNKNOWN)
+        return;
     size_t block_len = visit->stored.fields_end, body_at = visit->stored.body_at;
     unsigned char *block = block_len <= HEAD_ROOM ? visit->room : malloc(block_len);
-    PyObject *body = visit->is_head ? PyBytes_FromStringAndSize("", 0)
-                                    : PyBytes_FromStringAndSize((const char *)bytes + body_at, (Py_ssize_t)(len - body_at));
+    size_t body_len = visit->key->is_head || visit->verdict == SEND_NOT_MODIFIED ? 0 : len - body_at;
+    PyObject *body = PyBytes_FromStringAndSize((const char *)bytes + body_at, (Py_ssize_t)body_len);
     if (block == NULL || body == NULL) {
         visit->no_memory = 1;
         if (block != visit->room)
@@ -90,7 +96,7 @@ static int64_t microseconds_now(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static PyObject *answer(struct finder *self, const struct http_key *http_key)
+static PyObject *answer(struct finder *self, const struct http_key *http_key, unsigned kind)
 {
     struct held held;
     struct visit visit;
@@ -98,7 +104,7 @@ static PyObject *answer(struct finder *self, const struct http_key *http_key)
     if (cache == NULL || !engine_hold((struct engine *)cache, &held))
         return NULL;
     visit.now = microseconds_now();
-    visit.is_head = http_key->is_head;
+    visit.key = http_key;
     visit.rules = self->rules;
     visit.block = NULL;
     visit.no_memory = 0;
@@ -109,22 +115,41 @@ static PyObject *answer(struct finder *self, const struct http_key *http_key)
         return PyErr_NoMemory();
     if (visit.block == NULL)
         return NULL;
-    PyObject *pair = http_messages_make(&self->messages, &visit.stored, visit.block, visit.body, visit.now);
+    if (visit.verdict == SEND_NOT_MODIFIED)
+        kind |= KIND_NOT_MODIFIED;
+    PyObject *made = http_messages_make(&self->messages, kind, &visit.stored, visit.block, visit.body, visit.now);
     if (visit.block != visit.room)
         free(visit.block);
-    if (pair != NULL)
+    if (made != NULL) {
         atomic_fetch_add_explicit(&self->hits[visit.stored.rule], 1, memory_order_relaxed);
-    return pair;
+        if (kind & KIND_NOT_MODIFIED)
+            atomic_fetch_add_explicit(&self->not_modified, 1, memory_order_relaxed);
+    }
+    return made;
+}
+
+static PyObject *answer_or_none(struct finder *self, const struct http_key *key, int is_made, unsigned kind)
+{
+    PyObject *found = is_made && (self->takes_head || !key->is_head) ? answer(self, key, kind) : NULL;
+    if (found != NULL || PyErr_Occurred())
+        return found;
+    Py_RETURN_NONE;
 }
 
 static PyObject *finder_find(PyObject *object, PyObject *scope)
 {
     struct finder *self = (struct finder *)object;
     struct http_key key;
-    PyObject *pair = http_key_make(&self->keys, scope, &key) && (self->takes_head || !key.is_head) ? answer(self, &key) : NULL;
-    if (pair != NULL || PyErr_Occurred())
-        return pair;
-    Py_RETURN_NONE;
+    int is_made = http_key_of_scope(&self->keys, scope, &key);
+    return answer_or_none(self, &key, is_made, KIND_ASGI);
+}
+
+static PyObject *finder_find_environ(PyObject *object, PyObject *environ)
+{
+    struct finder *self = (struct finder *)object;
+    struct http_key key;
+    int is_made = http_key_of_environ(&self->keys, environ, &key);
+    return answer_or_none(self, &key, is_made, KIND_WSGI);
 }
 
 /* ---- Counting ---- */
@@ -142,12 +167,19 @@ static PyObject *finder_counts(PyObject *object, PyObject *unused)
     return counts;
 }
 
+static PyObject *finder_not_modified(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(atomic_load_explicit(&((struct finder *)object)->not_modified, memory_order_relaxed));
+}
+
 static PyObject *finder_forget(PyObject *object, PyObject *unused)
 {
     struct finder *self = (struct finder *)object;
     (void)unused;
     for (size_t rule = 0; rule < self->rules; rule++)
         atomic_store_explicit(&self->hits[rule], 0, memory_order_relaxed);
+    atomic_store_explicit(&self->not_modified, 0, memory_order_relaxed);
     Py_RETURN_NONE;
 }
 
@@ -221,7 +253,10 @@ static void finder_dealloc(PyObject *object)
 static PyMethodDef finder_methods[] = {
     {"find", finder_find, METH_O,
      "find(scope)\n\nThe two messages that answer a request, or None: somebody has to think about it."},
+    {"find_environ", finder_find_environ, METH_O,
+     "find_environ(environ)\n\nStatus line, fields and body that answer a request of WSGI, or None as above."},
     {"counts", finder_counts, METH_NOARGS, "counts()\n\nHow many requests were answered, by the number of the rule; 0: none."},
+    {"not_modified", finder_not_modified, METH_NOARGS, "not_modified()\n\nHow many of them were answered by 304."},
     {"forget", finder_forget, METH_NOARGS, "forget()\n\nSets these to 0."},
     {NULL, NULL, 0, NULL},
 };
@@ -246,7 +281,7 @@ static PyType_Spec finder_spec = {
 
 int http_add_to(PyObject *module)
 {
-    if (http_key_prepare() < 0 || http_messages_prepare() < 0)
+    if (http_scope_prepare() < 0 || http_messages_prepare() < 0)
         return -1;
     if (values_type == NULL && (values_type = (PyTypeObject *)PyObject_GetAttrString(module, "ValuesBase")) == NULL)
         return -1;

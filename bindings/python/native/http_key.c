@@ -2,17 +2,6 @@
 
 #include "http_text.h"
 
-#ifdef Py_GIL_DISABLED
-#define BEGIN_READING(object) Py_BEGIN_CRITICAL_SECTION(object)
-#define END_READING() Py_END_CRITICAL_SECTION()
-/* A list within a list could be changed by another thread: only what cannot change is read. */
-#define CAN_BE_LIST 0
-#else
-#define BEGIN_READING(object) {
-#define END_READING() }
-#define CAN_BE_LIST 1
-#endif
-
 /* How the value of a key field is normalised: `normalised_value` in `keys.py`. */
 enum form { FORM_AS_IT_IS, FORM_WITHOUT_BLANKS, FORM_LOWER_WITHOUT_BLANKS };
 
@@ -23,8 +12,6 @@ static const char *const REFUSED[] = {
     "expect",
     "forwarded",
     "if-match",
-    "if-modified-since",
-    "if-none-match",
     "if-range",
     "if-unmodified-since",
     "pragma",
@@ -36,24 +23,18 @@ static const char *const REFUSED[] = {
     "x-method-override",
 };
 
-enum part { PART_TYPE, PART_METHOD, PART_SCHEME, PART_PATH, PART_RAW_PATH, PART_QUERY, PART_HEADERS, PARTS };
-
-static const char *const PART_NAMES[PARTS] = {"type", "method", "scheme", "path", "raw_path", "query_string", "headers"};
-static PyObject *part_names[PARTS];
-
-/* The line of a key field. Its bytes belong to the scope. */
-struct line {
-    const unsigned char *value;
-    size_t len;
-    int number;
+/* The others that are looked at, whether they are part of the key or not. */
+static const struct {
+    const char *name;
+    enum http_role role;
+} OTHERS[] = {
+    {"content-length", ROLE_LENGTH},
+    {"host", ROLE_HOST},
+    {"if-modified-since", ROLE_SINCE},
+    {"if-none-match", ROLE_TAGS},
 };
 
-struct lines {
-    size_t count;
-    struct line of[MOST_LINES];
-    const unsigned char *host;
-    size_t host_len;
-};
+enum { REFUSED_COUNT = sizeof REFUSED / sizeof REFUSED[0], OTHERS_COUNT = sizeof OTHERS / sizeof OTHERS[0] };
 
 /* ---- What is made once ---- */
 
@@ -97,9 +78,8 @@ int http_key_begin(struct http_key_maker *maker, PyObject *prefix, PyObject *key
     maker->prefix_data = PyBytes_AsString(prefix);
     maker->prefix_len = (size_t)PyBytes_Size(prefix);
     maker->is_usable = maker->prefix_len <= LONGEST_PREFIX && count <= MOST_KEY_FIELDS;
-    size_t refused = sizeof REFUSED / sizeof REFUSED[0];
     maker->forms = PyMem_Malloc((size_t)count + 1);
-    if (maker->forms == NULL || http_names_begin(&maker->fields, (size_t)count + refused + 2) < 0 ||
+    if (maker->forms == NULL || http_names_begin(&maker->fields, (size_t)count + REFUSED_COUNT + OTHERS_COUNT) < 0 ||
         http_names_begin(&maker->ignored, (size_t)PyObject_Size(ignored)) < 0) {
         PyErr_NoMemory();
         return -1;
@@ -111,15 +91,16 @@ int http_key_begin(struct http_key_maker *maker, PyObject *prefix, PyObject *key
         http_names_put(&maker->fields, PyBytes_AsString(name), (size_t)PyBytes_Size(name))->number = (int)number;
         maker->forms[number] = (unsigned char)form_of(PyBytes_AsString(name));
     }
-    for (size_t at = 0; at < refused; at++)
+    for (size_t at = 0; at < REFUSED_COUNT; at++)
         http_names_put(&maker->fields, REFUSED[at], strlen(REFUSED[at]))->role = ROLE_REFUSED;
-    http_names_put(&maker->fields, "host", 4)->role = ROLE_HOST;
-    http_names_put(&maker->fields, "content-length", 14)->role = ROLE_LENGTH;
-    return 0;
+    for (size_t at = 0; at < OTHERS_COUNT; at++)
+        http_names_put(&maker->fields, OTHERS[at].name, strlen(OTHERS[at].name))->role = OTHERS[at].role;
+    return http_environ_begin(maker);
 }
 
 void http_key_end(struct http_key_maker *maker)
 {
+    http_environ_end(maker);
     http_names_end(&maker->fields);
     http_names_end(&maker->ignored);
     PyMem_Free(maker->forms);
@@ -131,75 +112,65 @@ void http_key_end(struct http_key_maker *maker)
 
 /* ---- Fields ---- */
 
-/* A field line of the request. 0: it is not an ordinary one. */
-static int read_line(const struct http_key_maker *maker, PyObject *name, PyObject *value, struct lines *lines)
+void http_request_begin(struct http_request *request, struct http_key *key)
 {
-    char *name_data, *data;
-    Py_ssize_t name_len, len;
-    if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
+    request->lines = 0;
+    request->host.data = NULL;
+    request->query.len = 0;
+    request->conditions = &key->conditions;
+    http_conditions_begin(&key->conditions);
+}
+
+int http_request_line(struct http_request *request, PyObject *method, PyObject *scheme)
+{
+    request->is_head = http_is_text(method, "HEAD");
+    request->is_secure = http_is_text(scheme, "https");
+    return (request->is_head || http_is_text(method, "GET")) &&
+           (request->is_secure || scheme == NULL || http_is_text(scheme, "http"));
+}
+
+int http_request_add(struct http_request *request, const struct http_name *field, const unsigned char *data, size_t len)
+{
+    switch (field->role) {
+    case ROLE_REFUSED:
         return 0;
-    PyBytes_AsStringAndSize(name, &name_data, &name_len);
-    const struct http_name *found = http_names_find(&maker->fields, (unsigned char *)name_data, (size_t)name_len);
-    if (found == NULL)
-        return !has_capitals((unsigned char *)name_data, (size_t)name_len);
-    if (found->role == ROLE_REFUSED)
-        return 0;
-    PyBytes_AsStringAndSize(value, &data, &len);
-    if (found->role == ROLE_HOST) {
-        if (lines->host != NULL)
+    case ROLE_HOST:
+        if (request->host.data != NULL)
             return 0;
-        lines->host = (unsigned char *)data;
-        lines->host_len = (size_t)len;
-    } else if (found->role == ROLE_LENGTH && (len != 1 || data[0] != '0')) {
-        return 0;
+        request->host = (struct http_text){data, len};
+        break;
+    case ROLE_LENGTH:
+        if (len != 1 || data[0] != '0')
+            return 0;
+        break;
+    case ROLE_TAGS:
+        if (!http_conditions_add_tags(request->conditions, data, len))
+            return 0;
+        break;
+    case ROLE_SINCE:
+        http_conditions_add_since(request->conditions, data, len);
+        break;
+    default:
+        break;
     }
-    if (found->number == NO_NUMBER)
+    if (field->number == NO_NUMBER)
         return 1;
-    if (lines->count == MOST_LINES)
+    if (request->lines == MOST_LINES)
         return 0;
     /* By number, and lines of one field in the order in which they came. */
-    size_t place = lines->count++;
-    while (place > 0 && lines->of[place - 1].number > found->number) {
-        lines->of[place] = lines->of[place - 1];
+    size_t place = request->lines++;
+    while (place > 0 && request->line[place - 1].number > field->number) {
+        request->line[place] = request->line[place - 1];
         place--;
     }
-    lines->of[place] = (struct line){(unsigned char *)data, (size_t)len, found->number};
+    request->line[place] = (struct http_line){{data, len}, field->number};
     return 1;
 }
 
-static int read_pair(const struct http_key_maker *maker, PyObject *pair, struct lines *lines)
-{
-    if (PyTuple_CheckExact(pair))
-        return PyTuple_Size(pair) == 2 && read_line(maker, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1), lines);
-    if (CAN_BE_LIST && PyList_CheckExact(pair))
-        return PyList_Size(pair) == 2 && read_line(maker, PyList_GetItem(pair, 0), PyList_GetItem(pair, 1), lines);
-    return 0;
-}
-
-static int read_lines(const struct http_key_maker *maker, PyObject *headers, struct lines *lines)
-{
-    lines->count = 0;
-    lines->host = NULL;
-    if (PyList_CheckExact(headers)) {
-        Py_ssize_t count = PyList_Size(headers);
-        for (Py_ssize_t at = 0; at < count; at++)
-            if (!read_pair(maker, PyList_GetItem(headers, at), lines))
-                return 0;
-    } else if (PyTuple_CheckExact(headers)) {
-        Py_ssize_t count = PyTuple_Size(headers);
-        for (Py_ssize_t at = 0; at < count; at++)
-            if (!read_pair(maker, PyTuple_GetItem(headers, at), lines))
-                return 0;
-    } else {
-        return 0;
-    }
-    return lines->host != NULL;
-}
-
 /* The value of one line, normalised, into so many bytes. Its length; or -1: too long. */
-static Py_ssize_t put_value(unsigned char *to, size_t room, const struct line *line, enum form form)
+static Py_ssize_t put_value(unsigned char *to, size_t room, const struct http_line *line, enum form form)
 {
-    const unsigned char *data = line->value, *end = data + line->len;
+    const unsigned char *data = line->value.data, *end = data + line->value.len;
     while (data < end && is_space(*data))
         data++;
     while (end > data && is_space(end[-1]))
@@ -253,10 +224,10 @@ static size_t digits_of(size_t number)
 }
 
 /* The lines of one field, from `*at` on, as one normalised value. Its length; or -1: too long. */
-static Py_ssize_t put_combined(unsigned char *to, size_t room, const struct line *first, const struct line *end, enum form form)
+static Py_ssize_t put_combined(unsigned char *to, size_t room, const struct http_line *first, const struct http_line *end, enum form form)
 {
     size_t len = 0;
-    for (const struct line *line = first; line < end; line++) {
+    for (const struct http_line *line = first; line < end; line++) {
         if (line > first) {
             if (room - len < 2)
                 return -1;
@@ -273,15 +244,15 @@ static Py_ssize_t put_combined(unsigned char *to, size_t room, const struct line
 }
 
 /* The values of the key fields: `_selecting` in `keys.py`. 0: too long. */
-static int put_fields(struct http_writer *out, const struct http_key_maker *maker, const struct lines *lines)
+static int put_fields(struct http_writer *out, const struct http_key_maker *maker, const struct http_request *request)
 {
-    const struct line *line = lines->of, *last = lines->of + lines->count;
+    const struct http_line *line = request->line, *last = line + request->lines;
     unsigned char *to = out->at, *limit = to + LONGEST_FIELDS;
     while (line < last) {
-        const struct line *first = line;
+        const struct http_line *first = line;
         size_t longest = 0;
         for (; line < last && line->number == first->number; line++)
-            longest += line->len + 2;
+            longest += line->value.len + 2;
         longest -= 2;
         /* Up to the value a few bytes may be beyond the limit, where there is room for them. */
         if (to != out->at)
@@ -309,107 +280,29 @@ static int put_fields(struct http_writer *out, const struct http_key_maker *make
     return 1;
 }
 
-/* ---- The scope ---- */
+/* ---- The key ---- */
 
-/* A new reference to a part of the scope; NULL when there is none. */
-static PyObject *part_of(PyObject *scope, enum part part)
+int http_key_write(const struct http_key_maker *maker, const struct http_request *request, struct http_key *key)
 {
-    PyObject *found;
-#ifdef Py_GIL_DISABLED
-    if (PyDict_GetItemRef(scope, part_names[part], &found) < 0)
-        PyErr_Clear();
-#else
-    found = PyDict_GetItemWithError(scope, part_names[part]);
-    if (found != NULL)
-        Py_INCREF(found);
-    else if (PyErr_Occurred())
-        PyErr_Clear();
-#endif
-    return found;
-}
-
-static inline int is_text(PyObject *object, const char *text)
-{
-    return object != NULL && PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
-}
-
-/* What stands before the fields: the path and the query, then the origin. */
-static int put_target(struct http_writer *out, const struct http_key_maker *maker, PyObject *const *parts, int is_secure,
-                      const struct lines *lines)
-{
-    char *data;
-    Py_ssize_t len;
-    http_put(out, maker->prefix_data, maker->prefix_len);
-    http_put(out, "GET ", 4);
-    PyBytes_AsStringAndSize(parts[PART_RAW_PATH], &data, &len);
-    if (!http_put_path(out, (unsigned char *)data, (size_t)len))
-        return 0;
-    if (parts[PART_QUERY] != NULL) {
-        PyBytes_AsStringAndSize(parts[PART_QUERY], &data, &len);
-        if (len > 0 && !http_put_query(out, (unsigned char *)data, (size_t)len, &maker->ignored))
-            return 0;
-    }
-    if (is_secure)
-        http_put(out, " https://", 9);
-    else
-        http_put(out, " http://", 8);
-    if (!http_put_authority(out, lines->host, lines->host_len, is_secure))
-        return 0;
-    *out->at++ = ' ';
-    return 1;
-}
-
-static int make(const struct http_key_maker *maker, PyObject *const *parts, struct http_key *key)
-{
-    if (!is_text(parts[PART_TYPE], "http"))
-        return 0;
-    key->is_head = is_text(parts[PART_METHOD], "HEAD");
-    if (!key->is_head && !is_text(parts[PART_METHOD], "GET"))
-        return 0;
-    int is_secure = is_text(parts[PART_SCHEME], "https");
-    if (!is_secure && parts[PART_SCHEME] != NULL && !is_text(parts[PART_SCHEME], "http"))
-        return 0;
-    PyObject *path = parts[PART_PATH], *raw_path = parts[PART_RAW_PATH], *query = parts[PART_QUERY],
-             *headers = parts[PART_HEADERS];
-    if (path == NULL || !PyUnicode_CheckExact(path) || raw_path == NULL || !PyBytes_CheckExact(raw_path) || headers == NULL ||
-        (query != NULL && !PyBytes_CheckExact(query)))
-        return 0;
-    Py_ssize_t len;
-    const char *data = PyUnicode_AsUTF8AndSize(path, &len);
-    if (data == NULL) {
-        PyErr_Clear();
-        return 0;
-    }
-    if (!http_is_plain_path((const unsigned char *)data, (size_t)len))
-        return 0;
     struct http_writer out = {key->data};
-    struct lines lines;
-    int made;
-    BEGIN_READING(headers);
-    made = read_lines(maker, headers, &lines) && put_target(&out, maker, parts, is_secure, &lines);
-    made = made && put_fields(&out, maker, &lines);
-    END_READING();
-    key->len = out.at - key->data;
-    return made;
-}
-
-int http_key_make(const struct http_key_maker *maker, PyObject *scope, struct http_key *key)
-{
-    PyObject *parts[PARTS];
-    if (!maker->is_usable || !PyDict_CheckExact(scope))
+    key->is_head = request->is_head;
+    if (request->host.data == NULL || !http_conditions_are_ordinary(request->conditions))
         return 0;
-    for (int part = 0; part < PARTS; part++)
-        parts[part] = part_of(scope, part);
-    int made = make(maker, parts, key);
-    for (int part = 0; part < PARTS; part++)
-        Py_XDECREF(parts[part]);
-    return made;
-}
-
-int http_key_prepare(void)
-{
-    for (int part = 0; part < PARTS; part++)
-        if (part_names[part] == NULL && (part_names[part] = PyUnicode_InternFromString(PART_NAMES[part])) == NULL)
-            return -1;
-    return 0;
+    http_put(&out, maker->prefix_data, maker->prefix_len);
+    http_put(&out, "GET ", 4);
+    if (!http_put_path(&out, request->raw_path.data, request->raw_path.len))
+        return 0;
+    if (request->query.len > 0 && !http_put_query(&out, request->query.data, request->query.len, &maker->ignored))
+        return 0;
+    if (request->is_secure)
+        http_put(&out, " https://", 9);
+    else
+        http_put(&out, " http://", 8);
+    if (!http_put_authority(&out, request->host.data, request->host.len, request->is_secure))
+        return 0;
+    *out.at++ = ' ';
+    if (!put_fields(&out, maker, request))
+        return 0;
+    key->len = out.at - key->data;
+    return 1;
 }

@@ -11,10 +11,15 @@
 #endif
 
 enum { MICRO = 1000000 };
+enum { STATUSES = 1000, NOT_MODIFIED = 304 };
 enum { OWN_FIELDS = 4 };
 
 static PyObject *str_type, *str_status, *str_headers, *str_body;
-static PyObject *start_type, *bytes_age, *bytes_x_cache_time, *bytes_cache_status;
+static PyObject *start_type;
+
+/* The fields that are said of a hit, beside x-cache: their names as ASGI and WSGI have them. */
+enum own { OWN_AGE, OWN_SINCE, OWN_STATUS, OWN_NAMES };
+static PyObject *own_names[OWN_NAMES], *own_name_texts[OWN_NAMES];
 /* {"type": "http.response.body"} */
 static PyObject *body_message;
 
@@ -26,6 +31,19 @@ static PyObject *new_reference(PyObject *object)
 
 /* ---- What is made once ---- */
 
+/* The lines of all statuses below 1000, as Python has them. */
+static PyObject *status_lines_of_python(void)
+{
+    PyObject *module = PyImport_ImportModule("catzilla_cache.http.wsgi_messages");
+    PyObject *lines = module == NULL ? NULL : PyObject_GetAttrString(module, "STATUS_LINES");
+    Py_XDECREF(module);
+    if (lines != NULL && (!PyTuple_CheckExact(lines) || PyTuple_Size(lines) != STATUSES)) {
+        PyErr_SetString(PyExc_TypeError, "STATUS_LINES is a tuple of 1000 lines");
+        Py_CLEAR(lines);
+    }
+    return lines;
+}
+
 int http_messages_begin(struct http_messages *messages, PyObject *cache_name)
 {
     messages->ready = PyMem_Calloc(READY, sizeof *messages->ready);
@@ -33,11 +51,12 @@ int http_messages_begin(struct http_messages *messages, PyObject *cache_name)
         PyErr_NoMemory();
         return -1;
     }
-    messages->hit = Py_BuildValue("(yy)", "x-cache", "HIT");
     Py_INCREF(cache_name);
-    messages->status_begin = cache_name;
-    PyBytes_ConcatAndDel(&messages->status_begin, PyBytes_FromString("; hit; ttl="));
-    return messages->hit == NULL || messages->status_begin == NULL ? -1 : 0;
+    messages->cache_name = cache_name;
+    messages->hit = Py_BuildValue("(yy)", "x-cache", "HIT");
+    messages->hit_text = Py_BuildValue("(ss)", "x-cache", "HIT");
+    messages->status_lines = status_lines_of_python();
+    return messages->hit == NULL || messages->hit_text == NULL || messages->status_lines == NULL ? -1 : 0;
 }
 
 void http_messages_end(struct http_messages *messages)
@@ -51,8 +70,10 @@ void http_messages_end(struct http_messages *messages)
     messages->ready = NULL;
     for (int at = 0; at < NAMES; at++)
         Py_CLEAR(messages->names[at]);
+    Py_CLEAR(messages->cache_name);
+    Py_CLEAR(messages->status_lines);
     Py_CLEAR(messages->hit);
-    Py_CLEAR(messages->status_begin);
+    Py_CLEAR(messages->hit_text);
 }
 
 /* ---- Seconds ---- */
@@ -66,14 +87,29 @@ static int64_t whole_seconds(int64_t from, int64_t to)
     return difference > 0 ? difference / MICRO : 0;
 }
 
-static PyObject *digits(int64_t number)
+/* Bytes, or the text that stands for them in WSGI. */
+static PyObject *said(unsigned kind, const void *data, size_t len)
+{
+    return kind & KIND_WSGI ? PyUnicode_DecodeLatin1(data, (Py_ssize_t)len, NULL)
+                            : PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
+}
+
+static PyObject *digits(unsigned kind, int64_t number)
 {
     char text[24];
     char *at = text + sizeof text;
     do
         *--at = (char)('0' + number % 10);
     while ((number /= 10) != 0);
-    return PyBytes_FromStringAndSize(at, text + sizeof text - at);
+    return said(kind, at, (size_t)(text + sizeof text - at));
+}
+
+/* What Cache-Status says. */
+static PyObject *status_of(const struct http_messages *messages, unsigned kind, int64_t left)
+{
+    const char *name = PyBytes_AsString(messages->cache_name);
+    return kind & KIND_WSGI ? PyUnicode_FromFormat("%s; hit; ttl=%lld", name, (long long)left)
+                            : PyBytes_FromFormat("%s; hit; ttl=%ld", name, (long)left);
 }
 
 /* ---- Fields ---- */
@@ -116,50 +152,87 @@ static PyObject *name_of(struct http_messages *messages, const unsigned char *da
 }
 
 /* Fills the end of a list, from `at`, with what is said of this hit. */
-static int fill_own(struct http_messages *messages, PyObject *fields, Py_ssize_t at, const struct http_ready *said)
+static int fill_own(struct http_messages *messages, PyObject *fields, Py_ssize_t at, const struct http_ready *ready)
 {
-    PyObject *left = digits(said->left), *status = new_reference(messages->status_begin);
-    if (left == NULL) {
-        Py_DECREF(status);
-        return -1;
-    }
-    PyBytes_ConcatAndDel(&status, left);
+    unsigned kind = ready->kind;
+    PyObject *const *names = kind & KIND_WSGI ? own_name_texts : own_names;
     PyObject *own[OWN_FIELDS] = {
-        field_of(bytes_age, digits(said->age)),
-        new_reference(messages->hit),
-        field_of(bytes_x_cache_time, digits(said->since)),
-        field_of(bytes_cache_status, status),
+        field_of(names[OWN_AGE], digits(kind, ready->age)),
+        new_reference(kind & KIND_WSGI ? messages->hit_text : messages->hit),
+        field_of(names[OWN_SINCE], digits(kind, ready->since)),
+        field_of(names[OWN_STATUS], status_of(messages, kind, ready->left)),
     };
     int failed = 0;
     for (int place = 0; place < OWN_FIELDS; place++) {
         failed |= own[place] == NULL;
         if (PyList_SetItem(fields, at + place, own[place]) < 0)
-            return -1;
+            failed = 1;
     }
     return failed ? -1 : 0;
 }
 
-/* The stored fields, and room behind them. NULL without an exception: they do not add up. */
-static PyObject *read_fields(struct http_messages *messages, const struct http_stored *stored, const unsigned char *block)
+static int is_one_of(const char *const *names, const struct http_stored_field *field)
+{
+    for (; *names != NULL; names++)
+        if (strlen(*names) == field->name_len && memcmp(*names, field->name, field->name_len) == 0)
+            return 1;
+    return 0;
+}
+
+/* Whether a stored field is not sent. */
+static int is_left_out(unsigned kind, const struct http_stored_field *field)
+{
+    /* `_OF_THE_BODY` in `validation.py`, and `_HOP_BY_HOP` in `wsgi_messages.py`. */
+    static const char *const of_the_body[] = {
+        "content-length", "content-type", "content-encoding", "content-language", "content-range", "content-md5",
+        "digest",         "content-digest", "repr-digest",    "accept-ranges",    NULL,
+    };
+    static const char *const hop_by_hop[] = {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te",
+        "trailer",    "trailers",   "transfer-encoding",  "upgrade",             NULL,
+    };
+    return (kind & KIND_NOT_MODIFIED && is_one_of(of_the_body, field)) || (kind & KIND_WSGI && is_one_of(hop_by_hop, field));
+}
+
+/* (name, value) */
+static PyObject *read_field(struct http_messages *messages, unsigned kind, const struct http_stored_field *field)
+{
+    PyObject *name = kind & KIND_WSGI ? said(kind, field->name, field->name_len) : name_of(messages, field->name, field->name_len);
+    PyObject *made = field_of(name, said(kind, field->value, field->value_len));
+    Py_XDECREF(name);
+    return made;
+}
+
+/* How many of the stored fields are sent; or -1: they do not add up. */
+static Py_ssize_t count_fields(unsigned kind, const struct http_stored *stored, const unsigned char *block)
 {
     const unsigned char *at = block + STORED_HEAD, *end = block + stored->fields_end;
     struct http_stored_field field;
-    /* Each has a head of its own, so the number of them is bounded before anything is made. */
-    if (stored->lines > (stored->fields_end - STORED_HEAD) / STORED_FIELD_HEAD)
-        return NULL;
-    PyObject *fields = PyList_New((Py_ssize_t)stored->lines + OWN_FIELDS);
-    for (uint32_t line = 0; fields != NULL && line < stored->lines; line++) {
-        PyObject *made = NULL;
-        if (http_stored_field(&at, end, &field)) {
-            PyObject *name = name_of(messages, field.name, field.name_len);
-            made = field_of(name, PyBytes_FromStringAndSize((const char *)field.value, (Py_ssize_t)field.value_len));
-            Py_XDECREF(name);
-        }
-        if (made == NULL || PyList_SetItem(fields, (Py_ssize_t)line, made) < 0)
+    Py_ssize_t count = 0;
+    for (uint32_t line = 0; line < stored->lines; line++) {
+        if (!http_stored_field(&at, end, &field))
+            return -1;
+        count += !is_left_out(kind, &field);
+    }
+    return at == end ? count : -1;
+}
+
+/* The stored fields, and room behind them. NULL without an exception: they do not add up. */
+static PyObject *read_fields(struct http_messages *messages, unsigned kind, const struct http_stored *stored,
+                             const unsigned char *block)
+{
+    const unsigned char *at = block + STORED_HEAD, *end = block + stored->fields_end;
+    struct http_stored_field field;
+    Py_ssize_t count = count_fields(kind, stored, block);
+    PyObject *fields = count < 0 ? NULL : PyList_New(count + OWN_FIELDS);
+    for (Py_ssize_t place = 0; fields != NULL && place < count;) {
+        http_stored_field(&at, end, &field);
+        if (is_left_out(kind, &field))
+            continue;
+        PyObject *made = read_field(messages, kind, &field);
+        if (made == NULL || PyList_SetItem(fields, place++, made) < 0)
             Py_CLEAR(fields);
     }
-    if (fields != NULL && at != end)
-        Py_CLEAR(fields);
     return fields;
 }
 
@@ -173,7 +246,7 @@ static void drop(struct http_ready *ready)
 }
 
 /* Takes what is kept of this very head, with references of its own. Whether it is worth to be kept: served before. */
-static int find_ready(struct http_messages *messages, struct http_ready *slot, const struct http_stored *stored,
+static int find_ready(struct http_messages *messages, struct http_ready *slot, unsigned kind, const struct http_stored *stored,
                       const unsigned char *block, struct http_ready *found)
 {
     int was_seen;
@@ -185,7 +258,7 @@ static int find_ready(struct http_messages *messages, struct http_ready *slot, c
     Py_XINCREF(found->start);
     Py_XINCREF(found->fields);
     LET_GO(messages);
-    if (found->block != NULL && ((size_t)PyBytes_Size(found->block) != stored->fields_end ||
+    if (found->block != NULL && (found->kind != kind || (size_t)PyBytes_Size(found->block) != stored->fields_end ||
                                  memcmp(PyBytes_AsString(found->block), block, stored->fields_end) != 0)) {
         drop(found);
         found->block = NULL;
@@ -208,15 +281,24 @@ static void keep_ready(struct http_messages *messages, struct http_ready *slot, 
     drop(&before);
 }
 
-/* The start of a message that has everything but its fields. */
-static PyObject *start_of(unsigned status)
+/* The start of a message that has everything but its fields; or the status line. */
+static PyObject *start_of(const struct http_messages *messages, unsigned kind, unsigned status)
 {
+    if (kind & KIND_NOT_MODIFIED)
+        status = NOT_MODIFIED;
+    if (kind & KIND_WSGI)
+        return new_reference(PyTuple_GetItem(messages->status_lines, (Py_ssize_t)status));
     PyObject *start = PyDict_New(), *number = PyLong_FromLong((long)status);
     if (start == NULL || number == NULL || PyDict_SetItem(start, str_type, start_type) < 0 ||
         PyDict_SetItem(start, str_status, number) < 0)
         Py_CLEAR(start);
     Py_XDECREF(number);
     return start;
+}
+
+static PyObject *copy_of(PyObject *fields)
+{
+    return PyList_GetSlice(fields, 0, PyList_Size(fields));
 }
 
 /* The fields as they are sent now: the caller's own list. `made` has what is ready, and then what there is to keep. NULL as in
@@ -226,17 +308,15 @@ static PyObject *fields_now(struct http_messages *messages, struct http_ready *s
 {
     int64_t age = whole_seconds(stored->born, now), since = whole_seconds(stored->stored_at, now),
             left = whole_seconds(now, stored->fresh_until);
-    Py_ssize_t stored_lines = (Py_ssize_t)stored->lines;
     if (made->fields != NULL && made->age == age && made->since == since && made->left == left)
-        return PyList_GetSlice(made->fields, 0, stored_lines + OWN_FIELDS);
-    PyObject *fields =
-        made->fields != NULL ? PyList_GetSlice(made->fields, 0, stored_lines + OWN_FIELDS) : read_fields(messages, stored, block);
+        return copy_of(made->fields);
+    PyObject *fields = made->fields != NULL ? copy_of(made->fields) : read_fields(messages, made->kind, stored, block);
     if (fields == NULL)
         return NULL;
     made->age = age;
     made->since = since;
     made->left = left;
-    if (fill_own(messages, fields, stored_lines, made) < 0) {
+    if (fill_own(messages, fields, PyList_Size(fields) - OWN_FIELDS, made) < 0) {
         Py_DECREF(fields);
         return NULL;
     }
@@ -249,45 +329,44 @@ static PyObject *fields_now(struct http_messages *messages, struct http_ready *s
         (made->block = PyBytes_FromStringAndSize((const char *)block, (Py_ssize_t)stored->fields_end)) == NULL)
         return NULL;
     keep_ready(messages, slot, made);
-    return PyList_GetSlice(fields, 0, stored_lines + OWN_FIELDS);
+    return copy_of(fields);
 }
 
 /* ---- Messages ---- */
 
-static PyObject *body_of(PyObject *body)
+static PyObject *messages_of(PyObject *start, PyObject *fields, PyObject *body)
 {
-    PyObject *message = PyDict_Copy(body_message);
-    if (message != NULL && PyDict_SetItem(message, str_body, body) < 0)
-        Py_CLEAR(message);
-    return message;
+    PyObject *own = PyDict_Copy(start), *message = PyDict_Copy(body_message), *pair = NULL;
+    if (own != NULL && message != NULL && PyDict_SetItem(own, str_headers, fields) == 0 &&
+        PyDict_SetItem(message, str_body, body) == 0)
+        pair = PyTuple_Pack(2, own, message);
+    Py_XDECREF(own);
+    Py_XDECREF(message);
+    return pair;
 }
 
-PyObject *http_messages_make(struct http_messages *messages, const struct http_stored *stored, const unsigned char *block,
-                             PyObject *body, int64_t now)
+PyObject *http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored,
+                             const unsigned char *block, PyObject *body, int64_t now)
 {
     /* Times of storing tell responses apart. Any odd number whose bits look random. */
-    struct http_ready *slot = &messages->ready[((uint64_t)stored->stored_at * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (READY - 1)];
+    uint64_t hash = ((uint64_t)stored->stored_at * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+    struct http_ready *slot = &messages->ready[(hash ^ kind) & (READY - 1)];
     struct http_ready made = {.seen = 0};
-    PyObject *start = NULL, *message = NULL, *pair = NULL, *fields = NULL;
+    PyObject *fields = NULL, *answer = NULL;
     int is_kept = stored->fields_end <= LONGEST_READY && stored->lines <= MOST_READY_LINES &&
-                  find_ready(messages, slot, stored, block, &made);
-    if (made.start == NULL && (made.start = start_of(stored->status)) == NULL)
-        goto done;
+                  find_ready(messages, slot, kind, stored, block, &made);
+    made.kind = kind;
     made.seen = stored->stored_at;
-    fields = fields_now(messages, slot, is_kept, stored, block, now, &made);
-    if (fields == NULL)
+    if (made.start == NULL && (made.start = start_of(messages, kind, stored->status)) == NULL)
         goto done;
-    start = PyDict_Copy(made.start);
-    message = body_of(body);
-    if (start != NULL && message != NULL && PyDict_SetItem(start, str_headers, fields) == 0)
-        pair = PyTuple_Pack(2, start, message);
+    fields = fields_now(messages, slot, is_kept, stored, block, now, &made);
+    if (fields != NULL)
+        answer = kind & KIND_WSGI ? PyTuple_Pack(3, made.start, fields, body) : messages_of(made.start, fields, body);
 done:
     drop(&made);
     Py_XDECREF(fields);
-    Py_XDECREF(start);
-    Py_XDECREF(message);
     Py_DECREF(body);
-    return pair;
+    return answer;
 }
 
 int http_messages_prepare(void)
@@ -302,15 +381,13 @@ int http_messages_prepare(void)
         {&str_body, "body"},
         {&start_type, "http.response.start"},
     };
-    const struct {
-        PyObject **bytes;
-        const char *text;
-    } names[] = {{&bytes_age, "age"}, {&bytes_x_cache_time, "x-cache-time"}, {&bytes_cache_status, "cache-status"}};
+    static const char *const own[OWN_NAMES] = {"age", "x-cache-time", "cache-status"};
     for (size_t at = 0; at < sizeof strings / sizeof strings[0]; at++)
         if (*strings[at].string == NULL && (*strings[at].string = PyUnicode_InternFromString(strings[at].text)) == NULL)
             return -1;
-    for (size_t at = 0; at < sizeof names / sizeof names[0]; at++)
-        if (*names[at].bytes == NULL && (*names[at].bytes = PyBytes_FromString(names[at].text)) == NULL)
+    for (int at = 0; at < OWN_NAMES; at++)
+        if ((own_names[at] == NULL && (own_names[at] = PyBytes_FromString(own[at])) == NULL) ||
+            (own_name_texts[at] == NULL && (own_name_texts[at] = PyUnicode_InternFromString(own[at])) == NULL))
             return -1;
     if (body_message == NULL && (body_message = Py_BuildValue("{ss}", "type", "http.response.body")) == NULL)
         return -1;

@@ -1,5 +1,5 @@
 /*
- * The messages that answer a request, made of a stored head: for `http_finder.c`. What was served lately is kept ready, so that
+ * What answers a request, made of a stored head: the messages of ASGI, or what WSGI has in their place. For `http_finder.c`. What was served lately is kept ready, so that
  * another hit of it copies a list and a dict; what changes by the second is made anew when it does.
  */
 #ifndef CATZILLA_HTTP_MESSAGES_H
@@ -19,20 +19,24 @@ enum {
     LONGEST_NAME = 32,
 };
 
+/* What is made: for whom, and whether it says that nothing has changed. */
+enum { KIND_ASGI = 0, KIND_NOT_MODIFIED = 1, KIND_WSGI = 2 };
+
 #ifdef Py_GIL_DISABLED
 typedef PyMutex http_guard;
 #else
 typedef char http_guard;
 #endif
 
-/* A head that was served, in the slot that its time of storing leads to. */
+/* A head that was served, in the slot that its time of storing and the kind lead to. */
 struct http_ready {
+    unsigned kind;
     /* When the response that was served last from this slot was stored: what is seen twice is kept. */
     int64_t seen;
     /* The head and the fields as they are stored; NULL: nothing is kept. */
     PyObject *block;
-    /* The message but for its fields, and the fields as they were sent last. Neither is ever changed, nor seen by anybody else.
-     */
+    /* The message but for its fields, or the status line; and the fields as they were sent last. Neither is ever changed, nor the
+       message and the fields seen by anybody else. */
     PyObject *start, *fields;
     /* What the last fields of those say, in seconds. */
     int64_t age, since, left;
@@ -42,18 +46,21 @@ struct http_messages {
     http_guard guard;
     struct http_ready *ready;
     PyObject *names[NAMES];
-    /* (b"x-cache", b"HIT"), and the beginning of what Cache-Status says. */
-    PyObject *hit, *status_begin;
+    /* What is put before the seconds left in Cache-Status; the lines of all statuses. */
+    PyObject *cache_name, *status_lines;
+    /* ("x-cache", "HIT") as ASGI and WSGI have it. */
+    PyObject *hit, *hit_text;
 };
 
 /* 0, or -1 with an exception. To be ended either way. */
 int http_messages_begin(struct http_messages *messages, PyObject *cache_name);
 void http_messages_end(struct http_messages *messages);
 
-/* The pair of messages for a head, whose `len` bytes at `block` are the stored ones up to the end of the fields. Takes `body`
-   over. NULL without an exception: the fields do not add up. */
-PyObject *http_messages_make(struct http_messages *messages, const struct http_stored *stored, const unsigned char *block,
-                             PyObject *body, int64_t now);
+/* What answers a request with a head, whose bytes at `block` are the stored ones up to the end of the fields: a pair of
+   messages; or for WSGI the status line, the fields and the body. Takes `body` over. NULL without an exception: the fields do not
+   add up. */
+PyObject *http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored,
+                             const unsigned char *block, PyObject *body, int64_t now);
 
 /* Adds the words of messages. 0, or -1 with an exception. */
 int http_messages_prepare(void);

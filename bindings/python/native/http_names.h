@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* What a request field is to the finder; a key field has its number, too. */
-enum http_role { ROLE_NONE, ROLE_REFUSED, ROLE_HOST, ROLE_LENGTH };
+/* What a request field is to the finder; a key field has its number, too. Also what else an environment has, whose parts have theirs. */
+enum http_role { ROLE_NONE, ROLE_REFUSED, ROLE_HOST, ROLE_LENGTH, ROLE_TAGS, ROLE_SINCE, ROLE_PART };
 
 enum { NO_NUMBER = -1 };
 

@@ -54,3 +54,24 @@ int http_stored_field(const unsigned char **at, const unsigned char *end, struct
     *at = field->value + field->value_len;
     return 1;
 }
+
+/* A list of one text: steps behind it. */
+static int read_text(const unsigned char **at, const unsigned char *end, const unsigned char **text, size_t *len)
+{
+    enum { LIST_HEAD = 6 };
+    size_t left = (size_t)(end - *at);
+    if (left < LIST_HEAD || number16(*at) != 1)
+        return 0;
+    *len = number32(*at + 2);
+    if (*len > left - LIST_HEAD)
+        return 0;
+    *text = *at + LIST_HEAD;
+    *at = *text + *len;
+    return 1;
+}
+
+int http_stored_entity_tag(const unsigned char *data, const struct http_stored *stored, const unsigned char **tag, size_t *len)
+{
+    const unsigned char *at = data + stored->fields_end, *end = data + stored->body_at;
+    return read_text(&at, end, tag, len) && read_text(&at, end, tag, len);
+}

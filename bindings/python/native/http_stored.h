@@ -6,6 +6,7 @@
  *    16  stored at   24  born   32  fresh until (8 each, microseconds since 1970)
  *    56  number of field lines   60  length of the fields   64  length of the texts behind them (4 each)
  *    72  the fields: length of the name (2) and of the value (4), name, value
+ *        the texts: of the URL and of the entity tag a number of 1 (2), a length (4), and the text; others follow
  *
  * All numbers are little-endian. The bytes may come from a Redis that others write to: nothing is believed that was not checked.
  */
@@ -38,5 +39,8 @@ struct http_stored_field {
 };
 
 int http_stored_field(const unsigned char **at, const unsigned char *end, struct http_stored_field *field);
+
+/* The entity tag, which is empty when there is none. 0: the texts do not add up. */
+int http_stored_entity_tag(const unsigned char *data, const struct http_stored *stored, const unsigned char **tag, size_t *len);
 
 #endif

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import Any, Dict, List, Optional
+from urllib.parse import quote, unquote_to_bytes
 
 from hypothesis import strategies as st
 
 from catzilla_cache._backend import backend
-from catzilla_cache.http.finder import REFUSED_FIELDS, ResponseFinder
+from catzilla_cache.http.finder import ResponseFinder
+from catzilla_cache.http.ordinary import REFUSED_FIELDS
 from catzilla_cache.http.keys import KeyMaker, Target, normalised_query
 from catzilla_cache.http.message import Request
 from catzilla_cache.http.policy import policy_of
@@ -24,7 +27,7 @@ POLICY = policy_of(
     cache_headers={"accept", "accept-encoding", "accept-language", "accept-charset", "x-part"},
 )
 HOUR = 3600.0
-FIELDS = [(b"content-type", b"application/json"), (b"etag", b'"a tag"'), (b"link", b"<a>"), (b"link", b"<b>"), (b"x-empty", b"")]
+FIELDS = [(b"content-type", b"application/json"), (b"etag", b'"a-tag"'), (b"link", b"<a>"), (b"link", b"<b>"), (b"x-empty", b"")]
 Scope = Dict[str, Any]
 
 
@@ -65,7 +68,7 @@ def response_of(**parts: Any) -> StoredResponse:
     now = time.time()
     plain: Dict[str, Any] = {
         "status": 200, "fields": FIELDS, "body": b"a body", "stored_at": now - 100.5, "born": now - 200.5, "fresh_until": now + HOUR,
-        "refresh_until": now + HOUR, "error_until": now + HOUR, "url": b"http://example.org/items", "entity_tag": b'"a tag"',
+        "refresh_until": now + HOUR, "error_until": now + HOUR, "url": b"http://example.org/items", "entity_tag": b'"a-tag"',
     }  # fmt: skip
     return StoredResponse(**{**plain, **parts})
 
@@ -77,9 +80,39 @@ def store(cache: SmartCache, scope: Scope, response: Optional[StoredResponse] = 
     return response
 
 
+def put_at(cache: SmartCache, key: bytes, response: StoredResponse) -> None:
+    """Stores a response under a key."""
+    assert backend.put(cache._live(), key, encode_response(response), 0) == 0
+
+
 def put(cache: SmartCache, scope: Scope, data: bytes) -> None:
     """Stores these bytes where the answer to a request would be, as a foreign process might."""
     assert backend.put(cache._live(), key_of(scope), data, 0) == 0
+
+
+def environ_of(scope: Scope, tells: str = "", root: str = "", **more: Any) -> Dict[str, Any]:
+    """A scope's request as WSGI servers tell of it; ``tells`` names the variable by which they tell of the path as it came."""
+    path = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
+    environ: Dict[str, Any] = {
+        "wsgi.errors": None, "wsgi.version": (1, 0), "wsgi.url_scheme": scope["scheme"], "wsgi.input": io.BytesIO(), "wsgi.multithread": True,
+        "REQUEST_METHOD": scope["method"], "QUERY_STRING": query, "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": "a", "SERVER_PORT": "80",
+        "REMOTE_ADDR": "127.0.0.1", "SCRIPT_NAME": root, "PATH_INFO": path, "CONTENT_LENGTH": "", "CONTENT_TYPE": "",
+    }  # fmt: skip
+    if tells:
+        environ[tells] = (quote(root) + scope["raw_path"].decode("latin-1")) + ("?" + query if query else "")
+    for name, value in scope["headers"]:
+        bare = name.decode("latin-1").upper().replace("-", "_")
+        variable = bare if bare in ("CONTENT_LENGTH", "CONTENT_TYPE") else "HTTP_" + bare
+        text = value.decode("latin-1")
+        environ[variable] = f"{environ[variable]},{text}" if environ.get(variable) else text
+    environ.update(more)
+    return environ
+
+
+def answers_to_environ(cache: SmartCache, environ: Any, finders: Any = None) -> Any:
+    """The same for a WSGI environment."""
+    return answers(cache, environ, finders, "find_environ")
 
 
 def fields_of(answer: Any) -> Dict[bytes, bytes]:
@@ -102,13 +135,13 @@ def check_answer(answer: Any) -> None:
     assert list(body) == ["type", "body"] and body["type"] == "http.response.body" and type(body["body"]) is bytes
 
 
-def answers(cache: SmartCache, scope: Any, finders: Any = None) -> Any:
+def answers(cache: SmartCache, request: Any, finders: Any = None, how: str = "find") -> Any:
     """What all finders answer, who have to agree; whole seconds may pass between one and the next."""
-    one, *others = finders or [make(kind, cache) for kind in KINDS]
+    one, *others = [getattr(finder, how) for finder in finders or [make(kind, cache) for kind in KINDS]]
     while True:
-        first = one.find(scope)
-        told = [other.find(scope) for other in others]
-        if first == one.find(scope):
+        first = one(request)
+        told = [other(request) for other in others]
+        if first == one(request):
             assert all(each == first for each in told)
             return first
 
@@ -141,6 +174,18 @@ requests = st.fixed_dictionaries(
         "place": st.integers(0, 20),
     }
 )  # fmt: skip
+
+
+#: Lines of If-None-Match: most of entity tags, some of anything.
+TAGS = [b'"a-tag"', b'W/"a-tag"', b'"other"', b'""', b"*", b"", b'"a tag', b"a-tag", b'w/"a-tag"', b'"a tag"', b'"a\xfftag"', b'"a, tag"', b'"a" "b"', b'"' + b"t" * 300 + b'"']
+tag_lines = st.one_of(
+    st.lists(st.sampled_from(TAGS), max_size=4).map(b", ".join), texts(b'"aW/*, \t', 12), st.sampled_from([b'"a-tag"', b'W/"a-tag"', b'"x", "a-tag"'])
+)  # fmt: skip
+DATES = [
+    b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 08:49:38 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"Sun Nov  6 08:49:37 1994", b"Tue, 29 Feb 2000 00:00:00 GMT",
+    b"Sun, 31 Nov 1994 08:49:37 GMT", b"Sun, 00 Nov 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 24:49:37 GMT", b"Sun, 06 Nov 1994 08:60:37 GMT", b"Sun, 06 Nov 1994 08:49:61 GMT",
+    b"Xxx, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 nov 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 08:49:37 CET", b"Sun, 06 Nov 1994 08:49:37 GMT ", b"0", b"", b"Fri, 30 Dec 9999 23:59:60 GMT",
+]  # fmt: skip
 
 
 def scope_from(request: Dict[str, Any], **more: Any) -> Scope:

@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catzilla_cache.http import stored
+from catzilla_cache.http import stored, validation, wsgi_messages
 from catzilla_cache.http.asgi import request_of
 from catzilla_cache.http.exchange import Exchanges, LookUp, Serve
-from catzilla_cache.http.finder import REFUSED_FIELDS
+from catzilla_cache.http.keys import KeyMaker
+from catzilla_cache.http.message import Request
+from catzilla_cache.http.ordinary import REFUSED_FIELDS
 from catzilla_cache.http.shelf import Shelf
 from catzilla_cache.http.statistics import Counters
+from catzilla_cache.http.wsgi_messages import lines_of, status_line
 from catzilla_cache.smart_cache import SmartCache
-from http_scopes import FIELDS, HOUR, KINDS, NAMES, POLICY, Scope, any_byte, make, requests, response_of, scope_from, store, texts
+from http_scopes import (
+    DATES,
+    FIELDS,
+    HOUR,
+    KINDS,
+    NAMES,
+    POLICY,
+    Scope,
+    any_byte,
+    environ_of,
+    make,
+    put_at,
+    requests,
+    response_of,
+    scope_from,
+    scope_of,
+    store,
+    tag_lines,
+    texts,
+)
 
 Said = Tuple[int, List[Tuple[bytes, bytes]], bytes]
 
 
-def exchanged(cache: SmartCache, scope: Scope) -> Optional[Said]:
+def exchanged(cache: SmartCache, request: Request) -> Optional[Said]:
     """What the long way answers from memory, without asking anybody."""
     counters = Counters(POLICY.rule_names())
-    exchange = Exchanges(POLICY, counters).begin(request_of(scope))
+    exchange = Exchanges(POLICY, counters).begin(request)
     if exchange is None:
         return None
     shelf = Shelf(cache, counters, 64)
     step: Any = exchange.start()
     while isinstance(step, LookUp):
         step = exchange.found(shelf.find_in_memory(step.key))
+    assert counters.further()["not_modified"] == (isinstance(step, Serve) and step.status == 304)
     return (step.status, step.fields, step.body) if isinstance(step, Serve) and not step.refresh else None
+
+
+def in_wsgi(said: Optional[Said]) -> Any:
+    """The same as WSGI has it."""
+    return None if said is None else (status_line(said[0]), lines_of(said[1]), said[2])
 
 
 def found(finder: Any, scope: Scope) -> Optional[Said]:
@@ -39,21 +67,36 @@ def found(finder: Any, scope: Scope) -> Optional[Said]:
     return None if messages is None else (messages[0]["status"], messages[0]["headers"], messages[1]["body"])
 
 
-def check(cache: SmartCache, scope: Scope) -> bool:
+def compared(said_otherwise: Callable[[], Any], find: Callable[[Any], Any], cache: SmartCache) -> bool:
     """That finders say nothing or what is said otherwise; whether they say something."""
     said = []
     for kind in KINDS:
         finder = make(kind, cache)
         while True:
-            before = exchanged(cache, scope)
-            answer = found(finder, scope)
+            before = said_otherwise()
+            finder.forget()
+            answer = find(finder)
             # Whole seconds may pass between the two.
-            if before == exchanged(cache, scope):
+            if before == said_otherwise():
                 break
         assert answer is None or answer == before
+        assert sum(finder.counts()) == (answer is not None)
+        assert finder.not_modified() == (answer is not None and answer[0] in (304, "304 Not Modified"))
         said.append(answer is not None)
     assert len(set(said)) == 1
     return said[0]
+
+
+def check(cache: SmartCache, scope: Scope) -> bool:
+    """The same of an ASGI scope."""
+    return compared(lambda: exchanged(cache, request_of(scope)), lambda finder: found(finder, scope), cache)
+
+
+def check_environ(cache: SmartCache, environ: Dict[str, Any]) -> bool:
+    """The same of a WSGI environment."""
+    return compared(
+        lambda: in_wsgi(exchanged(cache, wsgi_messages.request_of(environ))), lambda finder: finder.find_environ(environ), cache
+    )
 
 
 fields = st.lists(
@@ -93,6 +136,79 @@ def test_what_is_found_is_what_would_be_served(
         check(cache, scope)
 
 
+# ---- Conditions ----
+
+conditions = st.lists(
+    st.one_of(
+        st.tuples(st.just(b"if-none-match"), tag_lines),
+        st.tuples(st.just(b"if-none-match"), tag_lines),
+        st.tuples(st.just(b"if-modified-since"), st.sampled_from(DATES)),
+        st.tuples(st.just(b"if-modified-since"), st.just(DATES[0])),
+    ),
+    max_size=3,
+)
+of_the_body = [(name, b"x") for name in sorted(validation._OF_THE_BODY)]
+modified = st.lists(st.tuples(st.just(b"last-modified"), st.sampled_from([DATES[0], DATES[0], *DATES])), max_size=2)
+
+
+@given(
+    lines=conditions,
+    dates=modified,
+    tag=st.sampled_from([b'"a-tag"', b'W/"a-tag"', b"", b"W/", b"a-tag", b'"a\xfftag"', b'"' + b"t" * 300 + b'"']),
+    status=st.sampled_from([200, 200, 200, 204, 299, 301, 404]),
+    method=st.sampled_from(["GET", "GET", "HEAD"]),
+)
+@settings(max_examples=600, deadline=None)
+def test_conditions_are_answered_as_they_would_be(
+    lines: Any, dates: Any, tag: bytes, status: int, method: str
+) -> None:
+    with SmartCache() as cache:
+        store(cache, scope_of(), fields=[*of_the_body, *dates, *FIELDS], entity_tag=tag, status=status)
+        scope = scope_of(headers=[(b"host", b"example.org"), *lines], method=method)
+        check(cache, scope)
+        check_environ(cache, environ_of(scope))
+
+
+# ---- Environments ----
+
+odd_names = st.one_of(
+    st.sampled_from(["HTTP_", "HTTP_X-PART", "HTTP_x_part", "HTTP_X_PART", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE", "CONTENT_TYPE", "HTTP_COO\u212aIE", "HTTP_X_\xe9", "http_range", "HTTP", "x.y"]),
+    st.sampled_from([*sorted(REFUSED_FIELDS), *NAMES]).map(lambda name: "HTTP_" + name.decode().upper().replace("-", "_")),
+)  # fmt: skip
+odd_values = st.one_of(st.sampled_from(["", "0", "a", "\xe9", "\u20ac", " 0"]), st.text(alphabet="a0 ,\xff", max_size=5))
+odd_paths = st.one_of(
+    st.text(alphabet="/ab.%2e ?#;\xe9\u20ac", max_size=9), st.sampled_from(["", "/", "*", "http://example.org/items", "http://example.org", "/items?a#b"])
+)  # fmt: skip
+
+
+@given(
+    request=requests,
+    tells=st.sampled_from(["", "REQUEST_URI", "RAW_URI"]),
+    root=st.sampled_from(["", "", "/app", "/\xfc"]),
+    more=st.dictionaries(odd_names, odd_values, max_size=2),
+    paths=st.dictionaries(st.sampled_from(["PATH_INFO", "SCRIPT_NAME", "REQUEST_URI", "RAW_URI", "QUERY_STRING"]), odd_paths, max_size=1),
+    without=st.sampled_from(["", "", "wsgi.url_scheme", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "CONTENT_LENGTH"]),
+    method=st.sampled_from(["GET", "GET", "HEAD", "POST", "get"]),
+    is_odd=st.integers(0, 2),
+)
+@settings(max_examples=800, deadline=None)
+def test_environments_are_answered_as_they_would_be(
+    request: Dict[str, Any], tells: str, root: str, more: Any, paths: Any, without: str, method: str, is_odd: int
+) -> None:
+    environ = environ_of(scope_from(request, method=method), tells, root)
+    if is_odd:
+        environ.update(more)
+        environ.update(paths)
+        environ.pop(without, None)
+    of_get = wsgi_messages.request_of({**environ, "REQUEST_METHOD": "GET"})
+    with SmartCache() as cache:
+        maker = KeyMaker(POLICY)
+        target = maker.target(of_get)
+        if target is not None:
+            put_at(cache, maker.primary(of_get, "GET", target), response_of())
+        check_environ(cache, environ)
+
+
 def test_ordinary_requests_are_found() -> None:
     """So that the test above is one of something."""
     with SmartCache() as cache:
@@ -109,3 +225,9 @@ def test_ordinary_requests_are_found() -> None:
             )
             store(cache, scope, response_of(status=status, rule=rule, flags=stored.NEVER_STALE))
             assert check(cache, scope) and check(cache, {**scope, "method": "HEAD"})
+            for tells in ("", "REQUEST_URI", "RAW_URI"):
+                assert check_environ(cache, environ_of(scope, tells))
+                assert check_environ(cache, environ_of({**scope, "method": "HEAD"}, tells))
+            for line in (b'"a-tag"', b'W/"a-tag", "x"', b'"x"', b"*"):
+                conditional = {**scope, "headers": [*scope["headers"], (b"if-none-match", line)]}
+                assert check(cache, conditional) and check_environ(cache, environ_of(conditional))

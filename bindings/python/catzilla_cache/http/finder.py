@@ -1,4 +1,4 @@
-"""The shortest way to an answer: a request that asks for nothing but a response that memory has, fresh.
+"""The shortest way to an answer: a request that asks for nothing but a response that memory has, fresh, or that this is what it has already.
 
 Most hits are that, so they are answered here before anything is decided. The compiled module has the same class (`native/http_finder.c`),
 and both answer the same. None is no miss: it says that somebody has to think about the request, who looks it up again.
@@ -14,17 +14,20 @@ from catzilla_cache import _forks
 from catzilla_cache._arguments import found
 from catzilla_cache._backend import backend
 from catzilla_cache.errors import CacheError
-from catzilla_cache.http import stored
+from catzilla_cache.http import stored, validation
 from catzilla_cache.http.fields import Fields
-from catzilla_cache.http.keys import KeyMaker, authority, is_plain_path
-from catzilla_cache.http.message import Request
-from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy
+from catzilla_cache.http.message import FieldMap, Request
+from catzilla_cache.http.ordinary import Ordinary, OrdinaryRequests
+from catzilla_cache.http.policy import Policy
+from catzilla_cache.http.wsgi_messages import Lines, lines_of, status_line
 
 if TYPE_CHECKING:
     from catzilla_cache.smart_cache import SmartCache
 
 #: The ASGI messages that answer a request: its start, and its body.
 Messages = Tuple[Dict[str, Any], Dict[str, Any]]
+#: The same for WSGI: status line, fields, body.
+Whole = Tuple[str, Lines, bytes]
 
 
 class Finder(Protocol):
@@ -33,41 +36,36 @@ class Finder(Protocol):
     def find(self, scope: Any) -> Optional[Messages]:
         """The two messages that answer the request of an ASGI scope; None: somebody has to think about it."""
 
+    def find_environ(self, environ: Any) -> Optional[Whole]:
+        """The same for the request of a WSGI environment."""
+
     def counts(self) -> List[int]:
         """How many requests were answered, by the number of the rule that the response was stored under; 0: none."""
+
+    def not_modified(self) -> int:
+        """How many of them were told that they have it already."""
 
     def forget(self) -> None:
         """Sets these to 0."""
 
 
-#: Requests with one of these ask for more than an answer, or are asked by somebody in particular.
-REFUSED_FIELDS = frozenset(
-    (
-        b"authorization", b"cache-control", b"expect", b"forwarded", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
-        b"if-unmodified-since", b"pragma", b"range", b"transfer-encoding", b"upgrade", *METHOD_OVERRIDES,
-    )
-)  # fmt: skip
-
 # Seconds that another's clock may be ahead. Arbitrary: clocks that are set over the network differ by less.
 MOST_AHEAD = 5.0
 
-# The same bounds as in `native/http_key.h` and `native/http_url.h`, which say where they come from.
-_LONGEST_AUTHORITY, _LONGEST_PREFIX = 260, 512
-_MOST_PARAMETERS, _MOST_LINES, _MOST_KEY_FIELDS = 64, 64, 1000
 
+class Answer(NamedTuple):
+    """What is answered, however it is told."""
 
-class Ordinary(NamedTuple):
-    """A request that can be answered without another thought."""
-
-    key: bytes
-    is_head: bool
+    status: int
+    fields: Fields
+    body: bytes
 
 
 class ResponseFinder:
     """Answers requests from memory. What was answered is counted here, by the number of the rule that the response was stored under."""
 
     __slots__ = (
-        "__weakref__", "_cache", "_hits", "_is_usable", "_key_fields", "_keys", "_lock", "_prefix", "_status", "_takes_head",
+        "__weakref__", "_cache", "_hits", "_lock", "_not_modified", "_requests", "_status",
     )  # fmt: skip
 
     def __init__(
@@ -81,13 +79,10 @@ class ResponseFinder:
         takes_head: bool = True,
     ) -> None:
         self._cache = cache
-        self._prefix = prefix
-        self._keys = KeyMaker(Policy(prefix=prefix, key_fields=key_fields, ignored=ignored))
-        self._key_fields = frozenset(key_fields)
-        self._is_usable = len(prefix) <= _LONGEST_PREFIX and len(key_fields) <= _MOST_KEY_FIELDS
+        self._requests = OrdinaryRequests(prefix, key_fields, ignored, takes_head)
         self._status = cache_name + b"; hit; ttl=%d"
-        self._takes_head = takes_head
         self._hits = [0] * rules
+        self._not_modified = 0
         self._lock = threading.Lock()
         _forks.watch(self)
 
@@ -97,7 +92,19 @@ class ResponseFinder:
 
     def find(self, scope: Any) -> Optional[Messages]:
         """The two messages that answer the request of an ASGI scope; None: somebody has to think about it."""
-        ordinary = self.ordinary(scope)
+        answer = self._answer(self._requests.of_scope(scope))
+        if answer is None:
+            return None
+        start = {"type": "http.response.start", "status": answer.status, "headers": answer.fields}
+        return start, {"type": "http.response.body", "body": answer.body}
+
+    def find_environ(self, environ: Any) -> Optional[Whole]:
+        """Status line, fields and body that answer the request of a WSGI environment; None as in `find`."""
+        answer = self._answer(self._requests.of_environ(environ))
+        return None if answer is None else (status_line(answer.status), lines_of(answer.fields), answer.body)
+
+    def _answer(self, ordinary: Optional[Ordinary]) -> Optional[Answer]:
+        """What memory has to say to a request."""
         if ordinary is None:
             return None
         try:
@@ -115,8 +122,6 @@ class ResponseFinder:
             return None
         if now >= response.fresh_until or response.stored_at > now + MOST_AHEAD or response.rule >= len(self._hits):
             return None
-        with self._lock:
-            self._hits[response.rule] += 1
         fields = [
             *response.fields,
             (b"age", b"%d" % response.age(now)),
@@ -124,62 +129,31 @@ class ResponseFinder:
             (b"x-cache-time", b"%d" % max(0.0, now - response.stored_at)),
             (b"cache-status", self._status % (response.fresh_until - now)),
         ]
-        start = {"type": "http.response.start", "status": response.status, "headers": fields}
-        return start, {"type": "http.response.body", "body": b"" if ordinary.is_head else response.body}
+        has_changed = _has_changed(ordinary.request, response)
+        if has_changed is None:
+            return None
+        with self._lock:
+            self._hits[response.rule] += 1
+            self._not_modified += not has_changed
+        if not has_changed:
+            return Answer(304, validation.not_modified_fields(fields), b"")
+        return Answer(response.status, fields, b"" if ordinary.is_head else response.body)
 
     def counts(self) -> List[int]:
         """How many requests were answered, by the number of the rule; 0: none."""
         with self._lock:
             return list(self._hits)
 
+    def not_modified(self) -> int:
+        """How many of them were answered by 304."""
+        with self._lock:
+            return self._not_modified
+
     def forget(self) -> None:
         """Sets these to 0."""
         with self._lock:
             self._hits = [0] * len(self._hits)
-
-    def ordinary(self, scope: Any) -> Optional[Ordinary]:
-        """The key of an ordinary request's answer. None: the request is not one, or not what a server makes."""
-        if not self._is_usable or type(scope) is not dict or _text(scope.get("type")) != "http":
-            return None
-        method, scheme = _text(scope.get("method")), _text(scope.get("scheme", "http"))
-        if not (method == "GET" or (method == "HEAD" and self._takes_head)) or scheme not in ("http", "https"):
-            return None
-        path, raw_path, query = _text(scope.get("path")), scope.get("raw_path"), scope.get("query_string", b"")
-        if path is None or type(raw_path) is not bytes or not raw_path or type(query) is not bytes or not is_plain_path(path):
-            return None
-        if query.count(b"&") >= _MOST_PARAMETERS:
-            return None
-        fields = self._fields(scope.get("headers"))
-        if fields is None:
-            return None
-        hosts = [value for name, value in fields if name == b"host"]
-        if len(hosts) != 1 or len(hosts[0]) > _LONGEST_AUTHORITY:
-            return None
-        request = Request(method, scheme, hosts[0], path, raw_path, query, fields)
-        target = self._keys.target(request) if authority(request) else None
-        if target is None:
-            return None
-        key = self._keys.primary(request, "GET", target)
-        # What is long has been hashed: behind a byte that no path has, or with which the values of fields begin.
-        if b"\x01" in target.path or key.startswith(b"\x01", len(self._prefix) + len(b"GET ") + len(target.url) + 2):
-            return None
-        return Ordinary(key, method == "HEAD")
-
-    def _fields(self, headers: Any) -> Optional[Fields]:
-        """The field lines of an ordinary request."""
-        if type(headers) not in (list, tuple):
-            return None
-        lines = 0
-        for pair in headers:
-            if type(pair) not in (tuple, list) or len(pair) != 2:
-                return None
-            name, value = pair
-            if type(name) is not bytes or type(value) is not bytes or name != name.lower() or name in REFUSED_FIELDS:
-                return None
-            if name == b"content-length" and value != b"0":
-                return None
-            lines += name in self._key_fields
-        return list(headers) if lines <= _MOST_LINES else None
+            self._not_modified = 0
 
 
 class NoFinder:
@@ -194,9 +168,17 @@ class NoFinder:
         """None."""
         return None
 
+    def find_environ(self, environ: Any) -> Optional[Whole]:
+        """None."""
+        return None
+
     def counts(self) -> List[int]:
         """Nothing was answered."""
         return [0] * self._rules
+
+    def not_modified(self) -> int:
+        """Nothing was answered."""
+        return 0
 
     def forget(self) -> None:
         """Nothing was counted."""
@@ -217,12 +199,12 @@ def finder_for(cache: SmartCache, policy: Policy) -> Finder:
     return finder
 
 
-def _text(value: Any) -> Optional[str]:
-    """Text as a server makes it."""
-    if type(value) is not str:
-        return None
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return None
-    return value
+def _has_changed(request: Request, response: stored.StoredResponse) -> Optional[bool]:
+    """Whether a response is not what the client has already; None: somebody has to compare dates."""
+    fields = FieldMap(response.fields)
+    has_tags = b"if-none-match" in request.headers
+    if b"if-modified-since" in request.headers and not has_tags and 200 <= response.status < 300:
+        # Clients send back the date that they were sent.
+        if fields.lines(b"last-modified") != request.headers.lines(b"if-modified-since"):
+            return None
+    return not validation.is_not_modified(request, response.status, fields, response.entity_tag, response.stored_at)

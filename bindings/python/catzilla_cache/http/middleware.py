@@ -69,6 +69,7 @@ class ResponseCache(Purging, Warming):
         self._shelf = Shelf(self.cache, self._counters, self._policy.max_variants)
         self._finder = finder_for(self.cache, self._policy)
         self._find = self._finder.find
+        self._find_environ = self._finder.find_environ
         self._flights = Flights()
         self._unshared = Unshared()
         _forks.watch(self)
@@ -162,6 +163,8 @@ class ResponseCache(Purging, Warming):
         counted = self.stats
         total = counted["total_requests"]
         stats = self.cache.get_stats()
+        further = self._counters.further()
+        further["not_modified"] += self._finder.not_modified()
         rules = self._counters.by_rule()
         for number, pattern in enumerate(rules, 1):
             rules[pattern]["hits"] += self._finder.counts()[number]
@@ -179,7 +182,7 @@ class ResponseCache(Purging, Warming):
             },
             "overall_hit_ratio": counted["cache_hits"] / total if total else 0.0,
             "cache_health": self.cache.health_check(),
-            "http_stats": self._counters.further(),
+            "http_stats": further,
             "rule_stats": rules,
         }
 

@@ -9,9 +9,7 @@ import io
 import sys
 import threading
 import time
-from http import HTTPStatus
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Union
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from catzilla_cache import _workers
 from catzilla_cache._flights import Abandoned, TooLate
@@ -25,7 +23,8 @@ from catzilla_cache.http.middleware import ResponseCache
 from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
 from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
-from catzilla_cache.http.wsgi_answer import Answer, Application, Body, Environ, StartResponse, fields_of, lines_of
+from catzilla_cache.http.wsgi_answer import Answer, Application, Body, StartResponse
+from catzilla_cache.http.wsgi_messages import Environ, fields_of, lines_of, request_of, status_line
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
 
 # The fields of a request that the application is given others of.
@@ -66,12 +65,12 @@ class WSGICacheMiddleware(ResponseCache):
         self._refreshing, self._refreshing_lock = set(), threading.Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        request = request_of(environ)
-        found = self._ready(request) if "HTTP_HOST" in environ else None
+        found = self._find_environ(environ)
         if found is not None:
-            start_response(status_line(found[0]["status"]), lines_of(found[0]["headers"]))
-            return [found[1]["body"]]
+            start_response(found[0], found[1])
+            return [found[2]] if found[2] else []
         self._counters.count("total_requests")
+        request = request_of(environ)
         try:
             exchange = self._exchanges.begin(request, View(request))
         except Exception as error:
@@ -217,45 +216,6 @@ class WSGICacheMiddleware(ResponseCache):
         return lambda url: ask_wsgi(self, url, headers)
 
 
-def request_of(environ: Environ) -> Request:
-    """The request that an environment describes."""
-    fields: Fields = []
-    for name, value in environ.items():
-        if name.startswith("HTTP_") and name not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
-            fields.append((name[5:].replace("_", "-").lower().encode("latin-1", "replace"), _bytes(value)))
-        elif name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
-            fields.append((name.replace("_", "-").lower().encode(), _bytes(value)))
-    path = _bytes(environ.get("SCRIPT_NAME", "")) + _bytes(environ.get("PATH_INFO", ""))
-    host = environ.get("HTTP_HOST")
-    if host is None:
-        name, port = environ.get("SERVER_NAME", ""), environ.get("SERVER_PORT", "")
-        host = (f"[{name}]" if ":" in name else name) + (f":{port}" if port else "")
-    return Request(
-        environ["REQUEST_METHOD"], environ.get("wsgi.url_scheme", "http"), _bytes(host),
-        path.decode("utf-8", "surrogateescape") or "/", _raw_path(environ, path), _bytes(environ.get("QUERY_STRING", "")), fields,
-    )  # fmt: skip
-
-
-def _bytes(text: Any) -> bytes:
-    """Bytes that came as text: each as the character of its number."""
-    return str(text).encode("latin-1", "replace")
-
-
-def _raw_path(environ: Environ, path: bytes) -> bytes:
-    """The path as it came over the wire, if the server tells that of the path that the application sees; else as it would be written."""
-    for name in ("REQUEST_URI", "RAW_URI"):
-        told = environ.get(name)
-        if isinstance(told, str) and told:
-            raw = _bytes(told).split(b"#", 1)[0].split(b"?", 1)[0]
-            if not raw.startswith(b"/") and b"://" in raw:
-                rest = raw.split(b"://", 1)[1]
-                raw = rest[rest.index(b"/") :] if b"/" in rest else b"/"
-            # Somebody between may have rewritten it: another path is another answer.
-            if unquote_to_bytes(raw) == path:
-                return raw
-    return quote_from_bytes(path, safe="/:@!$&'()*+,;=~").encode() or b"/"
-
-
 def asked(environ: Environ, fields: Fields) -> Environ:
     """A request's environment as the application is given it: the client's own if nothing has to change, since frameworks write into it."""
     wanted = {name: b", ".join(value for each, value in fields if each == name) for name in _CONDITIONS}
@@ -280,14 +240,6 @@ def unattended(environ: Environ, method: str, fields: Fields) -> Environ:
             kept[variable] = f"{kept[variable]},{value.decode('latin-1')}" if variable in kept else value.decode("latin-1")
     kept.update({"REQUEST_METHOD": method, "CONTENT_LENGTH": "0", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr})
     return kept
-
-
-def status_line(status: int) -> str:
-    """A status with its reason, which WSGI wants to have."""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status} Unknown"
 
 
 def _nowhere(status: str, headers: List[Any], exc_info: Any = None) -> Any:

@@ -5,26 +5,20 @@ What it is comes to be known with the first of its body, not before: until then 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from catzilla_cache import _workers
 from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
-from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
+from catzilla_cache.http.wsgi_messages import Environ, fields_of, lines_of, sendable
 
 if TYPE_CHECKING:
     from catzilla_cache.http.wsgi import WSGICacheMiddleware
 
-Environ = Dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-# Of one connection, which is the server's: a WSGI application may not send them (PEP 3333).
-_HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
-)
 
 # In place of a status line that says none: nothing is stored that has it.
 _NO_STATUS = 599
@@ -93,7 +87,7 @@ class Answer:
         self._abandon()
         if self.has_begun:
             try:
-                self._write = self._start_response(line, _sendable(headers), exc_info)
+                self._write = self._start_response(line, sendable(headers), exc_info)
             finally:
                 exc_info = None
         return self.write
@@ -307,17 +301,3 @@ class _Whole(List[bytes]):
 def _is_file(source: Any, environ: Environ) -> bool:
     wrapper = environ.get("wsgi.file_wrapper")
     return isinstance(wrapper, type) and isinstance(source, wrapper)
-
-
-def fields_of(headers: Iterable[Tuple[str, str]]) -> Fields:
-    """Field lines as the cache has them, from those of WSGI."""
-    return [(name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]
-
-
-def lines_of(fields: Fields) -> List[Tuple[str, str]]:
-    """Field lines as WSGI has them, but for those that only servers send."""
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields if name not in _HOP_BY_HOP]
-
-
-def _sendable(headers: Iterable[Tuple[str, str]]) -> List[Tuple[str, str]]:
-    return [(name, value) for name, value in headers if name.lower().encode("latin-1", "replace") not in _HOP_BY_HOP]

@@ -1,0 +1,137 @@
+/* Reads requests from ASGI scopes: for `http_key.c`. */
+#include "http_key.h"
+#include "http_text.h"
+
+#ifdef Py_GIL_DISABLED
+/* A list within a list could be changed by another thread: only what cannot change is read. */
+#define CAN_BE_LIST 0
+#else
+#define CAN_BE_LIST 1
+#endif
+
+enum part { PART_TYPE, PART_METHOD, PART_SCHEME, PART_PATH, PART_RAW_PATH, PART_QUERY, PART_HEADERS, PARTS };
+
+static const char *const PART_NAMES[PARTS] = {"type", "method", "scheme", "path", "raw_path", "query_string", "headers"};
+static PyObject *part_names[PARTS];
+
+/* ---- Fields ---- */
+
+/* A field line of the request. 0: it is not an ordinary one. */
+static int read_line(const struct http_key_maker *maker, PyObject *name, PyObject *value, struct http_request *request)
+{
+    char *name_data, *data;
+    Py_ssize_t name_len, len;
+    if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
+        return 0;
+    PyBytes_AsStringAndSize(name, &name_data, &name_len);
+    const struct http_name *found = http_names_find(&maker->fields, (unsigned char *)name_data, (size_t)name_len);
+    if (found == NULL)
+        return !has_capitals((unsigned char *)name_data, (size_t)name_len);
+    PyBytes_AsStringAndSize(value, &data, &len);
+    return http_request_add(request, found, (unsigned char *)data, (size_t)len);
+}
+
+static int read_pair(const struct http_key_maker *maker, PyObject *pair, struct http_request *request)
+{
+    if (PyTuple_CheckExact(pair))
+        return PyTuple_Size(pair) == 2 && read_line(maker, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1), request);
+    if (CAN_BE_LIST && PyList_CheckExact(pair))
+        return PyList_Size(pair) == 2 && read_line(maker, PyList_GetItem(pair, 0), PyList_GetItem(pair, 1), request);
+    return 0;
+}
+
+static int read_lines(const struct http_key_maker *maker, PyObject *headers, struct http_request *request)
+{
+    if (PyList_CheckExact(headers)) {
+        Py_ssize_t count = PyList_Size(headers);
+        for (Py_ssize_t at = 0; at < count; at++)
+            if (!read_pair(maker, PyList_GetItem(headers, at), request))
+                return 0;
+        return 1;
+    }
+    if (PyTuple_CheckExact(headers)) {
+        Py_ssize_t count = PyTuple_Size(headers);
+        for (Py_ssize_t at = 0; at < count; at++)
+            if (!read_pair(maker, PyTuple_GetItem(headers, at), request))
+                return 0;
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- The scope ---- */
+
+/* A new reference to a part of the scope; NULL when there is none. */
+static PyObject *part_of(PyObject *scope, enum part part)
+{
+    PyObject *found;
+#ifdef Py_GIL_DISABLED
+    if (PyDict_GetItemRef(scope, part_names[part], &found) < 0)
+        PyErr_Clear();
+#else
+    found = PyDict_GetItemWithError(scope, part_names[part]);
+    if (found != NULL)
+        Py_INCREF(found);
+    else if (PyErr_Occurred())
+        PyErr_Clear();
+#endif
+    return found;
+}
+
+static struct http_text bytes_of(PyObject *object)
+{
+    char *data;
+    Py_ssize_t len;
+    PyBytes_AsStringAndSize(object, &data, &len);
+    return (struct http_text){(unsigned char *)data, (size_t)len};
+}
+
+static int make(const struct http_key_maker *maker, PyObject *const *parts, struct http_key *key)
+{
+    struct http_request request;
+    http_request_begin(&request, key);
+    if (!http_is_text(parts[PART_TYPE], "http") || !http_request_line(&request, parts[PART_METHOD], parts[PART_SCHEME]))
+        return 0;
+    PyObject *path = parts[PART_PATH], *raw_path = parts[PART_RAW_PATH], *query = parts[PART_QUERY],
+             *headers = parts[PART_HEADERS];
+    if (path == NULL || !PyUnicode_CheckExact(path) || raw_path == NULL || !PyBytes_CheckExact(raw_path) || headers == NULL ||
+        (query != NULL && !PyBytes_CheckExact(query)))
+        return 0;
+    Py_ssize_t len;
+    const char *data = PyUnicode_AsUTF8AndSize(path, &len);
+    if (data == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    if (!http_is_plain_path((const unsigned char *)data, (size_t)len))
+        return 0;
+    request.raw_path = bytes_of(raw_path);
+    if (query != NULL)
+        request.query = bytes_of(query);
+    int made;
+    BEGIN_READING(headers);
+    made = read_lines(maker, headers, &request) && http_key_write(maker, &request, key);
+    END_READING();
+    return made;
+}
+
+int http_key_of_scope(const struct http_key_maker *maker, PyObject *scope, struct http_key *key)
+{
+    PyObject *parts[PARTS];
+    if (!maker->is_usable || !PyDict_CheckExact(scope))
+        return 0;
+    for (int part = 0; part < PARTS; part++)
+        parts[part] = part_of(scope, part);
+    int made = make(maker, parts, key);
+    for (int part = 0; part < PARTS; part++)
+        Py_XDECREF(parts[part]);
+    return made;
+}
+
+int http_scope_prepare(void)
+{
+    for (int part = 0; part < PARTS; part++)
+        if (part_names[part] == NULL && (part_names[part] = PyUnicode_InternFromString(PART_NAMES[part])) == NULL)
+            return -1;
+    return 0;
+}
