@@ -10,7 +10,7 @@ from typing import Any, List, Sequence, Tuple
 import pytest
 
 from catzilla_cache.cache_middleware import CacheMiddleware
-from http_application import FRESH, Asked, Message, Receive, Reply, Scope, Send, ask, clock_of, fields, reply, scope_of, site
+from http_application import FRESH, Answer, App, Asked, Message, Receive, Reply, Scope, Send, ask, clock_of, fields, reply, scope_of, site
 
 __all__ = ["clock_of"]
 
@@ -387,3 +387,34 @@ def test_a_url_of_the_largest_length_is_cached_as_any_other() -> None:
         for url in urls:
             found.get(url)
             assert found.get(url).is_hit
+
+
+def test_an_answer_to_a_path_that_somebody_has_rewritten_is_not_that_of_the_path_that_came() -> None:
+    def by_language(application: App) -> App:
+        async def rewriting(scope: Scope, receive: Receive, send: Send) -> None:
+            language = dict(scope["headers"]).get(b"x-language", b"en").decode()
+            await application({**scope, "path": f"/{language}{scope['path']}"}, receive, send)
+
+        return rewriting
+
+    with site(lambda asked: reply("Cache-Control: max-age=600", body=asked.scope["path"].encode())) as where:
+        rewriting = by_language(where.middleware)
+
+        def get(language: str) -> Answer:
+            return where.run(ask(rewriting, "GET", "/news", fields(f"X-Language: {language}")))
+
+        assert [get(language).body for language in ("en", "de", "en", "de")] == [b"/en/news", b"/de/news"] * 2
+        assert where.calls == 2
+
+
+@pytest.mark.parametrize("path", ["/sub/news", "/news"], ids=["the whole path", "what is left of it"])
+def test_applications_that_are_mounted_at_two_places_have_answers_of_their_own(path: str) -> None:
+    with site(lambda asked: reply("Cache-Control: max-age=600", body=asked.scope["root_path"].encode())) as where:
+
+        def get(root: str, raw: str) -> Answer:
+            shown = path.replace("/sub", root)
+            return where.run(ask(where.middleware, "GET", raw, fields(), path=shown, root_path=root))
+
+        answers = [get("/sub", "/sub/news"), get("/other", "/other/news"), get("/sub", "/sub/news")]
+        assert [answer.body for answer in answers] == [b"/sub", b"/other", b"/sub"]
+        assert answers[2].is_hit

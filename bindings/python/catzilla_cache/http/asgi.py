@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any, Awaitable, Callable, Dict, Mapping, MutableMapping, Optional, Sequence, Set, Tuple, Union
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote
 
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
@@ -232,16 +232,27 @@ def request_of(scope: Scope) -> Request:
     """The request that a scope describes."""
     fields = lowered(scope.get("headers", ()))
     path = scope.get("path", "/")
-    raw_path = scope.get("raw_path")
-    if not raw_path:
-        raw_path = quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="/:@!$&'()*+,;=~").encode()
     authority = next((value for name, value in fields if name == b"host"), None)
     if authority is None:
         server = scope.get("server")
         authority = b"" if not server else _server(server)
     return Request(
-        scope["method"], scope.get("scheme", "http"), authority, path, raw_path, scope.get("query_string", b"") or b"", fields
+        scope["method"], scope.get("scheme", "http"), authority, path, _raw_path(scope, path), scope.get("query_string", b"") or b"", fields
     )
+
+
+def _raw_path(scope: Scope, path: str) -> bytes:
+    """The path as it came over the wire, if it is that of the very path that the application sees; else as that would be written."""
+    raw: Optional[bytes] = scope.get("raw_path")
+    if raw and (raw.decode("latin-1") if b"%" not in raw else unquote(raw.decode("latin-1"))) == path:
+        return raw
+    root = scope.get("root_path", "")
+    # In applications that are mounted the path may be what is left of it.
+    whole = path if path.startswith(root) else root + path
+    if raw and unquote(raw.decode("latin-1")) == whole:
+        return raw
+    # Somebody between may have rewritten it: another path is another answer.
+    return quote_from_bytes(whole.encode("utf-8", "surrogateescape"), safe="/:@!$&'()*+,;=~").encode()
 
 
 def _server(server: Tuple[str, Optional[int]]) -> bytes:
