@@ -213,6 +213,25 @@ static void tags_purge_what_carries_them(void **state)
     assert_int_equal(catzilla_cache_contains(*state, "a", 1), CATZILLA_NOT_FOUND);
 }
 
+/* A counter of the engine's says what it has compressed; a build without LZ4 compresses nothing. */
+static void a_value_is_kept_as_it_is_where_that_is_wanted(void **state)
+{
+    char value[4000];
+    memset(value, 'a', sizeof value);
+    catzilla_put_options_t options = {.struct_size = sizeof options, .flags = CATZILLA_PUT_UNCOMPRESSED | CATZILLA_PUT_IF_ABSENT};
+    assert_int_equal(catzilla_cache_set_option(*state, "memory.compression", "on"), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_put_with(*state, "key", 3, value, sizeof value, &options, NULL), CATZILLA_OK);
+    catzilla_statistics_t statistics = {.struct_size = sizeof statistics};
+    assert_int_equal(catzilla_cache_statistics(*state, &statistics), CATZILLA_OK);
+    assert_int_equal(statistics.memory_compressed_puts, 0);
+    assert_true(statistics.memory_bytes > sizeof value);
+
+    options.flags = 0;
+    assert_int_equal(catzilla_cache_put_with(*state, "key", 3, value, sizeof value, &options, NULL), CATZILLA_OK);
+    assert_int_equal(catzilla_cache_statistics(*state, &statistics), CATZILLA_OK);
+    assert_true(statistics.memory_compressed_puts == 1 && statistics.memory_bytes < sizeof value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(touch_changes_the_lifetime_and_nothing_else, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(a_counter_counts_and_reads_as_text, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(tags_purge_what_carries_them, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(a_value_is_kept_as_it_is_where_that_is_wanted, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(conditions_that_nothing_can_meet_are_refused, open_cache, close_cache),
     };
     return cmocka_run_group_tests_name("api_update", tests, NULL, NULL);

@@ -432,6 +432,12 @@ catzilla_status_t catzilla_cache_sweep(catzilla_cache_t *cache,
 /** For `catzilla_put_options_t`: to memory alone. What Redis and the disk have of the key is removed. */
 #define CATZILLA_PUT_MEMORY_ONLY 8
 
+/**
+ * For `catzilla_put_options_t`: keep the value as it is, though compression is on. For what is read far more often than it is stored, or
+ * is compressed already.
+ */
+#define CATZILLA_PUT_UNCOMPRESSED 16
+
 /** How many tags an entry can carry. */
 #define CATZILLA_MAX_TAGS 64
 
@@ -462,7 +468,7 @@ struct catzilla_put_options {
     uint64_t expected_version;
     /**
      * `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or neither; and with it, `CATZILLA_PUT_NOT_TO_DISK` or
-     * `CATZILLA_PUT_MEMORY_ONLY`, or neither.
+     * `CATZILLA_PUT_MEMORY_ONLY`, or neither; and `CATZILLA_PUT_UNCOMPRESSED`, or not.
      */
     uint32_t flags;
     /**

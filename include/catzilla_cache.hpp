@@ -184,6 +184,8 @@ struct put_options {
     /// What the entry can be purged by.
     std::vector<std::string_view> tags = {};
     lowest tier = lowest::disk;
+    /// Keep the value as it is, though compression is on.
+    bool uncompressed = false;
 };
 
 /// What `put_many` stores. The views have to live until it returns.
@@ -291,7 +293,8 @@ public:
         options.struct_size = sizeof options;
         options.ttl_ms = detail::milliseconds(how.lifetime);
         options.expected_version = how.expected_version;
-        options.flags = static_cast<std::uint32_t>(how.condition) | static_cast<std::uint32_t>(how.tier);
+        options.flags = static_cast<std::uint32_t>(how.condition) | static_cast<std::uint32_t>(how.tier) |
+                        (how.uncompressed ? CATZILLA_PUT_UNCOMPRESSED : 0u);
         options.tags = tags.data();
         options.tag_count = tags.size();
         return detail::succeeded(catzilla_cache_put_with(

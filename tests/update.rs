@@ -15,8 +15,14 @@ fn open(options: &[(&str, &str)]) -> (Arc<Cache>, ManualTime) {
     (Cache::with_clock(&all, clock).unwrap(), time)
 }
 
-const TOLD: PutOptions<'static> =
-    PutOptions { ttl: Ttl::Default, condition: Condition::Always, tags: &[], lowest: None, tell_version: true };
+const TOLD: PutOptions<'static> = PutOptions {
+    ttl: Ttl::Default,
+    condition: Condition::Always,
+    tags: &[],
+    lowest: None,
+    uncompressed: false,
+    tell_version: true,
+};
 
 fn put(cache: &Cache, key: &[u8], value: &[u8], condition: Condition) -> PutOutcome {
     cache.put_with(key, value, &PutOptions { condition, ..TOLD }).unwrap()

@@ -3,7 +3,7 @@
 use super::boundary::{boundary, handle, key as key_of, null, output, value as value_of};
 use super::cache::catzilla_cache_t;
 use super::status::catzilla_status_t;
-use super::update::{catzilla_put_options_t, condition, known, lowest, tags_of, CATZILLA_MAX_TAGS};
+use super::update::{catzilla_put_options_t, condition, known, lowest, tags_of, uncompressed, CATZILLA_MAX_TAGS};
 use super::value::catzilla_value_t;
 use crate::error::{Error, Result, Status};
 use crate::{Condition, Lease, Leased, PutOptions, Ttl, Value};
@@ -203,6 +203,7 @@ pub unsafe extern "C" fn catzilla_lease_fulfil_with(
             tags: tags_of(&given, &mut tags)?,
             ttl: Ttl::from_millis(given.ttl_ms),
             lowest: lowest(&given)?,
+            uncompressed: uncompressed(&given),
             ..PutOptions::default()
         };
         lease.fulfil(value, &options)?;

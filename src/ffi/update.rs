@@ -16,6 +16,9 @@ pub const CATZILLA_PUT_IF_PRESENT: u32 = 2;
 pub const CATZILLA_PUT_NOT_TO_DISK: u32 = 4;
 /// For `catzilla_put_options_t`: to memory alone. What Redis and the disk have of the key is removed.
 pub const CATZILLA_PUT_MEMORY_ONLY: u32 = 8;
+/// For `catzilla_put_options_t`: keep the value as it is, though compression is on. For what is read far more often than it is stored, or
+/// is compressed already.
+pub const CATZILLA_PUT_UNCOMPRESSED: u32 = 16;
 
 /// How many tags an entry can carry.
 pub const CATZILLA_MAX_TAGS: usize = 64;
@@ -49,7 +52,7 @@ pub struct catzilla_put_options {
     /// Store only if this is the version that is there, see `catzilla_value_version`; 0: whichever is.
     pub expected_version: u64,
     /// `CATZILLA_PUT_IF_ABSENT` or `CATZILLA_PUT_IF_PRESENT`, or neither; and with it, `CATZILLA_PUT_NOT_TO_DISK` or
-    /// `CATZILLA_PUT_MEMORY_ONLY`, or neither.
+    /// `CATZILLA_PUT_MEMORY_ONLY`, or neither; and `CATZILLA_PUT_UNCOMPRESSED`, or not.
     pub flags: u32,
     /// Names that the entry can be purged by (`CATZILLA_PURGE_TAG`): so many of these, which take the place of those that an
     /// earlier value had. At most `CATZILLA_MAX_TAGS`, of at most `CATZILLA_MAX_TAG_LEN` bytes. The entry keeps 64 bits of a
@@ -113,6 +116,7 @@ pub unsafe extern "C" fn catzilla_cache_put_with(
             ttl: Ttl::from_millis(given.ttl_ms),
             condition: condition(&given)?,
             lowest: lowest(&given)?,
+            uncompressed: uncompressed(&given),
             tell_version: version.is_some(),
         };
         let (status, stored) = match cache.put_with(key, value, &options)? {
@@ -241,15 +245,20 @@ pub(super) fn lowest(options: &catzilla_put_options_t) -> Result<Option<TierName
     }
 }
 
+/// Whether a value is kept as it is.
+pub(super) fn uncompressed(options: &catzilla_put_options_t) -> bool {
+    options.flags & CATZILLA_PUT_UNCOMPRESSED != 0
+}
+
 pub(super) fn condition(options: &catzilla_put_options_t) -> Result<Condition> {
-    match (options.flags & !PLACES, options.expected_version) {
+    match (options.flags & !(PLACES | CATZILLA_PUT_UNCOMPRESSED), options.expected_version) {
         (0, 0) => Ok(Condition::Always),
         (CATZILLA_PUT_IF_ABSENT, 0) => Ok(Condition::IfAbsent),
         (CATZILLA_PUT_IF_PRESENT, 0) => Ok(Condition::IfPresent),
         (0 | CATZILLA_PUT_IF_PRESENT, version) => Ok(Condition::IfVersion(version)),
         (flags, _) if flags & !(CATZILLA_PUT_IF_ABSENT | CATZILLA_PUT_IF_PRESENT) != 0 => {
             Err(Error::invalid_argument(format!(
-                "`flags` are {}; CATZILLA_PUT_IF_ABSENT, _IF_PRESENT, _NOT_TO_DISK and _MEMORY_ONLY are all there are",
+                "`flags` are {}; CATZILLA_PUT_IF_ABSENT, _IF_PRESENT, _NOT_TO_DISK, _MEMORY_ONLY and _UNCOMPRESSED are all there are",
                 options.flags
             )))
         }

@@ -169,8 +169,7 @@ def expiring(report: Report, is_quick: bool) -> None:
         f"\nWhile entries expire: {http_load.URLS} URLs, each fresh for {http_load.FRESH_SECONDS} s, of an application that takes "
         f"{http_load.ORIGIN_SECONDS * 1000:.0f} ms; {http_load.FEW_CONNECTIONS} connections"
     )
-    for line in http_load.measure_expiry(is_quick):
-        print(line)
+    print("\n".join(http_load.expiry_table(http_load.measure_expiry(is_quick))))
     print("  not cached: every answer waits for the application; no stale answers: whoever comes first after a second waits, and")
     print("  others with it; with stale-while-revalidate nobody does")
 

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple
 
 import http_contestants
-from http_contestants import BODY, BROWSER, OURS, PATH, RAW, Contestant, Origin
+from http_contestants import BODY, BROWSER, OURS, PATH, RAW, UNCOMPRESSED, Contestant, Origin
 
-ROUNDS, SECONDS = 7, 3
+#: Short turns, so that what is compared is close in time.
+ROUNDS, SECONDS = 21, 1
 QUICK_ROUNDS, QUICK_SECONDS = 3, 1
 #: Enough that the server never waits for a request.
 CONNECTIONS = 64
@@ -42,8 +43,8 @@ FRESH_SECONDS = 1
 ORIGIN_SECONDS = 0.02
 #: Few, so that a quantile is of answers and not of the queue in front of a busy server.
 FEW_CONNECTIONS = 8
-EXPIRY_SECONDS = 10
-QUICK_EXPIRY_SECONDS = 4
+EXPIRY_ROUNDS, EXPIRY_SECONDS = 7, 4
+QUICK_EXPIRY_ROUNDS, QUICK_EXPIRY_SECONDS = 3, 2
 
 
 # Within a server's process.
@@ -103,7 +104,7 @@ EXPIRING: List[Contestant] = [
 SERVED = [
     http_contestants.named(RAW),
     Contestant(RAW_WITH_FIELDS, "frameworks", http_contestants.uncached(lambda: raw_app_with_fields), is_cached=False),
-    *map(http_contestants.named, (OURS, "ours around the raw app, ctypes", http_contestants.STARLETTE, http_contestants.FASTAPI)),
+    *map(http_contestants.named, (OURS, UNCOMPRESSED, "ours around the raw app, ctypes", http_contestants.STARLETTE, http_contestants.FASTAPI)),
 ]
 
 
@@ -361,26 +362,46 @@ def share(ours: List[float], theirs: List[float]) -> float:
     return statistics.median(one / other for one, other in zip(ours, theirs))
 
 
-def measure_expiry(is_quick: bool, wanted: Callable[[Contestant], bool] = lambda one: True) -> Iterator[str]:
-    """The table of quantiles while entries expire."""
+@dataclass
+class ExpiryRow:
+    one: Contestant
+    trouble: str
+    asked: List[Asked] = field(default_factory=list)
+    #: How often the application was reached, a second.
+    calls: List[float] = field(default_factory=list)
+    waited: List[float] = field(default_factory=list)
+
+
+def measure_expiry(is_quick: bool, wanted: Callable[[Contestant], bool] = lambda one: True) -> List[ExpiryRow]:
+    """Quantiles while entries expire."""
     cores = Cores()
-    seconds = QUICK_EXPIRY_SECONDS if is_quick else EXPIRY_SECONDS
-    yield (
-        f"{'':<40}{'requests/s':>12}{'p50 ms':>9}{'p90 ms':>9}{'p99 ms':>9}{'calls of the application/s':>30}"
-    )
+    rounds, seconds = (QUICK_EXPIRY_ROUNDS, QUICK_EXPIRY_SECONDS) if is_quick else (EXPIRY_ROUNDS, EXPIRY_SECONDS)
     with servers([one for one in EXPIRING if wanted(one)], cores) as contestants:
-        for row, server in contestants:
-            if server is None:
-                yield f"    {row.one.name:<36}    {row.trouble}"
-                continue
-            for number in range(URLS):
-                server.get(f"/api/items/{number}")
-            calls = server.calls()
-            asked = wrk(server, cores, seconds, FEW_CONNECTIONS, IN_TURN % URLS)
-            calls = server.calls() - calls
-            quantiles = "".join(f"{asked.quantiles[percent]:>9.2f}" for percent in (50, 90, 99))
-            wrong = f"   {asked.errors} wrong answers" if asked.errors else ""
-            yield f"    {row.one.name:<36}{asked.rate:>12.0f}{quantiles}{calls / seconds:>30.0f}{wrong}"
+        rows = [(ExpiryRow(row.one, row.trouble), server) for row, server in contestants]
+        for _ in range(rounds):
+            for row, server in rows:
+                if server is None:
+                    continue
+                # What has been stale since this one's last turn is fresh, or at least known to be stale, when the figures begin.
+                wrk(server, cores, 1, FEW_CONNECTIONS, IN_TURN % URLS)
+                calls, waited = server.calls(), server.waited_seconds()
+                row.asked.append(wrk(server, cores, seconds, FEW_CONNECTIONS, IN_TURN % URLS))
+                row.calls.append((server.calls() - calls) / seconds)
+                row.waited.append((server.waited_seconds() - waited) / seconds)
+        return [row for row, _ in rows]
+
+
+def expiry_table(rows: List[ExpiryRow]) -> Iterator[str]:
+    yield f"{'':<40}{'requests/s':>12}{'p50 ms':>9}{'p90 ms':>9}{'p99 ms':>9}{'calls of the application/s':>30}"
+    for row in rows:
+        if not row.asked:
+            yield f"    {row.one.name:<36}    {row.trouble}"
+            continue
+        rate = statistics.median(asked.rate for asked in row.asked)
+        quantiles = "".join(f"{statistics.median(asked.quantiles[percent] for asked in row.asked):>9.2f}" for percent in (50, 90, 99))
+        errors, waited = sum(asked.errors for asked in row.asked), statistics.median(row.waited)
+        notes = (f"   {errors} wrong answers" if errors else "") + (f"   (machine busy: waited {waited:.0%})" if waited > BUSY else "")
+        yield f"    {row.one.name:<36}{rate:>12.0f}{quantiles}{statistics.median(row.calls):>30.0f}{notes}"
 
 
 def means() -> Tuple[str, str]:

@@ -190,7 +190,7 @@ def _texts(node: ast.AST) -> Iterator[list[str]]:
 
 
 # What is counted and never raised to a caller; and the key itself, which is all that a KeyError says.
-_UNSEEN = {"Refused", "refuse", "KeyError", "TooLate", "Abandoned"}
+_UNSEEN = {"Refused", "refuse", "KeyError", "TooLate", "Abandoned", "Damaged"}
 # The same, under another name; and the command line, which says what it has to say by itself.
 _UNSEEN_FILES = {"_annotation.py", "command"}
 

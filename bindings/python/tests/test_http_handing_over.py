@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, List
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, List, Tuple
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
+from catzilla_cache import SmartCache, SmartCacheConfig
+from catzilla_cache.cache_middleware import WSGICacheMiddleware
 from http_application import (
     FRESH,
+    PATIENCE_SECONDS,
     Answer,
     Asked,
     Broken,
+    Clock,
     Reply,
     clock_of,
     held,
@@ -296,6 +304,55 @@ def test_requests_that_waited_for_a_failure_get_the_stale_answer_too(failure: Re
             assert found.calls == 2, "an application that is down is not asked fifty times at once"
 
         found.run(herd())
+
+
+def threads_that_wait() -> int:
+    """How many threads wait for what another one gets."""
+    waiting = 0
+    for frame in sys._current_frames().values():
+        at: Any = frame
+        while at is not None and (at.f_code.co_name != "wait" or not at.f_code.co_filename.endswith("_flights.py")):
+            at = at.f_back
+        waiting += at is not None
+    return waiting
+
+
+@pytest.mark.parametrize("fails", ["503", "raises"])
+def test_threads_that_waited_for_a_failure_get_the_stale_answer_too(fails: str) -> None:
+    many, calls, clock = 20, [], Clock()
+
+    def application(environ: Any, start_response: Any) -> List[bytes]:
+        calls.append(1)
+        if len(calls) > 1:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while threads_that_wait() < many - 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            if fails == "raises":
+                raise Broken("down")
+            start_response("503 Service Unavailable", [])
+            return [b"down"]
+        start_response("200 OK", [("Cache-Control", "max-age=600, stale-if-error=600"), ("ETag", '"a"')])
+        return [b"body"]
+
+    def ask() -> Tuple[str, bytes]:
+        heads: List[str] = []
+        environ: Dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        chunks = middleware(environ, lambda status, fields, exc_info=None: heads.append(status))
+        try:
+            return heads[0] if heads else "", b"".join(chunks)
+        finally:
+            getattr(chunks, "close", lambda: None)()
+
+    with SmartCache(SmartCacheConfig(memory_capacity=100)) as cache:
+        middleware = WSGICacheMiddleware(application, cache_instance=cache, clock=clock)
+        assert ask()[1] == b"body"
+        clock.now += 700
+        with ThreadPoolExecutor(many) as pool:
+            answers = [asked.result() for asked in [pool.submit(ask) for _ in range(many)]]
+        assert answers == [("200 OK", b"body")] * many
+        assert len(calls) == 2
 
 
 def test_nothing_is_left_behind_by_a_storm() -> None:

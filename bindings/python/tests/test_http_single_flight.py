@@ -131,7 +131,8 @@ def test_a_request_need_not_wait_at_all() -> None:
 @pytest.mark.parametrize("lines", [["Authorization: Bearer one"], ["Cookie: session=1"]])
 def test_who_says_who_he_is_and_who_does_not_do_not_wait_for_each_other(lines: List[str]) -> None:
     # What the one gets may not be for the other.
-    with site() as found:
+    # Long enough that who waits in vain never comes to an end.
+    with site(wait_timeout=10 * PATIENCE_SECONDS) as found:
 
         async def both() -> None:
             hold = asyncio.Event()

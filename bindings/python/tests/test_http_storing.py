@@ -443,3 +443,15 @@ def test_a_get_with_a_body_is_not_answered_with_what_another_body_was() -> None:
         assert found.get("/", "Content-Length: 1", body=b"b").body == b"GET b"
         assert found.get("/").body == b"GET "
         assert found.get("/", "Transfer-Encoding: chunked", body=b"c").body == b"GET c"
+
+
+@pytest.mark.parametrize(
+    "size, lines, is_compressed",
+    [(1024, (), False), (64 * 1024, (), True), (64 * 1024, ("Content-Encoding: gzip",), False)],
+    ids=["short", "long", "compressed already"],
+)
+def test_what_is_short_or_compressed_is_kept_as_it_is(size: int, lines: "tuple[str, ...]", is_compressed: bool) -> None:
+    with site(reply("Cache-Control: max-age=600", *lines, body=b"a" * size)) as where:
+        where.get("/")
+        assert (where.cache.statistics().memory_compressed_puts == 1) is is_compressed
+        assert where.get("/").body == b"a" * size

@@ -39,6 +39,9 @@ pub struct PutOptions<'a> {
     pub tags: &'a [&'a [u8]],
     /// The lowest tier that the value is for; `None`: all of them. What those below it have of the key is removed.
     pub lowest: Option<TierName>,
+    /// Whether it is kept as it is, in all tiers, though compression is on: for what is read far more often than it is stored, or is
+    /// compressed already.
+    pub uncompressed: bool,
     /// Whether the new version is wanted. Costs some 24 bytes for as long as the value is there.
     pub tell_version: bool,
 }
@@ -179,8 +182,8 @@ impl Memory {
         for tag in options.tags {
             tags.add(self.tag(tag)?)?;
         }
-        let PutOptions { ttl, tell_version, .. } = *options;
-        let form = match self.compressed(value) {
+        let PutOptions { ttl, tell_version, uncompressed, .. } = *options;
+        let form = match if uncompressed { None } else { self.compressed(value) } {
             Some(block) => Form::Compressed(block, value.len()),
             None => Form::Plain(value),
         };

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Awaitable, Callable, List, Optional, Tuple, Un
 
 from catzilla_cache.http.asgi_outbox import Message, Outbox, Send
 from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
-from catzilla_cache.http.fields import Fields, lowered
+from catzilla_cache.http.fields import lowered
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse

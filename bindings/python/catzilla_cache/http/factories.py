@@ -1,4 +1,4 @@
-"""Middlewares for what is cached most often, under the names that programs of the Catzilla framework know. Every parameter can be overridden by name."""
+"""Middlewares for what is cached most often, as programs of the Catzilla framework make them. Any parameter can be overridden by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def create_api_cache_middleware(ttl: float = 300, **parameters: Any) -> SmartCac
 def create_static_cache_middleware(ttl: float = 86400, **parameters: Any) -> SmartCacheMiddleware:
     """For files: for a day, below the paths where files usually are.
 
-    Answers to requests with Authorization are cached only as HTTP allows: the framework's own function has cached them for everybody.
+    Answers to requests with Authorization are cached only as HTTP allows: the framework itself has cached them for everybody.
     """
     return _made(
         parameters,

@@ -10,37 +10,26 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import MutableMapping
-from contextvars import ContextVar
-from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Set, Union
+from typing import Any, Callable, Collection, List, Mapping, Optional, Sequence, Union
 
 from catzilla_cache._flights import Abandoned, TooLate
-from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError
-from catzilla_cache.http.exchange import SAFE_METHODS, TOO_LARGE, Entry, Exchange, Exchanges, Fetch, LookUp, Relay, Serve
+from catzilla_cache.errors import CacheError, CacheValueError
+from catzilla_cache.http.exchange import SAFE_METHODS, TOO_LARGE, Entry, Exchange, Fetch, LookUp, Relay, Serve
 from catzilla_cache.http.fields import Fields
-from catzilla_cache.http.freshness import control_of, lifetime
-from catzilla_cache.http.keys import normalised_query
 from catzilla_cache.http.leading import Alone, Led
-from catzilla_cache.http.message import FieldMap, Request
-from catzilla_cache.http.middleware import ResponseCache
-from catzilla_cache.http.policy import CENTURY
+from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders
+from catzilla_cache.http.overridable import Named, Overridable
 from catzilla_cache.http.response import Headers, Response
 from catzilla_cache.http.reuse import Use, weigh
 from catzilla_cache.http.shapes import body_of, request_of, response_fields, set_field
 from catzilla_cache.http.steps import Call, Landing, Steps, in_task, in_thread
-from catzilla_cache.http.storing import Keep, fits, is_whole, judge
+from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
 
-#: The exchange whose response a subclass is asked about.
-_asked_about: ContextVar[Optional[Exchange]] = ContextVar("catzilla_cache_exchange", default=None)
 
-# What subclasses may have an own idea of.
-_OVERRIDABLE = ("_should_cache_request", "_should_cache_response", "_generate_cache_key", "_get_cache_ttl")
-
-
-class SmartCacheMiddleware(ResponseCache):
+class SmartCacheMiddleware(Overridable):
     """Caches the responses of handlers, between the two hooks that a framework calls around them.
 
         answer = await middleware.process_request(request)
@@ -83,7 +72,9 @@ class SmartCacheMiddleware(ResponseCache):
         **further: Any,
     ) -> None:
         if not callable(response_class):
-            raise CacheValueError(f"response_class is called with status code, headers and body, and cannot be {response_class!r}")
+            raise CacheValueError(
+                f"response_class is called with status code, headers and body, and cannot be {response_class!r}"
+            )
         super().__init__(
             config,
             cache_instance,
@@ -95,39 +86,70 @@ class SmartCacheMiddleware(ResponseCache):
             cache_private=cache_private,
             cache_authenticated=cache_authenticated,
             exclude_paths=exclude_paths,
-            # An empty list has always meant that all paths are.
-            include_paths=include_paths or None,
+            include_paths=include_paths,
             cache_vary_headers=cache_vary_headers,
             custom_key_generator=custom_key_generator,
             **further,
         )
         self.response_class = response_class
-        self._overridden: Set[str] = {
-            name for name in _OVERRIDABLE if getattr(type(self), name) is not getattr(SmartCacheMiddleware, name)
-        }
-        # Keys that a program names are named before the exchange begins: it must not hold the request, which holds the exchange.
-        self._named = Exchanges(replace(self._policy, custom_key_generator=_Named.text_of), self._counters)
         self._place = f"_catzilla_cache_{id(self):x}"
 
     # ---- The hooks ----
 
     async def process_request(self, request: Any) -> Any:
         """A response to send in place of the handler's; None: the handler is to be called."""
-        return await in_task(self._arriving(request))
+        answer = self._at_once(request)
+        return answer if answer is not None else await in_task(self._arriving(request))
 
     async def process_response(self, request: Any, response: Any) -> Any:
         """The response to send: the handler's, with what the cache says about it, or a stored one in place of it."""
         return await in_task(self._leaving(request, response))
 
     def process_request_in_thread(self, request: Any) -> Any:
-        """As ``process_request``, for a framework that calls it in the thread that serves all requests: does not wait for other requests."""
-        return in_thread(self._arriving(request))
+        """As ``process_request``, for a thread that serves all requests: never waits for another of them."""
+        answer = self._at_once(request)
+        return answer if answer is not None else in_thread(self._arriving(request))
 
     def process_response_in_thread(self, request: Any, response: Any) -> Any:
-        """As ``process_response``, for such a framework."""
+        """As ``process_response``, for such a thread."""
         return in_thread(self._leaving(request, response))
 
+    def handler_failed(self, request: Any) -> Any:
+        """For frameworks that know that a handler has raised: a stale response in place of its own; None: there is none."""
+        pending = _taken(request, self._place)
+        if pending is None:
+            return None
+        try:
+            stale = pending.exchange.failed()
+            if stale is None:
+                return None
+            # Who waits for it gets the same.
+            pending.led.land(pending.exchange.stored)
+            pending.led.leave()
+            return self._made(stale)
+        except Exception as error:
+            self._shelf.fault(error)
+            return None
+        finally:
+            pending.led.give_up()
+
     # ---- Before the handler ----
+
+    def _at_once(self, request: Any) -> Any:
+        """A response without another thought; None: somebody has to think about it."""
+        if (
+            self._names_keys
+            or self._is_own("_should_cache_request")
+            or isinstance(getattr(request, "headers", None), ViewedHeaders)
+        ):
+            return None
+        try:
+            facts = request_of(request)
+            found = self._ready(facts) if b"host" in facts.headers else None
+            return None if found is None else self._made(Serve(found[0]["status"], found[0]["headers"], found[1]["body"]))
+        except Exception:
+            # Whoever thinks about it says what is wrong.
+            return None
 
     def _arriving(self, request: Any) -> Steps[Any]:
         self._counters.count("total_requests")
@@ -156,8 +178,8 @@ class SmartCacheMiddleware(ResponseCache):
         try:
             if self._is_own("_should_cache_request") and not self._should_cache_request(request):
                 return None
-            if self._policy.custom_key_generator is not None or self._is_own("_generate_cache_key"):
-                return self._named.begin(request_of(request), _Named(self._generate_cache_key, request), hands_on=True)
+            if self._names_keys:
+                return self._named.begin(request_of(request), Named(self._generate_cache_key, request), hands_on=True)
             return self._exchanges.begin(request_of(request), None, hands_on=True)
         except Exception as error:
             # A program's own generator of keys, for one.
@@ -212,12 +234,17 @@ class SmartCacheMiddleware(ResponseCache):
                 del flight
 
     def _park(self, request: Any, exchange: Exchange, led: Union[Alone, Led]) -> None:
-        """Leaves the exchange with the request, for when it has been answered. If it never is, the flight ends when the request is forgotten."""
+        """Leaves the exchange with the request, until that is answered. If it never is, the flight ends when it is forgotten."""
         exchange.asking()
-        state = _state_of(request)
-        _keep(state, self._place, Pending(exchange, led, self._shelf.moment()))
         view = exchange.view
-        _keep(state, "cache_key", view.text if isinstance(view, _Named) else exchange.primary.decode("latin-1"))
+        try:
+            state = _state_of(request)
+            _keep(state, "cache_key", view.text if isinstance(view, Named) else exchange.primary.decode("latin-1"))
+            _keep(state, self._place, Pending(exchange, led, self._shelf.moment()))
+        except BaseException:
+            # Not left to who forgets it: whoever keeps the exception keeps the flight.
+            led.give_up()
+            raise
 
     # ---- After it ----
 
@@ -265,6 +292,10 @@ class SmartCacheMiddleware(ResponseCache):
             if renewed is not None:
                 led.land(renewed)
                 yield from self._put(pending, writes)
+            elif step.is_instead:
+                # Who waits for a handler that fails gets the same.
+                led.land(exchange.stored)
+                led.leave()
             else:
                 led.refuse(is_known=False)
             return self._made(step)
@@ -311,87 +342,6 @@ class SmartCacheMiddleware(ResponseCache):
         headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in serve.fields])
         return self.response_class(serve.status, headers, serve.body)
 
-    # ---- What subclasses and programs know from the framework ----
-
-    def _is_own(self, name: str) -> bool:
-        """Whether a subclass, or somebody else, has put something of his own in place of a method."""
-        return name in self._overridden or name in self.__dict__
-
-    def _is_wanted(self, exchange: Exchange, response: Any) -> bool:
-        """Whether a subclass wants a response to be stored. It is stored as long as it says."""
-        token = _asked_about.set(exchange)
-        try:
-            settings = exchange.settings
-            if self._is_own("_should_cache_response"):
-                if not self._should_cache_response(response):
-                    return False
-                settings = replace(settings, status_codes=settings.status_codes | {int(response.status_code)})
-            if self._is_own("_get_cache_ttl"):
-                ttl = self._get_cache_ttl(response)
-                if ttl != SmartCacheMiddleware._get_cache_ttl(self, response):
-                    if ttl is None or ttl <= 0:
-                        return False
-                    settings = replace(settings, ttl=float(min(ttl, CENTURY)))
-            exchange.settings = settings
-            return True
-        finally:
-            _asked_about.reset(token)
-
-    def _should_cache_request(self, request: Any) -> bool:
-        """Whether a request is for the cache: its method, its path, and what it says itself. It may find nothing there."""
-        return self._named.begin(request_of(request), _Named(lambda _: "", None), hands_on=True) is not None
-
-    def _should_cache_response(self, response: Any) -> bool:
-        """Whether a response may be stored."""
-        exchange = _asked_about.get()
-        settings = self._policy.rules[0] if exchange is None else exchange.settings
-        request = Request("GET", "http", b"", "/", b"/", b"", []) if exchange is None else exchange.request
-        now = self._policy.clock()
-        fields = FieldMap(response_fields(response))
-        return isinstance(judge(self._policy, settings, request, int(response.status_code), fields, now, now, b""), Keep)
-
-    def _get_cache_ttl(self, response: Any) -> Any:
-        """For how many seconds a response is fresh: what the rule for its path says, what it says itself, or the default."""
-        exchange = _asked_about.get()
-        if exchange is not None and exchange.settings.ttl is not None:
-            return int(exchange.settings.ttl)
-        fields = FieldMap(response_fields(response))
-        said = lifetime(fields, control_of(fields, self._policy.targeted_cache_control), self._policy.clock())
-        return int(self._policy.default_ttl if said is None else said.seconds)
-
-    def _generate_cache_key(self, request: Any) -> str:
-        """The key under which the response to a request is in the cache, or what it says of others which it varies by. With a
-        ``custom_key_generator`` what that returns, which is a part of the key."""
-        generator = self._policy.custom_key_generator
-        if generator is not None:
-            return generator(request)
-        facts = request_of(request)
-        target = self._exchanges.keys.target(facts)
-        if target is None:
-            raise CacheKeyError("a request without a plain URL has no key")
-        return self._exchanges.keys.primary(facts, "GET", target).decode("latin-1")
-
-    def _normalize_query_string(self, query_string: str) -> str:
-        """A query as it is in keys: sorted by name, without what is ignored."""
-        query = (query_string or "").encode("utf-8", "surrogateescape")
-        return normalised_query(query, self._policy.ignored).decode("utf-8", "surrogateescape")
-
-    def _get_cache_headers(self, request: Any) -> Dict[str, str]:
-        """The fields of a request that the program has named as part of its key."""
-        headers = request_of(request).headers
-        found = {name: headers.combined(name.encode()) for name in sorted(self.cache_headers | self.cache_vary_headers)}
-        return {name: value.decode("latin-1") for name, value in found.items() if value}
-
-    def _get_rule_for_path(self, path: str) -> Optional[Mapping[str, Any]]:
-        """The rule that holds for a path, as it was given."""
-        number = self._policy._find_rule(path)
-        return list(self._policy.cache_rules.values())[number - 1] if number else None
-
-    @property
-    def cache_rules(self) -> Dict[str, Mapping[str, Any]]:
-        """As they were given."""
-        return dict(self._policy.cache_rules)
-
 
 class ConditionalCacheMiddleware(SmartCacheMiddleware):
     """The same, with rules for paths.
@@ -414,19 +364,6 @@ class Pending:
         self.exchange = exchange
         self.led = led
         self.since = since
-
-
-class _Named:
-    """The name that a program gives the answer to a request. Made once; the request is not held for longer."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, generate: Callable[[Any], str], request: Any) -> None:
-        self.text = generate(request)
-
-    @staticmethod
-    def text_of(named: "_Named") -> str:
-        return named.text
 
 
 def _state_of(request: Any) -> Any:

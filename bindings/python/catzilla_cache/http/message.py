@@ -101,14 +101,14 @@ class ViewedURL(NamedTuple):
 class ViewedHeaders:
     """The fields of a request as text, by names in any case."""
 
-    __slots__ = ("_headers",)
+    __slots__ = ("map",)
 
     def __init__(self, headers: FieldMap) -> None:
-        self._headers = headers
+        self.map = headers
 
     def get(self, name: str, default: Optional[str] = None) -> Optional[str]:
         """The value of a field."""
-        value = self._headers.combined(name.lower().encode("latin-1", "replace"))
+        value = self.map.combined(name.lower().encode("latin-1", "replace"))
         return default if value is None else value.decode("latin-1")
 
     def __getitem__(self, name: str) -> str:
@@ -122,7 +122,7 @@ class ViewedHeaders:
 
     def items(self) -> List[Tuple[str, str]]:
         """All field lines."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers.fields]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.map.fields]
 
 
 class View:

@@ -1,4 +1,4 @@
-"""What all middlewares of the response cache are, whatever they stand between: parameters, the cache, its figures, and what is removed from it."""
+"""What all middlewares of the response cache are, whatever they stand between: parameters, cache, figures, and what is removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from catzilla_cache._flights import Flights
 from catzilla_cache import _forks
 from catzilla_cache.errors import CacheValueError
 from catzilla_cache.http.exchange import Exchange, Exchanges
-from catzilla_cache.http.finder import finder_for
+from catzilla_cache.http.finder import Messages, finder_for
+from catzilla_cache.http.message import Request
 from catzilla_cache.http.policy import Policy, policy_of
 from catzilla_cache.http.purging import Purging
 from catzilla_cache.http.shelf import Shelf
@@ -76,6 +77,13 @@ class ResponseCache(Purging, Warming):
     def renew_in_child(self) -> None:
         """In a forked child: who fetched something is not there any more."""
         self._flights.renew_in_child()
+
+    def _ready(self, request: Request) -> Optional[Messages]:
+        """What answers a request without another thought, for adapters that have no scope; None: somebody has to think about it."""
+        return self._find({
+            "type": "http", "method": request.method, "scheme": request.scheme, "path": request.path, "raw_path": request.raw_path,
+            "query_string": request.query, "headers": request.headers.fields,
+        })  # fmt: skip
 
     def _has_come(self, exchange: Exchange) -> bool:
         """Whether another request has stored the answer between this one's look-up and now, in another thread or while it waited."""

@@ -156,7 +156,8 @@ def _exclusion(policy: Policy) -> Callable[[str], bool]:
     """Whether a path is not for the cache."""
     excluded = [PathPattern(text) for text in policy.exclude_paths]
     is_excluded = any_of(excluded) if excluded else None
-    if policy.include_paths is None:
+    # A list without paths names none, as it always did.
+    if not policy.include_paths:
         return is_excluded or (lambda path: False)
     is_included = any_of([PathPattern(text) for text in policy.include_paths])
     if is_excluded is None:

@@ -9,32 +9,96 @@ Headers are a mapping of names in any case to values, or know their lines themse
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Iterable, List, Optional, Tuple
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from typing import Any, Callable, FrozenSet, Iterable, List, Optional, Set, Tuple
+from urllib.parse import unquote_to_bytes
 
 from catzilla_cache.http.fields import Fields
-from catzilla_cache.http.message import Request
+from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders
 
 
 def request_of(request: Any) -> Request:
     """The request that an object describes."""
-    url = getattr(request, "url", None)
-    fields = fields_of(getattr(request, "headers", None))
+    url, headers = getattr(request, "url", None), getattr(request, "headers", None)
+    asked = headers.map if isinstance(headers, ViewedHeaders) else None
+    fields = fields_of(headers) if asked is None else asked.fields
     path = _text(getattr(url, "path", None)) or _text(getattr(request, "path", None)) or "/"
     query = _text(getattr(url, "query", None))
     if query is None and "?" in path and _text(getattr(url, "path", None)) is None:
         path, query = path.split("?", 1)
-    # Paths of ``url`` are encoded in some frameworks and decoded in others. What decodes to the same is the same to a router.
     raw = path.encode("utf-8", "surrogateescape")
-    raw_path = quote_from_bytes(unquote_to_bytes(raw), safe="/:@!$&'()*+,;=~%").encode() if b"%" not in raw else raw
-    authority = next((value for name, value in fields if name == b"host"), None)
+    # Paths of ``url`` are encoded in some frameworks and decoded in others, and nothing says which. So they are taken as they are: what
+    # is encoded here could be another path's name there. One that no URL has then has no key, unless the framework tells it as it came.
+    raw_path = _told_path(request, raw) or raw
+    authority = next((value for name, value in fields if name == b"host"), None) if asked is None else asked.only(b"host")
     if authority is None:
         authority = (_text(getattr(url, "netloc", None)) or "").encode("latin-1", "replace")
     scheme = _text(getattr(url, "scheme", None))
-    return Request(
+    facts = Request(
         str(request.method), scheme.lower() if scheme in ("http", "https", "HTTP", "HTTPS") else "http", authority,
         unquote_to_bytes(raw).decode("utf-8", "surrogateescape"), raw_path, (query or "").encode("utf-8", "surrogateescape"), fields,
     )  # fmt: skip
+    if asked is not None:
+        facts.headers = asked
+    return facts
+
+
+def _told_path(request: Any, path: bytes) -> Optional[bytes]:
+    """The path as it came over the wire, from frameworks that keep the ASGI scope; None when it is not of this very path."""
+    scope = getattr(request, "scope", None)
+    told = scope.get("raw_path") if isinstance(scope, dict) else None
+    if not isinstance(told, bytes) or not told:
+        return None
+    return told if unquote_to_bytes(told) == path else None
+
+
+class AskedFields(FieldMap):
+    """The fields of a request whose framework can be asked for one at a time, and cannot tell which there are. One line of each name."""
+
+    __slots__ = ("_ask", "_asked", "_usual")
+
+    def __init__(self, ask: Callable[[str], Optional[str]], usual: Iterable[bytes]) -> None:
+        super().__init__([])
+        self._ask = ask
+        #: Those that are looked for when it matters which there are.
+        self._usual = usual
+        self._asked: Set[bytes] = set()
+
+    def _look(self, name: bytes) -> bool:
+        if name not in self._asked:
+            self._asked.add(name)
+            value = self._ask(name.decode("latin-1"))
+            if value is not None:
+                self._by_name[name] = [_bytes(value)]
+                self.fields.append((name, _bytes(value)))
+        return name in self._by_name
+
+    def lines(self, name: bytes) -> List[bytes]:
+        """As in ``FieldMap``."""
+        self._look(name)
+        return super().lines(name)
+
+    def only(self, name: bytes) -> Optional[bytes]:
+        """As in ``FieldMap``."""
+        self._look(name)
+        return super().only(name)
+
+    def combined(self, name: bytes) -> Optional[bytes]:
+        """As in ``FieldMap``."""
+        self._look(name)
+        return super().combined(name)
+
+    def has_none_of(self, names: FrozenSet[bytes]) -> bool:
+        """As in ``FieldMap``."""
+        return not any([self._look(name) for name in names])
+
+    def names(self) -> Iterable[bytes]:
+        """Those of the usual ones, and of others that were asked for, that have a line."""
+        for name in self._usual:
+            self._look(name)
+        return self._by_name
+
+    def __contains__(self, name: bytes) -> bool:
+        return self._look(name)
 
 
 def _text(value: Any) -> Optional[str]:

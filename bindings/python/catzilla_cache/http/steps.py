@@ -1,4 +1,4 @@
-"""Work that waits now and then, written once for tasks and for threads: a generator yields what it waits for, and is sent what came of it."""
+"""Work that waits now and then, written once for tasks and for threads: a generator yields what it waits for, and is sent the result."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from catzilla_cache.errors import CacheValueError
 from catzilla_cache.http.shapes import fields_of
 
-#: How many URLs are fetched at the same time by clients that are awaited. Arbitrary: some, so that it is done soon, and few, so that clients are served meanwhile.
+#: How many URLs are fetched at the same time by clients that are awaited. Arbitrary: some, so that it is done soon, and few, so that
+#: clients are served meanwhile.
 CONCURRENCY = 8
 
 
@@ -41,9 +42,7 @@ class Warmed:
 Answers = Callable[[str], Any]
 
 
-def warm_cache(
-    urls: Iterable[str], client: Any = None, *, concurrency: int = CONCURRENCY
-) -> Union[Warmed, Awaitable[Warmed]]:
+def warm_cache(urls: Iterable[str], client: Any = None, *, concurrency: int = CONCURRENCY) -> Union[Warmed, Awaitable[Warmed]]:
     """Fetches each URL once by ``client``, so that a cache on the way stores it; tells from X-Cache and Cache-Status what came of it.
 
     ``client`` is what has a ``get(url)`` that returns a response (``httpx.Client``, the test clients of Starlette, Flask and Django),
@@ -124,7 +123,8 @@ def _settle(warmed: Warmed, url: str, answer: Any) -> None:
     elif state == b"MISS":
         warmed.failed[url] = f"the answer, of status {status}, was not stored: {told or 'no Cache-Status'}"
     else:
-        warmed.failed[url] = f"the answer, of status {status}, says nothing of a cache (no X-Cache): none is on the way, or this is not for it"
+        told = "says nothing of a cache (no X-Cache): none is on the way, or this is not for it"
+        warmed.failed[url] = f"the answer, of status {status}, {told}"
 
 
 class Warming:

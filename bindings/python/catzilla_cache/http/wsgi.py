@@ -1,4 +1,4 @@
-"""The response cache as WSGI middleware (PEP 3333): reads requests from environments, runs the application, and sends what ``exchange`` says.
+"""The response cache as WSGI middleware (PEP 3333): reads requests from environments, runs the application, sends what ``exchange`` says.
 
 An answer is passed on as it comes, and collected meanwhile if it may be stored: never more than ``max_body_size`` of it.
 """
@@ -30,8 +30,10 @@ from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
 # The fields of a request that the application is given others of.
 _CONDITIONS = (b"if-none-match", b"if-modified-since", b"if-range", b"range")
 
-# Of the connection, of the client's body, or made of the client's request by somebody outside: not for a request that nobody has sent.
-_OF_THE_CONNECTION = ("wsgi.file_wrapper", "wsgi.input_terminated", "werkzeug.request", "werkzeug.socket", "gunicorn.socket", "CONTENT_TYPE")
+# Of the connection, of the client's body, or made of its request by somebody outside: not for a request that nobody has sent.
+_OF_THE_CONNECTION = (
+    "CONTENT_TYPE", "gunicorn.socket", "werkzeug.request", "werkzeug.socket", "wsgi.file_wrapper", "wsgi.input_terminated",
+)  # fmt: skip
 
 
 class WSGICacheMiddleware(ResponseCache):
@@ -148,8 +150,12 @@ class WSGICacheMiddleware(ResponseCache):
             exchange.asking()
             return answer.of(self.app, asked(environ, fetch.fields))
         except Exception as error:
-            answer.close()
             stale = None if answer.has_begun else exchange.failed()
+            if stale is not None:
+                # Who waits for an application that fails gets the same.
+                led.land(exchange.stored)
+                led.leave()
+            answer.close()
             if stale is None:
                 raise
             logger.warning("the application has failed, and what is stored is served in its place: %r", error)
@@ -191,16 +197,14 @@ class WSGICacheMiddleware(ResponseCache):
             led = Led(self, flight, shared, key)
             del flight
             answer = Answer(self, exchange, led, _nowhere)
-            exchange.asking()
-            step = answer.of(self.app, unattended(environ, anew.method, fetch.fields))
-            if isinstance(step, Body):
-                try:
+            try:
+                exchange.asking()
+                step = answer.of(self.app, unattended(environ, anew.method, fetch.fields))
+                if isinstance(step, Body):
                     for _ in step.chunks:
                         pass
-                finally:
-                    close = getattr(step.chunks, "close", None)
-                    if close is not None:
-                        close()
+            finally:
+                answer.close()
         except Exception as error:
             self._counters.count("failed_refreshes")
             logger.warning("a stale response could not be fetched anew: %r", error)
@@ -213,7 +217,7 @@ class WSGICacheMiddleware(ResponseCache):
 
 
 def asked(environ: Environ, fields: Fields) -> Environ:
-    """A request's environment as the application is given it: the client's own where nothing in it has to change, since frameworks write into it."""
+    """A request's environment as the application is given it: the client's own if nothing has to change, since frameworks write into it."""
     wanted = {name: b", ".join(value for each, value in fields if each == name) for name in _CONDITIONS}
     changes: Dict[str, Optional[str]] = {}
     for name, value in wanted.items():

@@ -84,7 +84,7 @@ class Answer:
             self._head = Head(line, list(headers), exc_info)
             return self.write
         # What has come is no answer after all. The server knows whether it can still send another.
-        self._give_up_collecting()
+        self._abandon()
         if self.has_begun:
             try:
                 self._write = self._start_response(line, sendable(headers), exc_info)
@@ -104,51 +104,45 @@ class Answer:
     # ---- Its course ----
 
     def of(self, app: Application, environ: Environ) -> Union[Body, Serve, Fetch]:
-        """Has the application answer, as far as it takes to know what its answer is."""
-        try:
-            source = self._source = app(environ, self.start_response)
-            if self._head is not None and self._step is None and _is_file(source, environ):
-                # The server may have ways to send it that are faster than to be asked for each piece.
-                self._decide()
-                if isinstance(self._step, Relay) and not self._is_collected and self._step.not_modified is None:
-                    self._send_head(None)
-                    self._source = None
-                    return Body(source)
-            is_one = isinstance(source, (list, tuple)) and len(source) <= 1
-            self._rest = iter(source)
-            if self._step is None or self._is_collected:
-                self._look_ahead()
+        """Has the application answer, as far as it takes to know what its answer is. Who gets an exception has to `close`."""
+        source = self._source = app(environ, self.start_response)
+        if self._head is not None and self._step is None and _is_file(source, environ):
+            # The server may have ways to send it that are faster than to be asked for each piece.
             self._decide()
-            step = self._step
-            assert step is not None
-            if not isinstance(step, Relay):
-                self._replace()
-                return step
-            if step.not_modified is not None:
-                # The client has it. Others may want all of it.
-                for _ in self if self._is_collected else ():
-                    pass
-                self.close()
-                return step.not_modified
-            if is_one:
-                return Body(self._of_one_chunk())
-            if self._is_collected and self._content_length == b"%d" % self._size:
-                self._send_head(self._complete())
-            else:
+            if isinstance(self._step, Relay) and not self._is_collected and self._step.not_modified is None:
                 self._send_head(None)
-            return Body(self)
-        except BaseException:
+                self._source = None
+                return Body(source)
+        is_there = isinstance(source, (list, tuple))
+        self._rest = iter(source)
+        if self._step is None or self._is_collected:
+            self._look_ahead(is_there)
+        self._decide()
+        step = self._step
+        assert step is not None
+        if not isinstance(step, Relay):
+            self._replace()
+            return step
+        if step.not_modified is not None:
+            # The client has it. Others may want all of it.
+            for _ in self if self._is_collected else ():
+                pass
             self.close()
-            raise
+            return step.not_modified
+        if is_there:
+            return Body(self._as_a_whole())
+        self._send_head(self._complete() if self._is_collected and self._content_length == b"%d" % self._size else None)
+        return Body(self)
 
-    def _look_ahead(self) -> None:
-        """Takes the first chunk that has something in it."""
+    def _look_ahead(self, takes_all: bool) -> None:
+        """Takes the first chunk that has something in it, or all of them."""
         for chunk in self._rest:
             if chunk:
                 self._ahead.append(chunk)
                 if self._step is not None:
                     self._collect(chunk)
-                break
+                if not takes_all:
+                    break
 
     def _decide(self) -> None:
         if self._step is not None:
@@ -180,12 +174,16 @@ class Answer:
             stored, writes = self._exchange.complete(None)
             if stored is not None:
                 self._store(stored, writes)
+            elif self._step.is_instead:
+                # Who waits for an application that fails gets the same.
+                self._led.land(self._exchange.stored)
+                self._led.leave()
             else:
                 self._led.refuse(is_known=False)
         self.close()
 
-    def _of_one_chunk(self) -> Iterable[bytes]:
-        """An answer that is there as a whole: the server may want to see that, and tell its length."""
+    def _as_a_whole(self) -> Iterable[bytes]:
+        """An answer that is there already: nobody waits for its client, and the server may want to tell its length."""
         stored = self._complete() if self._is_collected else None
         self._send_head(stored)
         chunks = _Whole(self._ahead)
@@ -217,7 +215,7 @@ class Answer:
             self._complete()
             raise
         except BaseException:
-            self._give_up_collecting()
+            self._abandon()
             raise
         self._collect(chunk)
         return chunk
@@ -270,9 +268,16 @@ class Answer:
         led.leave()
 
     def _give_up_collecting(self) -> None:
+        """It cannot be stored: those who wait ask for their own."""
         self._is_collected = False
         self._collected = []
         self._led.refuse(is_known=False)
+
+    def _abandon(self) -> None:
+        """The client is gone, or the application has failed: one of those who wait takes over."""
+        self._is_collected = False
+        self._collected = []
+        self._led.give_up()
 
     def close(self) -> None:
         """It is over, whether all of it has come or not. The server calls this, once or more often."""
@@ -280,10 +285,7 @@ class Answer:
             return
         self._is_closed = True
         if self._is_collected or self._step is None:
-            # The client is gone, or the application has failed: one of those who wait takes over.
-            self._is_collected = False
-            self._collected = []
-            self._led.give_up()
+            self._abandon()
         source, self._source = self._source, None
         close = getattr(source, "close", None)
         if close is not None:
@@ -291,7 +293,7 @@ class Answer:
 
 
 class _Whole(List[bytes]):
-    """One chunk, with what is to be called when it was sent."""
+    """All chunks, with what is to be called when they were sent."""
 
     close: Callable[[], None]
 
