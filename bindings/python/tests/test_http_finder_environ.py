@@ -229,7 +229,7 @@ def test_the_middleware_answers_servers_as_they_expect() -> None:
 
     with SmartCache() as cache:
         middleware = WSGICacheMiddleware(application, cache_instance=cache)
-        checker: Any = validator(middleware)  # type: ignore[no-untyped-call]
+        checker: Any = validator(middleware)
         checked = lambda environ, start_response: checker(environment(environ), lambda line, fields, *more: start_response(line, fields))  # noqa: E731
         assert ask()[2] == b"a body"
         line, fields, body = ask()

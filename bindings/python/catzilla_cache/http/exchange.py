@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from catzilla_cache.http import keys, ranges, validation
 from catzilla_cache.http.fields import Fields
-from catzilla_cache.http.message import FieldMap, Request
+from catzilla_cache.http.message import FieldMap, Request, View
 from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy, Settings
 from catzilla_cache.http.reuse import Use, is_for_one, may_serve_on_error, weigh
 from catzilla_cache.http.search import reduced_query, search_rule_of
@@ -118,7 +118,7 @@ class Exchanges:
         self.keys = keys.KeyMaker(policy)
 
     def begin(self, request: Request, view: object = None, hands_on: bool = False) -> Optional[Exchange]:
-        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown.
+        """The exchange of a request; None when it is not for the cache. ``view`` is what a program's generator of keys is shown; a ``View`` unless given.
 
         ``hands_on`` says that the application is shown the client's own request, whatever `Fetch` has: with its conditions and its range.
         """
@@ -128,6 +128,8 @@ class Exchanges:
         target = self.keys.target(request)
         if target is None or b"no-store" in request.directives:
             return None
+        if view is None and self.policy.custom_key_generator is not None:
+            view = View(request)
         return Exchange(self, request, target, settings, view, hands_on)
 
     def invalidated(self, request: Request, status: int, fields: Fields) -> List[bytes]:
@@ -482,7 +484,10 @@ class Exchange:
             (b"cache-status", b"%s; %s" % (self._policy.cache_name.encode(), how)),
         ]
         request = self.request
-        if validation.is_not_modified(request, stored.status, FieldMap(stored.fields), stored.entity_tag, stored.stored_at):
+        is_conditional = not request.headers.has_none_of(validation.CLIENT_CONDITIONS)
+        if is_conditional and validation.is_not_modified(
+            request, stored.status, FieldMap(stored.fields), stored.entity_tag, stored.stored_at
+        ):
             self._counters.count("not_modified")
             return Serve(304, validation.not_modified_fields(fields), b"", refresh)
         if b"range" in request.headers:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from catzilla_cache.codec import plain
 from catzilla_cache.http.fields import Fields
@@ -148,16 +148,19 @@ def decode(data: bytes) -> "StoredResponse | Varies | SearchRule":
     body_at = texts_at + texts_len
     if body_at > len(data):
         raise Damaged("a stored response that is cut short")
-    reader = _Reader(data, texts_at, body_at)
     if kind == VARIES:
-        return Varies(tuple(reader.texts()))
+        return Varies(_read_texts(data, texts_at, body_at)[0])
     if kind == SEARCH:
-        ignored, kept = tuple(reader.texts()), tuple(reader.texts())
+        ignored, position = _read_texts(data, texts_at, body_at)
+        kept, _ = _read_texts(data, position, body_at)
         return SearchRule(bool(flags & 1), None if flags & 2 else ignored, kept)
     if kind != RESPONSE or not 100 <= status <= 999:
         raise Damaged("a stored response of an unknown kind")
     fields = _read_fields(data, count, texts_at)
-    url, entity_tag, vary, tags = reader.texts(), reader.texts(), reader.texts(), reader.texts()
+    url, position = _read_texts(data, texts_at, body_at)
+    entity_tag, position = _read_texts(data, position, body_at)
+    vary, position = _read_texts(data, position, body_at)
+    tags, _ = _read_texts(data, position, body_at)
     if len(url) != 1 or len(entity_tag) != 1:
         raise Damaged("a stored response without its URL")
     return StoredResponse(
@@ -173,8 +176,8 @@ def decode(data: bytes) -> "StoredResponse | Varies | SearchRule":
         rule=rule,
         url=url[0],
         entity_tag=entity_tag[0],
-        vary=tuple(vary),
-        tags=tuple(tags),
+        vary=vary,
+        tags=tags,
     )
 
 
@@ -194,23 +197,22 @@ def _read_fields(data: bytes, count: int, end: int) -> Fields:
     return fields
 
 
-class _Reader:
-    """Reads lists of texts, one behind the other."""
-
-    def __init__(self, data: bytes, position: int, end: int) -> None:
-        self._data, self._position, self._end = data, position, end
-
-    def texts(self) -> List[bytes]:
-        (count,) = _COUNT.unpack(self._take(_COUNT.size))
-        return [self._take(_LENGTH.unpack(self._take(_LENGTH.size))[0]) for _ in range(count)]
-
-    def _take(self, length: int) -> bytes:
-        end = self._position + length
-        if end > self._end:
-            raise Damaged("a stored response whose texts do not add up")
-        taken = self._data[self._position : end]
-        self._position = end
-        return taken
+def _read_texts(data: bytes, position: int, end: int) -> Tuple[Tuple[bytes, ...], int]:
+    """A list of texts, and where what follows it begins."""
+    try:
+        (count,) = _COUNT.unpack_from(data, position)
+        position += _COUNT.size
+        texts = []
+        for _ in range(count):
+            begin = position + _LENGTH.size
+            position = begin + _LENGTH.unpack_from(data, position)[0]
+            texts.append(data[begin:position])
+    except struct.error:
+        position = end + 1
+    # Whatever was read from beyond the end is of something else.
+    if position > end:
+        raise Damaged("a stored response whose texts do not add up")
+    return tuple(texts), position
 
 
 def _texts(texts: Sequence[bytes]) -> bytes:

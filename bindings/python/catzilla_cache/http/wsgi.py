@@ -18,7 +18,7 @@ from catzilla_cache.http.driving import ask_wsgi
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led
-from catzilla_cache.http.message import Request, View
+from catzilla_cache.http.message import Request
 from catzilla_cache.http.middleware import ResponseCache
 from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
@@ -72,7 +72,7 @@ class WSGICacheMiddleware(ResponseCache):
         self._counters.count("total_requests")
         request = request_of(environ)
         try:
-            exchange = self._exchanges.begin(request, View(request))
+            exchange = self._exchanges.begin(request)
         except Exception as error:
             # A program's own generator of keys, for one.
             self._shelf.fault(error)
@@ -186,7 +186,7 @@ class WSGICacheMiddleware(ResponseCache):
         anew = request.anew(request.method if stored.flags & HEAD_ONLY else "GET")
         led: Union[Alone, Led] = Alone()
         try:
-            exchange = self._exchanges.begin(anew, View(anew))
+            exchange = self._exchanges.begin(anew)
             if exchange is None:
                 return
             fetch = exchange.refresh(stored, key)
