@@ -129,30 +129,6 @@ static int put_path(struct http_writer *out, const unsigned char *limit, PyObjec
 
 /* ---- The path as it came ---- */
 
-static int hex_of(unsigned char character)
-{
-    if (character >= '0' && character <= '9')
-        return character - '0';
-    character |= 0x20;
-    return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
-}
-
-/* Whether one path is the other, percent-encoded. */
-static int is_encoded(struct http_text raw, struct http_text path)
-{
-    size_t at = 0, place = 0;
-    while (at < raw.len && place < path.len) {
-        unsigned char character = raw.data[at++];
-        if (character == '%' && raw.len - at >= 2 && hex_of(raw.data[at]) >= 0 && hex_of(raw.data[at + 1]) >= 0) {
-            character = (unsigned char)(hex_of(raw.data[at]) << 4 | hex_of(raw.data[at + 1]));
-            at += 2;
-        }
-        if (character != path.data[place++])
-            return 0;
-    }
-    return at == raw.len && place == path.len;
-}
-
 /* Whether a path would be written as it is. */
 static int is_written_so(struct http_text path)
 {
@@ -181,7 +157,7 @@ static int find_raw_path(PyObject *const *parts, struct http_text path, struct h
         while (len < raw->len && raw->data[len] != '?' && raw->data[len] != '#')
             len++;
         raw->len = len;
-        if (is_encoded(*raw, path))
+        if (http_is_encoded(*raw, path))
             return 1;
     }
     *raw = path;

@@ -54,12 +54,6 @@ struct http_key {
     unsigned char data[LONGEST_PREFIX + LONGEST_AUTHORITY + LONGEST_PATH + LONGEST_QUERY + LONGEST_FIELDS + 32];
 };
 
-/* Bytes that belong to the scope or environment that they were read from. */
-struct http_text {
-    const unsigned char *data;
-    size_t len;
-};
-
 /* The line of a key field. */
 struct http_line {
     struct http_text value;

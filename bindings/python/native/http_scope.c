@@ -106,6 +106,9 @@ static int make(const struct http_key_maker *maker, PyObject *const *parts, stru
     if (!http_is_plain_path((const unsigned char *)data, (size_t)len))
         return 0;
     request.raw_path = bytes_of(raw_path);
+    /* Somebody between may have rewritten the path: another one is another answer. */
+    if (!http_is_encoded(request.raw_path, (struct http_text){(const unsigned char *)data, (size_t)len}))
+        return 0;
     if (query != NULL)
         request.query = bytes_of(query);
     int made;

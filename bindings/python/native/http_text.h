@@ -6,6 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Bytes that belong to the scope or environment that they were read from. */
+struct http_text {
+    const unsigned char *data;
+    size_t len;
+};
+
 struct http_writer {
     unsigned char *at;
 };

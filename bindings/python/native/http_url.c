@@ -97,6 +97,29 @@ int http_is_plain_path(const unsigned char *path, size_t len)
     return 1;
 }
 
+static int hex_of(unsigned char character)
+{
+    if (character >= '0' && character <= '9')
+        return character - '0';
+    character |= 0x20;
+    return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
+}
+
+int http_is_encoded(struct http_text raw, struct http_text path)
+{
+    size_t at = 0, place = 0;
+    while (at < raw.len && place < path.len) {
+        unsigned char character = raw.data[at++];
+        if (character == '%' && raw.len - at >= 2 && hex_of(raw.data[at]) >= 0 && hex_of(raw.data[at + 1]) >= 0) {
+            character = (unsigned char)(hex_of(raw.data[at]) << 4 | hex_of(raw.data[at + 1]));
+            at += 2;
+        }
+        if (character != path.data[place++])
+            return 0;
+    }
+    return at == raw.len && place == path.len;
+}
+
 /* ---- Query ---- */
 
 struct parameter {

@@ -28,4 +28,7 @@ int http_put_query(struct http_writer *out, const unsigned char *data, size_t le
 /* Whether a decoded path has no segment of dots: `is_plain_path`. */
 int http_is_plain_path(const unsigned char *path, size_t len);
 
+/* Whether one path is the other, percent-encoded. */
+int http_is_encoded(struct http_text raw, struct http_text path);
+
 #endif

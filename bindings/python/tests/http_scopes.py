@@ -37,12 +37,19 @@ def make(kind: Any, cache: SmartCache, **more: Any) -> Any:
 
 
 def scope_of(path: str = "/items", query: bytes = b"", headers: Any = ((b"host", b"example.org"),), **more: Any) -> Scope:
-    """A scope as servers make them."""
+    """A scope as servers make them, of a path as it came."""
+    raw_path = more.get("raw_path", path.encode())
+    path = unquote_to_bytes(raw_path).decode("utf-8", "replace") if type(raw_path) is bytes else path
     plain: Scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http", "path": path,
-        "raw_path": path.encode(), "query_string": query, "root_path": "", "headers": list(headers), "client": ("127.0.0.1", 5), "state": {},
+        "raw_path": raw_path, "query_string": query, "root_path": "", "headers": list(headers), "client": ("127.0.0.1", 5), "state": {},
     }  # fmt: skip
     return {**plain, **more}
+
+
+def tells_of_one_path(scope: Scope) -> bool:
+    """Whether the path that came is the very one that the application sees: one whose bytes are no text is another."""
+    return unquote_to_bytes(scope["raw_path"]) == scope["path"].encode()
 
 
 def request_of(scope: Scope) -> Request:
@@ -192,5 +199,4 @@ def scope_from(request: Dict[str, Any], **more: Any) -> Scope:
     """The scope of one of these."""
     headers = [*request["headers"]]
     headers.insert(request["place"], (b"host", request["host"]))
-    path = request["raw_path"].decode("utf-8", "replace")
-    return scope_of(path, request["query"], headers, scheme=request["scheme"], raw_path=request["raw_path"], **more)
+    return scope_of("", request["query"], headers, scheme=request["scheme"], raw_path=request["raw_path"], **more)

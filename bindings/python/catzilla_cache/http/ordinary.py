@@ -73,6 +73,9 @@ class OrdinaryRequests:
         path, raw_path, query = _text(scope.get("path")), scope.get("raw_path"), scope.get("query_string", b"")
         if method is None or scheme is None or path is None or type(raw_path) is not bytes or not raw_path or type(query) is not bytes:
             return None
+        # Somebody between may have rewritten the path: another one is another answer.
+        if unquote_to_bytes(raw_path) != path.encode():
+            return None
         fields = _fields_of(scope.get("headers"))
         if fields is None:
             return None
