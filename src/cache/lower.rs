@@ -9,12 +9,13 @@ use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
 use crate::options::{Options, Sync, WriteMode};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sync::seed;
 use crate::tiers::{Tier, TierName};
 use ahash::RandomState;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Keys share these; two that fall together only make it less likely that what is evicted is written to disk. Arbitrary: 128 KiB.
-const WRITTEN: usize = 1 << 14;
+const WRITTEN: usize = if cfg!(shuttle) { 16 } else { 1 << 14 };
 
 pub(super) struct Lower {
     /// The faster one first.
@@ -84,7 +85,7 @@ impl Lower {
             clock: clock.clone(),
             last_stamp: AtomicU64::new(0),
             written: (0..WRITTEN).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: seed(),
             purging: AtomicUsize::new(0),
             purged_at: AtomicU64::new(0),
             fills: AtomicUsize::new(0),
