@@ -279,9 +279,11 @@ impl Cache {
 
     /// [`Cache::purge`], in all tiers: from below, so that nobody takes up what a tier had that is not purged yet, into one that is.
     pub(super) fn purge_below(&self, lower: &Lower, what: Purge<'_>) -> u64 {
+        // What was loaded before is not to be written any more, or was before the tiers are purged, and before `at`.
+        self.flights().outdate_where(|key| what.may_mean(key));
+        wait_for_fills(lower);
         let at = lower.stamp();
         let mut most = 0;
-        wait_for_fills(lower);
         for level in lower.levels().iter().rev() {
             let purged = match what {
                 Purge::All => level.clear(),
