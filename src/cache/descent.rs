@@ -153,13 +153,23 @@ impl Cache {
         let mut led: Vec<Led<'_>> = Vec::with_capacity(missing.len());
         let mut others = Vec::new();
         let tickets = lower.descents.lead_many(missing.iter().map(|number| gets[*number].key));
-        for (get, ticket) in missing.into_iter().zip(tickets) {
-            match ticket {
-                Some(ticket) => {
-                    led.push(Led { get, descent: Descent { lower, ticket: Some(ticket) }, found: None, absent: 0 })
+        for (number, ticket) in missing.into_iter().zip(tickets) {
+            // Twice in this batch, or another caller is at it.
+            let Some(ticket) = ticket else {
+                others.push(number);
+                continue;
+            };
+            let descent = Descent { lower, ticket: Some(ticket) };
+            let get = &mut gets[number];
+            // It may have come since, as in `descend`: while memory has something others are answered with that, and what is below may
+            // be newer already.
+            match self.memory().peek(get.key) {
+                Ok(None) => led.push(Led { get: number, descent, found: None, absent: 0 }),
+                peeked => {
+                    drop(descent);
+                    let got = peeked.map(|value| value.map(Got::Value));
+                    get.outcome = got.and_then(|got| self.copy_out(lower, got, get.buffer));
                 }
-                // Twice in this batch, or another caller is at it.
-                None => others.push(get),
             }
         }
         for (number, level) in lower.levels().iter().enumerate() {
