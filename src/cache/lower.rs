@@ -179,9 +179,7 @@ impl Lower {
 
     /// Whether a key was written, or purged, since that time. To be asked with the turn of the key, in [`Lower::filling`].
     pub(super) fn has_changed_since(&self, key: &[u8], nanos: u64) -> bool {
-        self.purging.load(SeqCst) > 0
-            || self.purged_at.load(SeqCst) >= nanos
-            || self.written[self.slot(key)].load(SeqCst) >= nanos
+        self.is_purging() || self.purged_at.load(SeqCst) >= nanos || self.written[self.slot(key)].load(SeqCst) >= nanos
     }
 
     /// Runs a purge, during which nothing is put back.
@@ -200,6 +198,11 @@ impl Lower {
 
     fn slot(&self, key: &[u8]) -> usize {
         (self.hasher.hash_one(key) >> 32) as usize % WRITTEN
+    }
+
+    /// Whether a purge is under way: what it has removed from one tier is not to come into another. To be asked in [`Lower::filling`].
+    pub(super) fn is_purging(&self) -> bool {
+        self.purging.load(SeqCst) > 0
     }
 
     /// Runs what looks whether a fill may be made, and makes it.
