@@ -24,6 +24,11 @@ pub fn explore(variant: &str, model: impl Fn() + Send + Sync + 'static) {
 
 /// As above, so many times as many schedules: for what needs changes at four places or more.
 pub fn explore_more(times: usize, variant: &str, model: impl Fn() + Send + Sync + 'static) {
+    explore_eighths(8 * times, variant, model);
+}
+
+/// As above, so many eighths of as many: for what has many variants.
+pub fn explore_eighths(eighths: usize, variant: &str, model: impl Fn() + Send + Sync + 'static) {
     let model = Arc::new(model);
     let run = |scheduler: Box<dyn Scheduler + Send>| {
         let model = model.clone();
@@ -40,7 +45,8 @@ pub fn explore_more(times: usize, variant: &str, model: impl Fn() + Send + Sync 
         let schedule: String = schedule.split_whitespace().collect();
         return run(Box::new(ReplayScheduler::new_from_encoded(&schedule)));
     }
-    let schedules = setting("CATZILLA_MODEL_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap()) * times;
+    let schedules = setting("CATZILLA_MODEL_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
+    let schedules = (schedules * eighths / 8).max(1);
     println!("variant: {variant}");
     run(Box::new(RandomScheduler::new_from_seed(SEED, schedules)));
     for depth in 2..=4 {
