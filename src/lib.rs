@@ -54,6 +54,9 @@ pub use tiers::memory::{
 };
 pub use tiers::TierName;
 
+#[cfg(shuttle)]
+pub use sync::atomic::choose_at_locks_only;
+
 /// The library's own allocations. Not for Miri, which brings an allocator that sees mistakes.
 #[cfg(all(feature = "jemalloc", not(miri)))]
 #[global_allocator]

@@ -1,5 +1,9 @@
 //! Locks and atomics of what many threads share. Built with `--cfg shuttle` they let a model's scheduler choose, before
-//! each step, which thread goes on: see "Models" in docs/testing.md.
+//! each step, which thread goes on: see "Models" in docs/testing.md. And what else is the same in each run of a model: the seeds of
+//! hashes, and the time of deadlines.
+
+use ahash::RandomState;
+use std::time::{Duration, Instant};
 
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
@@ -14,6 +18,38 @@ pub(crate) mod atomic {
 
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, TryLockError};
+
+/// Seeds, so that nobody can choose keys that fall together. In a model every run with the same choices has to be the same run.
+pub(crate) fn seed() -> RandomState {
+    if cfg!(shuttle) {
+        RandomState::with_seeds(1, 2, 3, 4)
+    } else {
+        RandomState::new()
+    }
+}
+
+/// The time, for deadlines. In a model it stands still: nobody is late there, and who waits for what never comes waits forever, which
+/// the scheduler notices.
+pub(crate) fn now() -> Instant {
+    #[cfg(shuttle)]
+    {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(Instant::now)
+    }
+    #[cfg(not(shuttle))]
+    Instant::now()
+}
+
+/// Lets others go on for a while. In a model, all those who can.
+pub(crate) fn pause(pause: Duration) {
+    #[cfg(shuttle)]
+    {
+        let _ = pause;
+        shuttle::thread::yield_now();
+    }
+    #[cfg(not(shuttle))]
+    std::thread::sleep(pause);
+}
 
 /// A number that no other thread has, or will have; never 0.
 pub(crate) fn this_thread() -> u64 {
@@ -55,10 +91,20 @@ pub(crate) mod atomic {
     thread_local! {
         /// Where a value was read last, if nothing was written since: by whichever thread, they share one of the system's.
         static READ_LAST: Cell<usize> = const { Cell::new(0) };
+        static LOCKS_ONLY: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether the models of this thread of the system's choose at locks only: then each of them has a twentieth of the steps, and
+    /// schedules whose changes are far apart are met more often.
+    pub fn choose_at_locks_only(only: bool) {
+        LOCKS_ONLY.set(only);
     }
 
     fn switch() {
         READ_LAST.set(0);
+        if LOCKS_ONLY.get() {
+            return;
+        }
         // A destructor that runs for a failed check has nothing to show any more.
         if !std::thread::panicking() {
             shuttle::thread::sleep(Duration::ZERO);

@@ -11,101 +11,27 @@
 //! that was printed; `CATZILLA_MODEL_SCHEDULES` says how many schedules each scheduler tries for each variant.
 #![cfg(shuttle)]
 #![allow(unsafe_code)]
-// What a failing test says of itself.
-#![allow(clippy::print_stdout)]
+
+#[path = "support/schedules.rs"]
+mod schedules;
 
 use catzilla_cache::ffi::cache::{catzilla_cache_t, into_handle};
 use catzilla_cache::ffi::classic::{catzilla_cache_destroy, catzilla_cache_get};
-use catzilla_cache::ffi::info::catzilla_last_error_code;
 use catzilla_cache::{
     Cache, Clock, Condition, Departed, Get, Leased, ManualTime, Options, Purge, Put, PutOptions, PutOutcome, Read,
     Remove, Ttl, Value, CLASSIC_RESULT_LIFETIME,
 };
-use shuttle::scheduler::{
-    PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
-};
+use schedules::{config, explore, explore_more, join, name, value, version, SCHEDULES, SEED};
+use shuttle::scheduler::{RandomScheduler, UncontrolledNondeterminismCheckScheduler};
 use shuttle::sync::atomic::{AtomicU8, Ordering};
-use shuttle::thread::{spawn, yield_now, JoinHandle};
-use shuttle::{Config, Runner};
+use shuttle::thread::{spawn, yield_now};
+use shuttle::Runner;
 use std::collections::VecDeque;
 use std::ffi::CString;
 // What models note down: nothing to choose.
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-/// How many schedules of each scheduler, for each variant. Arbitrary: so that all of it takes some ten seconds.
-const SCHEDULES: usize = 400;
-
-/// Arbitrary, but the same every time.
-const SEED: u64 = 0x0C47_211A;
-
-/// Runs `model` under many schedules: those of a scheduler that chooses anew at each step, and those that have few changes
-/// but at any place (Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", 2010).
-fn explore(variant: &str, model: impl Fn() + Send + Sync + 'static) {
-    explore_more(1, variant, model);
-}
-
-/// As above, so many times as many schedules: for what needs changes at four places or more.
-fn explore_more(times: usize, variant: &str, model: impl Fn() + Send + Sync + 'static) {
-    let model = Arc::new(model);
-    let run = |scheduler: Box<dyn Scheduler + Send>| {
-        let model = model.clone();
-        Runner::new(scheduler, config()).run(move || {
-            model();
-            assert_eq!(catzilla_last_error_code(), 0, "a call has failed");
-        });
-    };
-    let setting = |name: &str| std::env::var(name).ok();
-    if setting("CATZILLA_MODEL_VARIANT").is_some_and(|wanted| wanted != variant) {
-        return;
-    }
-    if let Some(schedule) = setting("CATZILLA_MODEL_REPLAY") {
-        let schedule: String = schedule.split_whitespace().collect();
-        return run(Box::new(ReplayScheduler::new_from_encoded(&schedule)));
-    }
-    let schedules = setting("CATZILLA_MODEL_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap()) * times;
-    println!("variant: {variant}");
-    run(Box::new(RandomScheduler::new_from_seed(SEED, schedules)));
-    for depth in 2..=4 {
-        run(Box::new(PctScheduler::new_from_seed(SEED + depth as u64, depth, schedules)));
-    }
-}
-
-fn config() -> Config {
-    let mut config = Config::new();
-    // LZ4 has tables on the stack.
-    config.stack_size = 1 << 18;
-    // That statics are dropped at the end of a run is what we want.
-    config.silence_warnings = true;
-    config
-}
-
-/// The number of a key, the version, a filling, and a checksum of them.
-fn value(key: u8, version: u8) -> Vec<u8> {
-    let mut value = vec![key, version];
-    value.extend((0..70 + 8 * (version % 3)).map(|_| key ^ version));
-    value.push(sum(&value));
-    value
-}
-
-fn sum(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0x35, |sum, byte| sum.rotate_left(1) ^ byte)
-}
-
-/// The version of a value, which has to be whole, and `key`'s.
-#[track_caller]
-fn version(bytes: &[u8], key: u8) -> u8 {
-    let (check, body) = bytes.split_last().expect("a value that was never stored");
-    assert_eq!(*check, sum(body), "a torn value, or freed memory: {bytes:?}");
-    assert_eq!(body[0], key, "another key's value");
-    body[1]
-}
-
-/// Keys of different lengths.
-fn name(key: u8) -> Vec<u8> {
-    [b"key-".as_slice(), &[b'a' + key], &vec![b'-'; usize::from(key) % 3 * 6]].concat()
-}
 
 /// How a look-up is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -259,10 +185,6 @@ fn assert_history(seen: &[Option<u8>], history: &[Option<u8>]) {
         let ahead = history[at..].iter().position(|known| known == state);
         at += ahead.unwrap_or_else(|| panic!("{seen:?} was seen of a key whose history is {history:?}"));
     }
-}
-
-fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
-    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
 /// The key that a reader looks up, and how often.

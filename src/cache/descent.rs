@@ -10,6 +10,7 @@ use super::flight::{Answer, Ticket, Turn};
 use super::level::{Look, Sending};
 use super::lower::{Absent, Ends, Found, Lower};
 use super::stack::Cache;
+use super::turns;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope};
 use crate::error::{Error, Result, Status};
@@ -153,13 +154,23 @@ impl Cache {
         let mut led: Vec<Led<'_>> = Vec::with_capacity(missing.len());
         let mut others = Vec::new();
         let tickets = lower.descents.lead_many(missing.iter().map(|number| gets[*number].key));
-        for (get, ticket) in missing.into_iter().zip(tickets) {
-            match ticket {
-                Some(ticket) => {
-                    led.push(Led { get, descent: Descent { lower, ticket: Some(ticket) }, found: None, absent: 0 })
+        for (number, ticket) in missing.into_iter().zip(tickets) {
+            // Twice in this batch, or another caller is at it.
+            let Some(ticket) = ticket else {
+                others.push(number);
+                continue;
+            };
+            let descent = Descent { lower, ticket: Some(ticket) };
+            let get = &mut gets[number];
+            // It may have come since, as in `descend`: while memory has something others are answered with that, and what is below may
+            // be newer already.
+            match self.memory().peek(get.key) {
+                Ok(None) => led.push(Led { get: number, descent, found: None, absent: 0 }),
+                peeked => {
+                    drop(descent);
+                    let got = peeked.map(|value| value.map(Got::Value));
+                    get.outcome = got.and_then(|got| self.copy_out(lower, got, get.buffer));
                 }
-                // Twice in this batch, or another caller is at it.
-                None => others.push(get),
             }
         }
         for (number, level) in lower.levels().iter().enumerate() {
@@ -240,13 +251,19 @@ fn copy(body: Body<'_>, buffer: &mut [u8]) -> Option<bool> {
     buffer.get_mut(..body.len()).map(|buffer| body.unpack(buffer))
 }
 
+/// The turn of a key that was found below, if what was found may still go into a tier. To be asked in [`Lower::filling`].
+fn turn_to_fill<'a>(lower: &'a Lower, key: &'a [u8], ticket: &Ticket) -> Option<turns::Turn<'a>> {
+    let turn = lower.turns.try_take(key)?;
+    (lower.descents.is_current(ticket) && !lower.is_purging()).then_some(turn)
+}
+
 /// Fills the tiers above the one that had it.
 fn fill_above(descent: &Descent<'_>, key: &[u8], found: &Found, absent: Absent) {
     let (Some(ticket), Some(envelope)) = (&descent.ticket, found.hit.open()) else { return };
     let lower = descent.lower;
     for level in (0..lower.levels().len()).filter(|level| absent >> level & 1 != 0) {
         lower.filling(|| {
-            if let Some(_turn) = lower.turns.try_take(key).filter(|_| lower.descents.is_current(ticket)) {
+            if let Some(_turn) = turn_to_fill(lower, key, ticket) {
                 fill(lower, level, vec![(key, envelope, found.hit.left)]);
             }
         });
@@ -259,7 +276,7 @@ fn fill_many(lower: &Lower, level: usize, led: &[Led<'_>], gets: &[Get<'_>]) {
         for led in led.iter().filter(|led| led.is_to_fill(level)) {
             let (Some(found), Some(ticket)) = (&led.found, &led.descent.ticket) else { continue };
             let (key, Some(envelope)) = (gets[led.get].key, found.hit.open()) else { continue };
-            if let Some(turn) = lower.turns.try_take(key).filter(|_| lower.descents.is_current(ticket)) {
+            if let Some(turn) = turn_to_fill(lower, key, ticket) {
                 turns.push(turn);
                 fills.push((key, envelope, found.hit.left));
             }

@@ -12,9 +12,10 @@ use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
 use crate::pattern::KeySet;
+use crate::sync::{now, pause};
 use crate::tiers::memory::{check_largest, Condition, Memory, Put, PutOptions, PutOutcome, Ready, Remove};
 use crate::tiers::TierName;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a purge waits for those who are filling a tier with what it is about to remove: as long as they may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -278,9 +279,11 @@ impl Cache {
 
     /// [`Cache::purge`], in all tiers: from below, so that nobody takes up what a tier had that is not purged yet, into one that is.
     pub(super) fn purge_below(&self, lower: &Lower, what: Purge<'_>) -> u64 {
+        // What was loaded before is not to be written any more, or was before the tiers are purged, and before `at`.
+        self.flights().outdate_where(|key| what.may_mean(key));
+        wait_for_fills(lower);
         let at = lower.stamp();
         let mut most = 0;
-        wait_for_fills(lower);
         for level in lower.levels().iter().rev() {
             let purged = match what {
                 Purge::All => level.clear(),
@@ -337,8 +340,8 @@ fn write_below(
 
 /// Whoever has found that its descent is current fills a tier now; a later one finds that it is outdated.
 fn wait_for_fills(lower: &Lower) {
-    let deadline = Instant::now() + PATIENCE;
-    while lower.fills() > 0 && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_micros(200));
+    let deadline = now() + PATIENCE;
+    while lower.fills() > 0 && now() < deadline {
+        pause(Duration::from_micros(200));
     }
 }

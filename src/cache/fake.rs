@@ -1,11 +1,12 @@
 //! A tier for tests that can be brought to fail at a given moment, and to stand still in the middle of a call: what a real server
-//! cannot be brought to do. Everything else is tested with real ones.
+//! cannot be brought to do. Everything else is tested with real ones. In models it is the tier below memory, and each call on it a step.
 
 use crate::fork::Hold;
 use crate::pattern::KeySet;
+use crate::sync::Mutex;
 use crate::tiers::{Fault, FaultKind, Figures, Outcome, Tier, What, Write};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 type Hook = Arc<dyn Fn(&[u8]) + Send + Sync>;
 

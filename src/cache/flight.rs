@@ -38,13 +38,13 @@
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use crate::sync::{this_thread, Condvar, Mutex, MutexGuard};
+use crate::sync::{now, seed, this_thread, Condvar, Mutex, MutexGuard};
 use crate::tiers::memory::{barrier, Value};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Arbitrary: so that callers of different keys seldom meet. In models, where they should, one.
 const STRIPES: usize = if cfg!(shuttle) { 1 } else { 32 };
@@ -279,12 +279,12 @@ impl Flights {
             // What cannot be reached is not a deadline.
             let deadline = deadline.get_or_insert_with(|| {
                 self.waits.fetch_add(1, Relaxed);
-                Instant::now().checked_add(timeout)
+                now().checked_add(timeout)
             });
             flight.waiting += 1;
             let changed = Arc::clone(flight.changed.get_or_insert_default());
             loop {
-                let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                let is_late = deadline.is_some_and(|deadline| deadline <= now());
                 let Some(flight) = guard.flights.get_mut(&id) else { return Err(bug()) };
                 // First what has happened and then the time: who was woken to lead and is late leads, or nobody would.
                 if flight.end.is_some() {
@@ -310,7 +310,7 @@ impl Flights {
                 guard = match deadline {
                     None => changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
                     Some(deadline) => {
-                        let left = deadline.saturating_duration_since(Instant::now());
+                        let left = deadline.saturating_duration_since(now());
                         changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
                     }
                 };
@@ -500,15 +500,6 @@ fn owned(key: &[u8]) -> Result<Box<[u8]>> {
     owned.try_reserve_exact(key.len()).map_err(|_| Error::out_of_memory())?;
     owned.extend_from_slice(key);
     Ok(owned.into_boxed_slice())
-}
-
-/// In a model every run with the same choices has to be the same run.
-fn seed() -> RandomState {
-    if cfg!(shuttle) {
-        RandomState::with_seeds(1, 2, 3, 4)
-    } else {
-        RandomState::new()
-    }
 }
 
 #[cold]

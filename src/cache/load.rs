@@ -140,9 +140,12 @@ impl Cache {
         // Whoever writes the key for so long writes something newer.
         let turn = self.lower().map(|lower| (lower, lower.turns.take(&ticket.key).ok()));
         if let Some((lower, Some(_))) = &turn {
-            if self.flights().is_current(ticket) {
-                self.write_loaded_below(lower, &ticket.key, ready.body(), options);
-            }
+            // A purge, which takes no turns, has outdated the flight, or waits until this is written.
+            lower.filling(|| {
+                if self.flights().is_current(ticket) {
+                    self.write_loaded_below(lower, &ticket.key, ready.body(), options);
+                }
+            });
         }
         self.flights().store(ticket, || {
             // What is there was written by somebody who had not seen this flight, and is newer: see `flight`.

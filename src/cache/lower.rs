@@ -9,12 +9,13 @@ use crate::codec::envelope::{Body, Envelope, Tags};
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
 use crate::options::{Options, Sync, WriteMode};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sync::seed;
 use crate::tiers::{Tier, TierName};
 use ahash::RandomState;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Keys share these; two that fall together only make it less likely that what is evicted is written to disk. Arbitrary: 128 KiB.
-const WRITTEN: usize = 1 << 14;
+const WRITTEN: usize = if cfg!(shuttle) { 16 } else { 1 << 14 };
 
 pub(super) struct Lower {
     /// The faster one first.
@@ -84,7 +85,7 @@ impl Lower {
             clock: clock.clone(),
             last_stamp: AtomicU64::new(0),
             written: (0..WRITTEN).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: seed(),
             purging: AtomicUsize::new(0),
             purged_at: AtomicU64::new(0),
             fills: AtomicUsize::new(0),
@@ -178,9 +179,7 @@ impl Lower {
 
     /// Whether a key was written, or purged, since that time. To be asked with the turn of the key, in [`Lower::filling`].
     pub(super) fn has_changed_since(&self, key: &[u8], nanos: u64) -> bool {
-        self.purging.load(SeqCst) > 0
-            || self.purged_at.load(SeqCst) >= nanos
-            || self.written[self.slot(key)].load(SeqCst) >= nanos
+        self.is_purging() || self.purged_at.load(SeqCst) >= nanos || self.written[self.slot(key)].load(SeqCst) >= nanos
     }
 
     /// Runs a purge, during which nothing is put back.
@@ -199,6 +198,11 @@ impl Lower {
 
     fn slot(&self, key: &[u8]) -> usize {
         (self.hasher.hash_one(key) >> 32) as usize % WRITTEN
+    }
+
+    /// Whether a purge is under way: what it has removed from one tier is not to come into another. To be asked in [`Lower::filling`].
+    pub(super) fn is_purging(&self) -> bool {
+        self.purging.load(SeqCst) > 0
     }
 
     /// Runs what looks whether a fill may be made, and makes it.

@@ -5,13 +5,16 @@ mod breaker;
 mod demotion;
 mod descent;
 mod everywhere;
-#[cfg(test)]
+#[cfg(any(test, shuttle))]
+#[cfg_attr(not(test), allow(dead_code))]
 mod fake;
 mod flight;
 mod inherited;
 mod level;
 mod load;
 mod lower;
+#[cfg(shuttle)]
+mod modelled;
 mod owed;
 mod pressure;
 mod queue;

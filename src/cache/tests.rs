@@ -432,6 +432,45 @@ fn what_was_loaded_before_a_write_reaches_no_tier_after_it() {
     assert_eq!(stack.value(b"key").unwrap(), b"new");
 }
 
+/// A purge takes no turns: it comes while what was loaded is being written below.
+#[test]
+fn what_was_loaded_before_a_purge_is_in_no_tier_after_it() {
+    for what in [Purge::All, Purge::Prefix(b"k"), Purge::Tag(b"tag")] {
+        let stack = stack();
+        let Leased::Lease(lease) = stack.cache.lease(b"key", Duration::ZERO).unwrap() else {
+            panic!("nobody loads it")
+        };
+        let (cache, purge) = (stack.cache.clone(), Arc::new(std::sync::Mutex::new(None)));
+        let spawned = purge.clone();
+        stack.redis.before_write(move |_| {
+            let mut spawned = spawned.lock().unwrap();
+            if spawned.is_none() {
+                let (cache, begun) = (cache.clone(), Arc::new(Barrier::new(2)));
+                let begins = begun.clone();
+                *spawned = Some(std::thread::spawn(move || {
+                    begins.wait();
+                    cache.purge(what);
+                }));
+                begun.wait();
+                // It cannot end before this write has; that it has come as far as it can is not to be known.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let loaded = lease.fulfil(b"old", &PutOptions { tags: &[b"tag"], ..PutOptions::default() }).unwrap();
+        assert_eq!(&*loaded, b"old", "its caller gets it all the same");
+        let purge = purge.lock().unwrap().take().unwrap();
+        purge.join().unwrap();
+        stack.redis.no_hooks();
+        for round in ["memory", "redis", "disk"] {
+            assert_eq!(stack.value(b"key"), None, "{what:?}, {round}");
+            stack.forget_in_memory(b"key");
+            if round == "redis" {
+                stack.redis.forget(b"key");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_value_that_memory_does_not_take_is_kept_below() {
     let stack = stack_with(&[("memory.max_value_size", "100B")], None, None);

@@ -3,14 +3,15 @@
 
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
+use crate::sync::{now, seed, Condvar, Mutex, MutexGuard};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use std::collections::HashSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
+use std::time::Duration;
 
-/// Arbitrary: so that writers of different keys seldom meet.
-const STRIPES: usize = 64;
+/// Arbitrary: so that writers of different keys seldom meet. In models, where they should, one.
+const STRIPES: usize = if cfg!(shuttle) { 1 } else { 64 };
 
 /// How long a writer waits for another one of the same key, who may be waiting for a tier: twice what that may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ pub(super) struct Turn<'a> {
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self { stripes: (0..STRIPES).map(|_| CachePadded::default()).collect(), hasher: RandomState::new() }
+        Self { stripes: (0..STRIPES).map(|_| CachePadded::default()).collect(), hasher: seed() }
     }
 
     /// Waits until nobody else writes the key. The thread has no other turn, but by [`Turns::take_many`].
@@ -54,7 +55,7 @@ impl Turns {
         let mut keys = stripe.lock();
         let mut deadline = None;
         while keys.taken.contains(key) {
-            let now = Instant::now();
+            let now = now();
             let deadline = *deadline.get_or_insert(now + PATIENCE);
             if now >= deadline {
                 return Err(too_late());

@@ -47,6 +47,7 @@ use crate::latency::Histogram;
 use crate::options::{MemoryOptions, UNBOUNDED};
 use crate::stats::Striped;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use crate::sync::seed;
 use ahash::RandomState;
 use arena::{Heap, Magazine};
 use budget::Budget;
@@ -969,15 +970,6 @@ impl Drop for Memory {
 /// A number of entries that is a bound.
 fn known(entries: u64) -> Option<u64> {
     (entries != UNBOUNDED).then_some(entries)
-}
-
-/// In a model every run with the same choices has to be the same run.
-fn seed() -> RandomState {
-    if cfg!(shuttle) {
-        RandomState::with_seeds(1, 2, 3, 4)
-    } else {
-        RandomState::new()
-    }
 }
 
 /// A lifetime made longer at random, by at most so many percent.
