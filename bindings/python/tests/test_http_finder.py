@@ -7,7 +7,6 @@ import itertools
 import sys
 import time
 import weakref
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
@@ -169,10 +168,10 @@ def test_a_response_that_takes_anothers_place_is_not_mistaken_for_it(cache: Smar
     scope = scope_of()
     first = response_of()
     others = [
-        first, replace(first, status=404), replace(first, fields=[*FIELDS[:-1], (b"x-empty", b"x")]), replace(first, fields=FIELDS[:-1]),
-        replace(first, fields=[(b"content-typf", b"application/json"), *FIELDS[1:]]), replace(first, body=b"other"), replace(first, rule=1),
-        replace(first, fields=FIELDS * 30), replace(first, fresh_until=first.fresh_until + 1000), replace(first, born=first.born - 1000),
-        replace(first, fields=[]),
+        first, first._replace(status=404), first._replace(fields=[*FIELDS[:-1], (b"x-empty", b"x")]), first._replace(fields=FIELDS[:-1]),
+        first._replace(fields=[(b"content-typf", b"application/json"), *FIELDS[1:]]), first._replace(body=b"other"), first._replace(rule=1),
+        first._replace(fields=FIELDS * 30), first._replace(fresh_until=first.fresh_until + 1000), first._replace(born=first.born - 1000),
+        first._replace(fields=[]),
     ]  # fmt: skip
     for _ in range(3):
         for one, times in itertools.product(others, (1, 3)):

@@ -15,7 +15,6 @@ Nothing here reads a clock but ``policy.clock``, or touches the cache. An exchan
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import List, NamedTuple, Optional, Tuple, Union
 from urllib.parse import urljoin, urlsplit
 
@@ -166,7 +165,7 @@ class Exchange:
     """See the module."""
 
     __slots__ = (
-        "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get",
+        "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get", "_of_url",
         "_own_conditions", "_policy", "_search_key", "_tried_again", "key", "missed", "primary", "request", "seen",
         "settings", "stored", "stored_key", "target", "view",
     )  # fmt: skip
@@ -184,7 +183,7 @@ class Exchange:
         self.settings = settings
         self.target = target
         #: The key of the answer to the request's method (GET also for HEAD, at first), before any variant.
-        self.primary = self._keys.primary(request, "GET", self.target, view)
+        self.primary = self._of_url = self._keys.primary(request, "GET", self.target, view)
         #: The key that was asked for last.
         self.key = self.primary
         #: The key under which there was nothing to serve, and when what was there had been stored, if there was anything.
@@ -401,7 +400,7 @@ class Exchange:
             renewed = validation.with_fields_of(stored, verdict.response)
             length = [(name, value) for name, value in stored.fields if name in (b"content-length", b"etag")]
             fields = [pair for pair in renewed.fields if pair[0] not in (b"content-length", b"etag")]
-            renewed = replace(renewed, fields=fields + length)
+            renewed = renewed._replace(fields=fields + length)
             self._keep = Keep(renewed, verdict.kept_for, verdict.fresh_for)
         else:
             renewed = stored
@@ -447,7 +446,11 @@ class Exchange:
             if rule is not None:
                 writes.append(Write(self._key_of_search(), rule, kept_for))
                 target = self._target_with(reduced_query(rule, self.request.query))
-        primary = self._keys.primary(self.request, method, target, self.view)
+        if method == "GET" and target is self.target:
+            # As it was made in the beginning.
+            primary = self._of_url
+        else:
+            primary = self._keys.primary(self.request, method, target, self.view)
         names = self._beyond_the_key(response.vary)
         if not names:
             return [*writes, Write(primary, response, kept_for)]

@@ -146,9 +146,11 @@ def opaque(tag: bytes) -> bytes:
     return tag[2:] if tag.startswith(b"W/") else tag
 
 
-def is_field(name: bytes, value: bytes) -> bool:
-    """Whether a field line can be sent as one, and as one only."""
-    return _NAME.fullmatch(name) is not None and _FORBIDDEN.search(value) is None
+def are_fields(fields: Fields) -> bool:
+    """Whether each of these field lines can be sent as one, and as one only."""
+    names = [name for name, _ in fields]
+    # All at once: what joins them is none of what is looked for.
+    return all(names) and _NAME.fullmatch(b"-".join(names) or b"-") is not None and _FORBIDDEN.search(b" ".join([value for _, value in fields])) is None
 
 
 def lowered(fields: Iterable[Tuple[bytes, bytes]]) -> Fields:

@@ -106,7 +106,7 @@ class Shelf:
 
     def generation(self, url: bytes) -> int:
         """Another one after each invalidation of a URL."""
-        return max(self._invalidated.get(url_tag(url), 0), self._all_invalidated)
+        return max(self._invalidated.get(url_tag(url), 0), self._all_invalidated) if self._last else 0
 
     def put(self, writes: Sequence[Write], since: int) -> None:
         """Stores what an exchange says; may wait for Redis and disk. Not what was invalidated after it was asked for, at ``since``."""
@@ -121,6 +121,8 @@ class Shelf:
             await off_loop(self.put, writes, since)
 
     def _is_outdated(self, tags: Iterable[bytes], since: int) -> bool:
+        if self._last <= since:
+            return False
         with self._lock:
             return self._all_invalidated > since or any(self._invalidated.get(tag, 0) > since for tag in tags)
 

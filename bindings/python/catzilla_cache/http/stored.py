@@ -19,8 +19,8 @@ All numbers are little-endian; times are microseconds since 1970.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
-from typing import Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from catzilla_cache.codec import plain
 from catzilla_cache.http.fields import Fields
@@ -57,8 +57,7 @@ class Damaged(ValueError):
     """Bytes that are no stored form, or one of a later version."""
 
 
-@dataclass(frozen=True)
-class StoredResponse:
+class StoredResponse(NamedTuple):
     """A response that may be reused. Times are seconds since 1970."""
 
     status: int
@@ -85,8 +84,8 @@ class StoredResponse:
     def made_stale(self, now: float) -> StoredResponse:
         """The same, to be validated or fetched before it is served as fresh again."""
         gone = max(0.0, self.fresh_until - now)
-        return replace(
-            self, fresh_until=min(self.fresh_until, now), refresh_until=self.refresh_until - gone, error_until=self.error_until - gone
+        return self._replace(
+            fresh_until=min(self.fresh_until, now), refresh_until=self.refresh_until - gone, error_until=self.error_until - gone
         )
 
 

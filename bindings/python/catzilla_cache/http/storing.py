@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple, Optional, Tuple, Union
 
 from catzilla_cache import _status
-from catzilla_cache.http.fields import Fields, elements, is_field, seconds
+from catzilla_cache.http.fields import Fields, elements, are_fields, seconds
 from catzilla_cache.http.freshness import Control, control_of, initial_age, lifetime
 from catzilla_cache.http.keys import surrogate_tag
 from catzilla_cache.http.message import FieldMap, Request
@@ -61,9 +60,8 @@ def judge(
     refusal = _forbidden(policy, settings, request, status, response, control)
     if refusal is not None:
         return Refusal(refusal)
-    for name, value in response.fields:
-        if not is_field(name, value):
-            return Refusal("a field that is none")
+    if not are_fields(response.fields):
+        return Refusal("a field that is none")
     tags = _tags(policy, settings, response)
     if tags is None:
         return Refusal("too many surrogate keys")
@@ -135,7 +133,7 @@ def _forbidden(
         return "private"
     if b"content-range" in response:
         return "a part"
-    if b"*" in elements(response.lines(b"vary")):
+    if b"vary" in response and b"*" in elements(response.lines(b"vary")):
         return "Vary: *"
     for line in response.lines(b"set-cookie"):
         name, is_named, _ = line.partition(b"=")
@@ -190,6 +188,8 @@ def _stale_windows(control: Control, settings: Settings, flags: int) -> Tuple[fl
 
 def _tags(policy: Policy, settings: Settings, response: FieldMap) -> Optional[Tuple[bytes, ...]]:
     """The tags by which a response can be purged; None when there are more than an entry can have."""
+    if not settings.tags and not any(field in response for field in policy.surrogate_keys):
+        return ()
     names = dict.fromkeys(settings.tags)
     for field in policy.surrogate_keys:
         for line in response.lines(field):
@@ -200,12 +200,16 @@ def _tags(policy: Policy, settings: Settings, response: FieldMap) -> Optional[Tu
 
 def varied_by(settings: Settings, response: FieldMap) -> Tuple[bytes, ...]:
     """The names of the request fields by which a response is selected, sorted; those of the rule among them."""
+    if b"vary" not in response:
+        return settings.vary
     named = {name.lower() for name in elements(response.lines(b"vary"))}
     return tuple(sorted(named.union(settings.vary)))
 
 
 def kept_fields(response: FieldMap) -> Fields:
     """The fields that are stored, in their order."""
+    if b"connection" not in response:
+        return [(name, value) for name, value in response.fields if name not in _NOT_STORED]
     nominated = {name.lower() for name in elements(response.lines(b"connection"))}
     return [(name, value) for name, value in response.fields if name not in _NOT_STORED and name not in nominated]
 
@@ -232,7 +236,7 @@ def with_body(response: StoredResponse, body: bytes, content_length: Optional[by
             etag = made_entity_tag(fields, body)
             fields.append((b"etag", etag))
             flags |= OWN_TAG
-    return replace(response, fields=fields, body=body, entity_tag=etag, flags=flags)
+    return response._replace(fields=fields, body=body, entity_tag=etag, flags=flags)
 
 
 def made_entity_tag(fields: Fields, body: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Optional
 
 from catzilla_cache.http.fields import Fields, date, entity_tags, matches_weakly
@@ -101,8 +100,7 @@ def updated_fields(stored: StoredResponse, response: FieldMap) -> FieldMap:
 
 def with_fields_of(stored: StoredResponse, renewed: StoredResponse) -> StoredResponse:
     """What was judged of the updated fields, with the body and the entity tag that are stored."""
-    return replace(
-        renewed,
+    return renewed._replace(
         body=stored.body,
         entity_tag=stored.entity_tag,
         flags=renewed.flags & ~HEAD_ONLY | stored.flags & (OWN_TAG | HEAD_ONLY),
