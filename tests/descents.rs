@@ -21,7 +21,7 @@ use catzilla_cache::{
     choose_at_locks_only, Cache, Clock, Get, Leased, ManualTime, Options, Pattern, Purge, Put, PutOptions, Read,
     Remove, TierName, Ttl,
 };
-use schedules::{explore_eighths, join, name, value, version};
+use schedules::{explore_changes, explore_eighths, join, name, value, version};
 use shuttle::thread::spawn;
 // What models note down: nothing to choose.
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -305,8 +305,19 @@ fn explore(times: usize, variant: &str, model: impl Fn() + Send + Sync + 'static
 
 /// Threads that do these steps beside each other; the first alone may write [`KEY`].
 fn race(times: usize, tiers: &'static [TierName], capacity: &'static str, start: Start, threads: &[&'static [Step]]) {
+    let (variant, model) = model(tiers, capacity, start, threads);
+    explore(times, &variant, model);
+}
+
+fn model(
+    tiers: &'static [TierName],
+    capacity: &'static str,
+    start: Start,
+    threads: &[&'static [Step]],
+) -> (String, impl Fn() + Send + Sync + 'static) {
     let threads = threads.to_vec();
-    explore(times, &format!("{} tiers, {capacity}, {start:?}, {threads:?}", tiers.len()), move || {
+    let variant = format!("{} tiers, {capacity}, {start:?}, {threads:?}", tiers.len());
+    let model = move || {
         let demotes = if start == Start::MemoryOnly { "on" } else { "off" };
         let set = [("memory.capacity", capacity), ("cache.demote", demotes)];
         let stack = Stack::open(tiers, &set).begin(tiers, start, threads[0]);
@@ -318,7 +329,8 @@ fn race(times: usize, tiers: &'static [TierName], capacity: &'static str, start:
         let threads: Vec<_> = threads.iter().map(run).collect();
         join(threads);
         stack.end(tiers);
-    });
+    };
+    (variant, model)
 }
 
 const COPY: Step = Step::Get(Way::Copy);
@@ -393,6 +405,22 @@ fn demotion_beside_writes() {
     race(1, TWO, "1", Start::MemoryOnly, &[&[Step::Put, COPY], &[PutOther, COPY], &[COPY]]);
     race(1, TWO, "1", Start::MemoryOnly, &[&[Step::Remove, COPY, Step::Put, COPY], &[PutOther, MANY]]);
     race(1, TWO, "1", Start::MemoryOnly, &[PURGES_ALL, &[PutOther, COPY]]);
+}
+
+/// One misses a key, another brings it up and writes it; while that is about to reach memory the first has the descent, or the lease,
+/// and finds in memory what is about to go; and then the other one comes to wait for it.
+#[test]
+fn what_is_about_to_leave_memory_is_not_handed_on() {
+    let threads: [&[&'static [Step]]; 3] = [
+        &[&[COPY, Step::Remove, COPY], &[COPY]],
+        &[&[COPY, Step::Remove, LEASE], &[LEASE]],
+        &[&[Step::Remove, COPY], &[COPY], &[COPY]],
+    ];
+    for threads in threads {
+        let (variant, model) = model(ONE, "2", Start::Below, threads);
+        choose_at_locks_only(true);
+        explore_changes(3, 50, &variant, model);
+    }
 }
 
 /// Leases go through descents with flights of their own.

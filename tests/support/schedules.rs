@@ -29,6 +29,29 @@ pub fn explore_more(times: usize, variant: &str, model: impl Fn() + Send + Sync 
 
 /// As above, so many eighths of as many: for what has many variants.
 pub fn explore_eighths(eighths: usize, variant: &str, model: impl Fn() + Send + Sync + 'static) {
+    explore_under(variant, model, |schedules| {
+        let schedules = (schedules * eighths / 8).max(1);
+        let mut schedulers: Vec<Box<dyn Scheduler + Send>> =
+            vec![Box::new(RandomScheduler::new_from_seed(SEED, schedules))];
+        for depth in 2..=4 {
+            schedulers.push(Box::new(PctScheduler::new_from_seed(SEED + depth as u64, depth, schedules)));
+        }
+        schedulers
+    });
+}
+
+/// So many times as many schedules, all of them with so many changes: for what few steps but as many changes bring about.
+pub fn explore_changes(changes: usize, times: usize, variant: &str, model: impl Fn() + Send + Sync + 'static) {
+    explore_under(variant, model, |schedules| {
+        vec![Box::new(PctScheduler::new_from_seed(SEED + changes as u64, changes + 1, schedules * times))]
+    });
+}
+
+fn explore_under(
+    variant: &str,
+    model: impl Fn() + Send + Sync + 'static,
+    schedulers: impl Fn(usize) -> Vec<Box<dyn Scheduler + Send>>,
+) {
     let model = Arc::new(model);
     let run = |scheduler: Box<dyn Scheduler + Send>| {
         let model = model.clone();
@@ -45,13 +68,9 @@ pub fn explore_eighths(eighths: usize, variant: &str, model: impl Fn() + Send + 
         let schedule: String = schedule.split_whitespace().collect();
         return run(Box::new(ReplayScheduler::new_from_encoded(&schedule)));
     }
-    let schedules = setting("CATZILLA_MODEL_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
-    let schedules = (schedules * eighths / 8).max(1);
     println!("variant: {variant}");
-    run(Box::new(RandomScheduler::new_from_seed(SEED, schedules)));
-    for depth in 2..=4 {
-        run(Box::new(PctScheduler::new_from_seed(SEED + depth as u64, depth, schedules)));
-    }
+    let schedules = setting("CATZILLA_MODEL_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
+    schedulers(schedules).into_iter().for_each(run);
 }
 
 pub fn config() -> Config {
