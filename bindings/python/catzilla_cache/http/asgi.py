@@ -16,7 +16,8 @@ from catzilla_cache.http.admin import AdminApp
 from catzilla_cache.http.asgi_answer import Answer, NoBody, OnceMore, Receive, nowhere, send_response
 from catzilla_cache.http.asgi_outbox import Message, Send
 from catzilla_cache.http.driving import ask_asgi
-from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
+from catzilla_cache.http.decisions import Fetch, LookUp, Serve
+from catzilla_cache.http.exchange import SAFE_METHODS, Exchange
 from catzilla_cache.http.fields import Fields, lowered
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.message import Request
@@ -129,16 +130,15 @@ class CacheMiddleware(ResponseCache):
         self, exchange: Exchange, fetch: Fetch, scope: Scope, receive: Receive, send: Send
     ) -> Union[LookUp, Serve, Fetch, None]:
         """Asks the application, or waits for another request that does. None: the client has its answer."""
-        if fetch.shared is None or fetch.shared in self._unshared:
+        key = self._flight_of(exchange, fetch)
+        if key is None:
             await self._ask(exchange, fetch, Alone(), scope, receive, send)
             return None
-        # Who comes after an invalidation does not get what was asked for before.
-        key = fetch.shared + b" %d" % self._shelf.generation(exchange.target.url)
         deadline = time.monotonic() + self._policy.wait_timeout
         while True:
             flight, leads = self._flights.board(key)
             if leads:
-                led = Led(self, flight, key, fetch.shared)
+                led = Led(self, flight, key)
                 if self._has_come(exchange):
                     led.give_up()
                     return exchange.start()
@@ -200,11 +200,11 @@ class CacheMiddleware(ResponseCache):
             if exchange is None:
                 return
             fetch = exchange.refresh(stored, key)
-            shared = key + b" %d" % self._shelf.generation(exchange.target.url)
+            shared = self._flight_key(exchange, key)
             flight, leads = self._flights.board(shared)
             if not leads:
                 return
-            answer = Answer(self, exchange, Led(self, flight, shared, key), nowhere)
+            answer = Answer(self, exchange, Led(self, flight, shared), nowhere)
             try:
                 exchange.asking()
                 await self.app(_asked(scope, fetch.fields, anew.headers.fields, anew.method), NoBody(answer), answer)

@@ -7,7 +7,8 @@ import contextlib
 from typing import TYPE_CHECKING, Awaitable, Callable, List, Optional, Tuple, Union
 
 from catzilla_cache.http.asgi_outbox import Message, Outbox, Send
-from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.decisions import Fetch, Relay, Serve, Write
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange
 from catzilla_cache.http.fields import lowered
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.storing import fits, is_whole

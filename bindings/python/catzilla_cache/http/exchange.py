@@ -15,10 +15,11 @@ Nothing here reads a clock but ``policy.clock``, or touches the cache. An exchan
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import List, Optional, Tuple, Union
 from urllib.parse import urljoin, urlsplit
 
 from catzilla_cache.http import keys, ranges, validation
+from catzilla_cache.http.decisions import Entry, Fetch, LookUp, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.message import FieldMap, Request, View
 from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy, Settings
@@ -27,8 +28,6 @@ from catzilla_cache.http.search import reduced_query, search_rule_of
 from catzilla_cache.http.statistics import Counters
 from catzilla_cache.http.storing import Keep, Refusal, judge, with_body
 from catzilla_cache.http.stored import HEAD_ONLY, SearchRule, StoredResponse, Varies
-
-Entry = Union[StoredResponse, Varies, SearchRule]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -43,54 +42,6 @@ _NOT_PLAIN = _NEVER_PLAIN | {b"host", b"content-length"}
 TOO_LARGE = "too large"
 
 _REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
-
-
-class LookUp(NamedTuple):
-    """What is stored under this key is wanted."""
-
-    key: bytes
-
-
-class Serve(NamedTuple):
-    """A response to send."""
-
-    status: int
-    fields: Fields
-    body: bytes
-    #: Whether it is to be fetched anew in the background.
-    refresh: bool = False
-    #: Whether it takes the place of a failure of the application.
-    is_instead: bool = False
-
-
-class Fetch(NamedTuple):
-    """The application is to be asked."""
-
-    #: The fields of the request that it is given.
-    fields: Fields
-    #: Requests with the same one wait for each other's answers; None: this one goes alone.
-    shared: Optional[bytes]
-
-
-class Relay(NamedTuple):
-    """The application's answer is to be passed on, with these fields."""
-
-    status: int
-    fields: Fields
-    #: What may be stored of it once its body is there; None: nothing.
-    keep: Optional[Keep]
-    #: Whether the client has it already: a 304 is sent in place of the body.
-    not_modified: Optional[Serve] = None
-    #: The key of what is stored and was not confirmed: of no use any more.
-    outdated: Optional[bytes] = None
-
-
-class Write(NamedTuple):
-    """Something to store."""
-
-    key: bytes
-    entry: Entry
-    kept_for: float
 
 
 def _is_plain(request: Request) -> bool:
@@ -423,11 +374,6 @@ class Exchange:
         return self._serve(stored, now, told, False)._replace(is_instead=True)
 
     # ---- What is stored ----
-
-    @property
-    def is_storable(self) -> bool:
-        """Whether the answer that has come may be stored."""
-        return self._keep is not None
 
     def complete(self, body: Optional[bytes], content_length: Optional[bytes] = None) -> Tuple[Optional[StoredResponse], List[Write]]:
         """The response that others may have, and what to store; ``body`` None after a 304, whose body is there."""

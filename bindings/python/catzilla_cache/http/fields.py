@@ -7,7 +7,6 @@ means is decided where it is used.
 from __future__ import annotations
 
 import re
-from email.utils import formatdate
 from time import gmtime
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
@@ -106,11 +105,6 @@ def _days_of(year: int, month: int) -> int:
     if month == 2:
         return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
     return 30 if month in (4, 6, 9, 11) else 31
-
-
-def http_date(timestamp: float) -> bytes:
-    """Seconds since 1970 as they are sent."""
-    return formatdate(timestamp, usegmt=True).encode("ascii")
 
 
 def entity_tags(values: Iterable[bytes]) -> List[bytes]:

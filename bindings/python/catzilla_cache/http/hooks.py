@@ -15,7 +15,8 @@ from typing import Any, Callable, Collection, List, Mapping, Optional, Sequence,
 
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError, CacheValueError
-from catzilla_cache.http.exchange import SAFE_METHODS, TOO_LARGE, Entry, Exchange, Fetch, LookUp, Relay, Serve
+from catzilla_cache.http.decisions import Entry, Fetch, LookUp, Relay, Serve
+from catzilla_cache.http.exchange import SAFE_METHODS, TOO_LARGE, Exchange
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders
@@ -189,10 +190,10 @@ class SmartCacheMiddleware(Overridable):
     def _found(self, request: Any, exchange: Exchange, entry: Optional[Entry]) -> Union[LookUp, Serve, Fetch, None]:
         """What to do next; None: the handler is to be called, to have anew what is stale and served to others meanwhile."""
         if isinstance(entry, StoredResponse) and self._may_renew(exchange.request, entry):
-            key = exchange.key + b" %d" % self._shelf.generation(exchange.target.url)
+            key = self._flight_key(exchange, exchange.key)
             flight, leads = self._flights.board(key)
             if leads:
-                led = Led(self, flight, key, exchange.key)
+                led = Led(self, flight, key)
                 exchange.ask_about(entry)
                 self._park(request, exchange, led)
                 return None
@@ -207,16 +208,15 @@ class SmartCacheMiddleware(Overridable):
 
     def _fetch(self, request: Any, exchange: Exchange, fetch: Fetch) -> Steps[Union[LookUp, Serve, Fetch, None]]:
         """Waits for another request that asks for the same. None: the handler is to be called."""
-        if fetch.shared is None or fetch.shared in self._unshared:
+        key = self._flight_of(exchange, fetch)
+        if key is None:
             self._park(request, exchange, Alone())
             return None
-        # Who comes after an invalidation does not get what was asked for before.
-        key = fetch.shared + b" %d" % self._shelf.generation(exchange.target.url)
         deadline = time.monotonic() + self._policy.wait_timeout
         while True:
             flight, leads = self._flights.board(key)
             if leads:
-                led = Led(self, flight, key, fetch.shared)
+                led = Led(self, flight, key)
                 if self._has_come(exchange):
                     led.give_up()
                     return exchange.start()

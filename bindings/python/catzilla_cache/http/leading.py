@@ -30,13 +30,12 @@ class Alone:
 class Led:
     """The flight of a request that others may wait for. Ended once, whatever happens."""
 
-    __slots__ = ("_flight", "_key", "_middleware", "_shared")
+    __slots__ = ("_flight", "_key", "_middleware")
 
-    def __init__(self, middleware: ResponseCache, flight: Flight[Any], key: bytes, shared: bytes) -> None:
+    def __init__(self, middleware: ResponseCache, flight: Flight[Any], key: bytes) -> None:
         self._flight: Optional[Flight[Any]] = flight
         self._middleware = middleware
         self._key = key
-        self._shared = shared
 
     def __del__(self) -> None:
         # Forgotten by who held it: an iterable that was never closed, a request whose handler has failed.
@@ -46,7 +45,7 @@ class Led:
         """Those who wait get the answer; those who come until `leave`, too."""
         if self._flight is not None:
             self._flight.land(stored)
-            self._middleware._unshared.discard(self._shared)
+            self._middleware._unshared.discard(self._key)
 
     def refuse(self, is_known: bool) -> None:
         """There is none that others may have."""
@@ -54,7 +53,7 @@ class Led:
         if flight is not None:
             self._middleware._flights.leave(self._key, flight)
             if is_known:
-                self._middleware._unshared.add(self._shared)
+                self._middleware._unshared.add(self._key)
             flight.land(None)
 
     def leave(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
 from catzilla_cache._flights import Flights
 from catzilla_cache import _forks
 from catzilla_cache.errors import CacheValueError
+from catzilla_cache.http.decisions import Fetch
 from catzilla_cache.http.exchange import Exchange, Exchanges
 from catzilla_cache.http.finder import Messages, finder_for
 from catzilla_cache.http.message import Request
@@ -84,6 +85,15 @@ class ResponseCache(Purging, Warming):
             "type": "http", "method": request.method, "scheme": request.scheme, "path": request.path, "raw_path": request.raw_path,
             "query_string": request.query, "headers": request.headers.fields,
         })  # fmt: skip
+
+    def _flight_of(self, exchange: Exchange, fetch: Fetch) -> Optional[bytes]:
+        """The key of the flight that a request boards; None: it waits for nobody, and nobody for it."""
+        key = None if fetch.shared is None else self._flight_key(exchange, fetch.shared)
+        return None if key in self._unshared else key
+
+    def _flight_key(self, exchange: Exchange, shared: bytes) -> bytes:
+        # Who comes after an invalidation does not get what was asked for before.
+        return shared + b" %d" % self._shelf.generation(exchange.target.url)
 
     def _has_come(self, exchange: Exchange) -> bool:
         """Whether another request has stored the answer between this one's look-up and now, in another thread or while it waited."""

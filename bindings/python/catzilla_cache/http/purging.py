@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, List, Union
 
 from catzilla_cache._loading_async import off_loop
 from catzilla_cache.errors import CacheValueError
-from catzilla_cache.http.exchange import Write
+from catzilla_cache.http.decisions import Write
 from catzilla_cache.http.keys import surrogate_tag, url_tag
 from catzilla_cache.http.patterns import UrlPattern
 from catzilla_cache.http.stored import StoredResponse

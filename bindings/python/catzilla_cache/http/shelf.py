@@ -14,7 +14,7 @@ from catzilla_cache import _forks, _status
 from catzilla_cache._arguments import check, found, ttl_ms
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache._loading_async import off_loop
-from catzilla_cache.http.exchange import Entry, Write
+from catzilla_cache.http.decisions import Entry, Write
 from catzilla_cache.http.keys import url_tag
 from catzilla_cache.http.statistics import Counters
 from catzilla_cache.http.stored import (

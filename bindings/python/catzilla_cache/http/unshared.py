@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from typing import Optional
 
 from catzilla_cache import _forks
 
@@ -48,6 +49,6 @@ class Unshared:
         with self._lock:
             self._until.clear()
 
-    def __contains__(self, key: bytes) -> bool:
-        until = self._until.get(key)
+    def __contains__(self, key: Optional[bytes]) -> bool:
+        until = None if key is None else self._until.get(key)
         return until is not None and time.monotonic() < until

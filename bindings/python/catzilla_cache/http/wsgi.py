@@ -15,7 +15,8 @@ from catzilla_cache import _workers
 from catzilla_cache._flights import Abandoned, TooLate
 from catzilla_cache.errors import CacheError
 from catzilla_cache.http.driving import ask_wsgi
-from catzilla_cache.http.exchange import SAFE_METHODS, Exchange, Fetch, LookUp, Serve
+from catzilla_cache.http.decisions import Fetch, LookUp, Serve
+from catzilla_cache.http.exchange import SAFE_METHODS, Exchange
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.message import Request
@@ -118,15 +119,14 @@ class WSGICacheMiddleware(ResponseCache):
         self, exchange: Exchange, fetch: Fetch, environ: Environ, start_response: StartResponse
     ) -> Union[LookUp, Serve, Fetch, Body]:
         """Asks the application, or waits for another request that does."""
-        if fetch.shared is None or fetch.shared in self._unshared:
+        key = self._flight_of(exchange, fetch)
+        if key is None:
             return self._ask(exchange, fetch, Alone(), environ, start_response)
-        # Who comes after an invalidation does not get what was asked for before.
-        key = fetch.shared + b" %d" % self._shelf.generation(exchange.target.url)
         deadline = time.monotonic() + self._policy.wait_timeout
         while True:
             flight, leads = self._flights.board(key)
             if leads:
-                led = Led(self, flight, key, fetch.shared)
+                led = Led(self, flight, key)
                 if self._has_come(exchange):
                     led.give_up()
                     return exchange.start()
@@ -190,11 +190,11 @@ class WSGICacheMiddleware(ResponseCache):
             if exchange is None:
                 return
             fetch = exchange.refresh(stored, key)
-            shared = key + b" %d" % self._shelf.generation(exchange.target.url)
+            shared = self._flight_key(exchange, key)
             flight, leads = self._flights.board(shared)
             if not leads:
                 return
-            led = Led(self, flight, shared, key)
+            led = Led(self, flight, shared)
             del flight
             answer = Answer(self, exchange, led, _nowhere)
             try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from catzilla_cache import _workers
-from catzilla_cache.http.exchange import TOO_LARGE, Exchange, Fetch, Relay, Serve, Write
+from catzilla_cache.http.decisions import Fetch, Relay, Serve, Write
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange
 from catzilla_cache.http.leading import Alone, Led
 from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
