@@ -27,7 +27,7 @@
 #![allow(unsafe_code)]
 
 use super::arena::{Heap, Magazine, ADDRESS_BITS};
-use super::entry::{prefetch, EntryRef, Header};
+use super::entry::{prefetch, EntryRef, Header, LINE};
 use super::hazard;
 use super::reclaim::Reader;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -501,6 +501,11 @@ impl Table {
     }
 }
 
+/// Where the value stands says the entry's first line, which has to be waited for. So many lines behind it are asked for at the
+/// same time: the values of most caches end there. Gets of 128 bytes from 10,000 entries took 39 ns without and take 34, from a
+/// million 279 and 233; a third and a fourth line made no difference, neither did any to values of 1,000 bytes.
+const LINES_AHEAD: usize = 2;
+
 /// What a reader finds in a slot whose tag is the right one.
 enum Slot {
     Found(EntryRef),
@@ -520,6 +525,9 @@ impl Bucket {
             return Slot::Other;
         }
         let entry = word.map_addr(|address| address & ADDRESS);
+        for line in 1..=LINES_AHEAD {
+            prefetch(entry.cast::<u8>().wrapping_add(line * LINE));
+        }
         if hazard::announce(hazard, entry, || slot.load(Ordering::Acquire)) != word {
             return Slot::Changed;
         }
