@@ -61,6 +61,16 @@ struct Free {
 const SMALL: usize = 512;
 #[cfg(all(feature = "jemalloc", not(miri)))]
 const SMALL_CLASSES: usize = SMALL / 16 + 1;
+/// The class of each number of 16 bytes, in as many. Looked up, since every put asks several times.
+#[cfg(all(feature = "jemalloc", not(miri)))]
+const SMALL_CLASS: [u8; SMALL_CLASSES] = {
+    let (mut classes, mut number) = ([0; SMALL_CLASSES], 1);
+    while number < SMALL_CLASSES {
+        classes[number] = (jemalloc::size_class(16 * number) / 16) as u8;
+        number += 1;
+    }
+    classes
+};
 /// So many of a size at most: a little more than are freed in one go.
 #[cfg(all(feature = "jemalloc", not(miri)))]
 const MOST_KEPT: usize = 128;
@@ -79,8 +89,10 @@ impl Blocks {
     /// Which list a block belongs to.
     #[inline(always)]
     fn class(layout: Layout) -> Option<usize> {
-        let is_small = layout.align() <= 16 && layout.size() <= SMALL;
-        is_small.then(|| jemalloc::size_class(layout.size()) / 16)
+        if layout.align() > 16 {
+            return None;
+        }
+        SMALL_CLASS.get(layout.size().div_ceil(16)).map(|class| usize::from(*class))
     }
 
     /// jemalloc's cache keeps up to 200 blocks of a size and never gives them back by itself: of small ones that is little, of
@@ -98,25 +110,22 @@ impl Blocks {
         // SAFETY: the block is free and ours, and `keep` has written the next one's address into it.
         free.first = unsafe { block.cast::<*mut u8>().read() };
         free.count -= 1;
-        // The next entry of that size will be written there.
-        self.expect(layout);
         Some(block)
     }
 
     /// Keeps a block that nobody uses any more; false when there are enough of its size.
     #[inline(always)]
     fn keep(&mut self, block: NonNull<u8>, layout: Layout) -> bool {
-        match Self::class(layout) {
-            Some(class) if self.free[class].count < MOST_KEPT => {
-                let free = &mut self.free[class];
-                // SAFETY: the block has 16 bytes or more, is aligned to them, and nobody uses it any more.
-                unsafe { block.cast::<*mut u8>().write(free.first) };
-                free.first = block.as_ptr();
-                free.count += 1;
-                true
-            }
-            _ => false,
+        let Some(class) = Self::class(layout) else { return false };
+        let free = &mut self.free[class];
+        if free.count >= MOST_KEPT {
+            return false;
         }
+        // SAFETY: the block has 16 bytes or more, is aligned to them, and nobody uses it any more.
+        unsafe { block.cast::<*mut u8>().write(free.first) };
+        free.first = block.as_ptr();
+        free.count += 1;
+        true
     }
 
     #[inline(always)]
@@ -517,7 +526,7 @@ mod jemalloc {
     /// What jemalloc makes of a size: multiples of 16 up to 128, from there on four steps to each doubling. Every put and
     /// every eviction asks for it; a test compares it with jemalloc's own answer.
     #[inline]
-    pub(super) fn size_class(size: usize) -> usize {
+    pub(super) const fn size_class(size: usize) -> usize {
         let step = if size <= 128 { QUANTUM } else { 1 << ((size - 1).ilog2() - 2) };
         size.next_multiple_of(step)
     }
@@ -559,6 +568,9 @@ mod jemalloc {
 
         #[inline]
         pub(super) fn size_of(&self, layout: Layout) -> u64 {
+            if let Some(class) = super::Blocks::class(layout) {
+                return class as u64 * QUANTUM as u64;
+            }
             if layout.align() <= QUANTUM && layout.size() <= LARGEST_COMPUTED {
                 return size_class(layout.size()) as u64;
             }

@@ -427,13 +427,13 @@ fn guarded(call: impl FnOnce()) {
 impl Memory {
     /// See [`crate::Cache::set_listener`].
     pub(crate) fn set_listener(&self, listener: Option<Listener>) {
-        self.departures.set(listener);
+        self.shared.departures.set(listener);
     }
 
     /// Tells the listener of what the calling thread's calls have made leave: the end of every call that may have. Outside all
     /// locks, and while the thread reads nothing here.
     #[inline(always)]
     pub(crate) fn tell(&self) {
-        self.departures.tell();
+        self.shared.departures.tell();
     }
 }

@@ -54,6 +54,7 @@ const VALUE_ALIGN: usize = 16;
 /// Bytes of one link.
 const LINK: usize = (ADDRESS_BITS / 8) as usize;
 const LINKS: usize = 2 * LINK;
+const LINK_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 /// Bytes of the lifetime and of the deadline that the wheel knows.
 const LIFETIME: usize = 4 + 4;
 /// Bytes of the number of tags, and of one.
@@ -81,10 +82,14 @@ const fn value_offset(key_len: usize) -> usize {
     (HEADER + key_len).next_multiple_of(VALUE_ALIGN)
 }
 
+/// The block of an entry with these lengths; `None` for lengths that no entry has.
+#[inline(always)]
 fn layout(key_len: usize, value_len: usize, sliding: bool, tags: usize) -> Option<Layout> {
-    let links = value_offset(key_len).checked_add(value_len)?;
-    // What comes behind is short.
-    links.checked_add(1 << 10)?;
+    // The value's length has 32 bits in the header, so the sum is far from what there can be.
+    if key_len > MAX_KEY_LEN || value_len > u32::MAX as usize {
+        return None;
+    }
+    let links = value_offset(key_len) + value_len;
     Layout::from_size_align(end_of(links, sliding) + tags_size(tags), VALUE_ALIGN).ok()
 }
 
@@ -131,49 +136,38 @@ impl Payload<'_> {
     }
 }
 
-/// The block that an entry with that key and value takes; `None` when lengths add up to more than there can be.
-pub(super) fn layout_of(key: &[u8], payload: Payload<'_>, sliding: bool, tags: &[u64]) -> Option<Layout> {
-    layout(key.len(), payload.stored_len(), sliding, tags.len())
+/// What is to become an entry, and the block that it will take.
+#[derive(Clone, Copy)]
+pub(super) struct Draft<'a> {
+    key: &'a [u8],
+    payload: Payload<'a>,
+    sliding: bool,
+    tags: &'a [u64],
+    layout: Layout,
 }
 
-/// An entry that is not in a shard yet, or not any more: there is one owner, and dropping it frees the block.
-pub(super) struct Owned<'a> {
-    entry: EntryRef,
-    heap: &'a Heap,
-}
-
-impl<'a> Owned<'a> {
-    /// An entry that never expires until [`Owned::set_deadline`] says otherwise. `None` when there is no memory, or lengths
-    /// add up to more than there can be.
-    #[cfg(test)]
-    pub(super) fn new(
-        heap: &'a Heap,
-        magazine: &mut Magazine,
-        key: &[u8],
-        payload: Payload<'_>,
-        sliding: bool,
-    ) -> Option<Self> {
-        Self::with_tags(heap, magazine, key, payload, sliding, &[])
-    }
-
-    /// An entry that never expires until [`Owned::set_deadline`] says otherwise, with at most [`MAX_TAGS`] tags. `None` when
-    /// there is no memory, or lengths add up to more than there can be.
-    #[inline]
-    pub(super) fn with_tags(
-        heap: &'a Heap,
-        magazine: &mut Magazine,
-        key: &[u8],
-        payload: Payload<'_>,
-        sliding: bool,
-        tags: &[u64],
-    ) -> Option<Self> {
+impl<'a> Draft<'a> {
+    /// `None` when there are more than [`MAX_TAGS`] tags, the key is too long, or lengths add up to more than there can be.
+    #[inline(always)]
+    pub(super) fn new(key: &'a [u8], payload: Payload<'a>, sliding: bool, tags: &'a [u64]) -> Option<Self> {
         if tags.len() > MAX_TAGS {
             return None;
         }
-        let owned = Self::uninit(heap, magazine, key.len(), payload.stored_len(), sliding, tags.len())?;
-        if !tags.is_empty() {
-            owned.entry.write_tags(tags);
-        }
+        let layout = layout(key.len(), payload.stored_len(), sliding, tags.len())?;
+        Some(Self { key, payload, sliding, tags, layout })
+    }
+
+    #[inline(always)]
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The entry, which never expires until [`Owned::set_deadline`] says otherwise. `None` when there is no memory.
+    #[inline]
+    pub(super) fn make<'h>(&self, heap: &'h Heap, magazine: &mut Magazine) -> Option<Owned<'h>> {
+        let &Self { key, payload, sliding, tags, layout } = self;
+        // SAFETY: the layout is the one of these lengths.
+        let owned = unsafe { Owned::uninit(heap, magazine, layout, key.len(), payload.stored_len(), sliding, tags) }?;
         let entry = owned.entry;
         // SAFETY: the block was made for these lengths, nobody else has it, and it overlaps neither key nor value.
         unsafe {
@@ -189,34 +183,58 @@ impl<'a> Owned<'a> {
         }
         Some(owned)
     }
+}
+
+/// An entry that is not in a shard yet, or not any more: there is one owner, and dropping it frees the block.
+pub(super) struct Owned<'a> {
+    entry: EntryRef,
+    heap: &'a Heap,
+}
+
+impl<'a> Owned<'a> {
+    #[cfg(test)]
+    pub(super) fn new(
+        heap: &'a Heap,
+        magazine: &mut Magazine,
+        key: &[u8],
+        payload: Payload<'_>,
+        sliding: bool,
+    ) -> Option<Self> {
+        Draft::new(key, payload, sliding, &[])?.make(heap, magazine)
+    }
 
     /// A value without a key, all zeros, to decompress into.
     pub(super) fn zeroed(heap: &'a Heap, value_len: usize) -> Option<Self> {
-        let owned = Self::uninit(heap, &mut Magazine::none(), 0, value_len, false, 0)?;
+        let layout = layout(0, value_len, false, 0)?;
+        // SAFETY: the layout is the one of these lengths.
+        let owned = unsafe { Self::uninit(heap, &mut Magazine::none(), layout, 0, value_len, false, &[]) }?;
         // SAFETY: the block was made for this length and nobody else has it.
         unsafe { owned.entry.value_ptr().write_bytes(0, value_len) };
         Some(owned)
     }
 
-    #[inline]
-    fn uninit(
+    /// An entry of which key and value are still to be written. `None` when there is no memory.
+    ///
+    /// # Safety
+    ///
+    /// The layout is what [`layout`] says of these lengths.
+    #[inline(always)]
+    unsafe fn uninit(
         heap: &'a Heap,
         magazine: &mut Magazine,
+        layout: Layout,
         key_len: usize,
         value_len: usize,
         sliding: bool,
-        tags: usize,
+        tags: &[u64],
     ) -> Option<Self> {
-        if key_len > MAX_KEY_LEN {
-            return None;
-        }
-        let flags = if sliding { SLIDING } else { 0 } | if tags > 0 { TAGGED } else { 0 };
+        let flags = if sliding { SLIDING } else { 0 } | if tags.is_empty() { 0 } else { TAGGED };
         let header = Header {
             label: AtomicU64::new(FOREVER << DEADLINE_SHIFT | flags | key_len as u64),
-            value_len: u32::try_from(value_len).ok()?,
+            value_len: value_len as u32,
             mark: AtomicU32::new(0),
         };
-        let block = heap.allocate(layout(key_len, value_len, sliding, tags)?, magazine)?.cast::<Header>();
+        let block = heap.allocate(layout, magazine)?.cast::<Header>();
         // SAFETY: the block is large enough and aligned for a header, and nobody else has it.
         unsafe { block.write(header) };
         // Links hold it as a number.
@@ -227,6 +245,9 @@ impl<'a> Owned<'a> {
         if sliding {
             // SAFETY: as above.
             unsafe { owned.entry.behind_links().cast::<[u8; LIFETIME]>().write([0; LIFETIME]) };
+        }
+        if !tags.is_empty() {
+            owned.entry.write_tags(tags);
         }
         Some(owned)
     }
@@ -459,11 +480,6 @@ impl EntryRef {
         heap.size_of(self.0.cast(), self.layout())
     }
 
-    /// Whether the block is so large that a magazine does not keep it, and freeing it may take a while.
-    pub(super) fn is_large(&self) -> bool {
-        self.layout().size() > LARGE
-    }
-
     /// Gives the block back.
     ///
     /// # Safety
@@ -473,6 +489,23 @@ impl EntryRef {
     pub(super) unsafe fn free(self, heap: &Heap, magazine: &mut Magazine) {
         // SAFETY: the caller's promise, and the layout is the one it was made with.
         unsafe { heap.free(self.0.cast(), self.layout(), magazine) };
+    }
+
+    /// The same when it is known what the allocator takes for it, without a look at the entry: that would be one more line to
+    /// wait for.
+    ///
+    /// # Safety
+    ///
+    /// As [`EntryRef::free`], and `size` is what [`EntryRef::size`] has said.
+    #[inline]
+    pub(super) unsafe fn free_sized(self, size: u64, heap: &Heap, magazine: &mut Magazine) {
+        // A model fills what it frees, so it has to be told exactly.
+        if cfg!(shuttle) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.free(heap, magazine) };
+        }
+        // SAFETY: allocators take any size between the one that was asked for and the one that they took for it.
+        unsafe { heap.free(self.0.cast(), Layout::from_size_align_unchecked(size as usize, VALUE_ALIGN), magazine) };
     }
 
     #[inline(always)]
@@ -561,21 +594,10 @@ impl EntryRef {
         unsafe { self.0.as_ptr().cast::<u8>().add(lifetime_offset(links)) }
     }
 
-    /// What stands in one of the two links, 48 bits. Under the shard's lock.
-    #[inline]
-    pub(super) fn link(&self, which: Link) -> u64 {
-        let mut bytes = [0; 8];
-        // SAFETY: both links are in the block, and only touched under the shard's lock, which the caller holds.
-        unsafe { self.behind().add(which as usize * LINK).copy_to_nonoverlapping(bytes.as_mut_ptr(), LINK) };
-        u64::from_le_bytes(bytes)
-    }
-
-    #[inline]
-    pub(super) fn set_link(&self, which: Link, value: u64) {
-        debug_assert!(value >> ADDRESS_BITS == 0);
-        let bytes = value.to_le_bytes();
-        // SAFETY: as in `link`.
-        unsafe { self.behind().add(which as usize * LINK).copy_from_nonoverlapping(bytes.as_ptr(), LINK) };
+    /// Its two links. Under the shard's lock.
+    #[inline(always)]
+    pub(super) fn links(self) -> Links {
+        Links { entry: self, at: self.behind() }
     }
 
     /// The entry that [`EntryRef::address`] was asked for.
@@ -592,12 +614,6 @@ impl EntryRef {
     #[inline]
     pub(super) fn address(self) -> u64 {
         self.0.as_ptr().addr() as u64
-    }
-
-    /// How many lines behind the one where the entry begins its links do.
-    #[inline]
-    pub(super) fn line_of_links(self) -> u64 {
-        (self.behind().addr() / LINE - self.0.as_ptr().addr() / LINE) as u64
     }
 
     /// Asks the processor for where the entry begins.
@@ -630,14 +646,54 @@ pub(super) fn prefetch_at(address: u64, line_of_links: u64) {
 /// Bytes of a line of the processor's cache.
 pub(super) const LINE: usize = 64;
 
-/// Blocks above this are not kept in a magazine: jemalloc's own bound for what a thread cache takes.
-const LARGE: usize = 32 << 10;
+/// Blocks above this are not kept in a magazine, and to free one may take a while: jemalloc's own bound for what a thread cache
+/// takes.
+pub(super) const LARGE: u64 = 32 << 10;
 
-/// The policy's two links.
+/// The policy's two links in an entry, 48 bits each. Where they stand follows from two lengths, so it is found out once for
+/// whatever is done with them. For as long as the entry is known to be alive, under the shard's lock.
 #[derive(Clone, Copy)]
-pub(super) enum Link {
-    Newer = 0,
-    Older = 1,
+pub(super) struct Links {
+    entry: EntryRef,
+    at: *mut u8,
+}
+
+impl Links {
+    #[inline(always)]
+    pub(super) fn newer(self) -> u64 {
+        // SAFETY: both links are in the block, and only touched under the shard's lock, which the caller holds.
+        unsafe { self.at.cast::<u64>().read_unaligned() & LINK_MASK }
+    }
+
+    #[inline(always)]
+    pub(super) fn older(self) -> u64 {
+        // SAFETY: as above; the last eight of their twelve bytes.
+        unsafe { self.at.add(LINKS - size_of::<u64>()).cast::<u64>().read_unaligned() >> (u64::BITS - ADDRESS_BITS) }
+    }
+
+    #[inline(always)]
+    pub(super) fn set_newer(self, value: u64) {
+        self.set(0, value);
+    }
+
+    #[inline(always)]
+    pub(super) fn set_older(self, value: u64) {
+        self.set(LINK, value);
+    }
+
+    #[inline(always)]
+    fn set(self, offset: usize, value: u64) {
+        debug_assert!(value >> ADDRESS_BITS == 0);
+        let bytes = value.to_le_bytes();
+        // SAFETY: as in `newer`.
+        unsafe { self.at.add(offset).copy_from_nonoverlapping(bytes.as_ptr(), LINK) };
+    }
+
+    /// How many lines behind the one where the entry begins its links do.
+    #[inline(always)]
+    pub(super) fn line(self) -> u64 {
+        (self.at.addr() / LINE - self.entry.as_ptr().addr() / LINE) as u64
+    }
 }
 
 /// Asks the processor to fetch a line that will be read soon. Any address will do; nothing is read from it yet.

@@ -6,7 +6,7 @@
 //! Belongs to a policy and is touched under its shard's lock only.
 #![allow(unsafe_code)]
 
-use super::entry::{self, EntryRef, Link};
+use super::entry::{self, EntryRef, Links};
 
 const LOW: u64 = 0xF;
 
@@ -25,21 +25,35 @@ pub(super) struct List {
 /// Which list an entry is in.
 #[inline]
 pub(super) fn tag(entry: EntryRef) -> u8 {
-    (entry.link(Link::Older) & LOW) as u8
+    (entry.links().older() & LOW) as u8
 }
 
-/// In four bits; the links of long entries stand further behind and are not fetched ahead.
-fn line_of_links(entry: EntryRef) -> u8 {
-    entry.line_of_links().min(LOW) as u8
+/// What stands in an older entry's link to one: its address, and where its links stand. In four bits; the links of long entries
+/// stand further behind and are not fetched ahead.
+#[inline(always)]
+fn newer_link(entry: EntryRef, links: Links) -> u64 {
+    entry.address() | links.line().min(LOW)
+}
+
+/// The entry that a link names; `None` if it names none.
+///
+/// # Safety
+///
+/// The link is one of an entry in a list, whose shard is locked, and names another entry of that list.
+#[inline(always)]
+unsafe fn named(link: u64) -> Option<EntryRef> {
+    // SAFETY: the shard keeps the entries of its lists alive.
+    unsafe { EntryRef::from_address(link & !LOW) }
 }
 
 /// Asks the processor for what [`List::replace`] or [`List::remove`] of `entry` will touch beside it: both neighbours, whose
 /// links are taken to stand where the entry's own do if nothing else is known.
 #[inline]
 pub(super) fn expect_neighbours(entry: EntryRef) {
-    let (newer, older) = (entry.link(Link::Newer), entry.link(Link::Older));
+    let links = entry.links();
+    let (newer, older) = (links.newer(), links.older());
     entry::prefetch_at(newer & !LOW, newer & LOW);
-    entry::prefetch_at(older & !LOW, entry.line_of_links());
+    entry::prefetch_at(older & !LOW, links.line());
 }
 
 impl List {
@@ -69,40 +83,43 @@ impl List {
     }
 
     /// The next newer one than `entry`, which is in the list.
+    #[inline]
     pub(super) fn newer(&self, entry: EntryRef) -> Option<EntryRef> {
         if self.newest == Some(entry) {
             return None;
         }
-        // SAFETY: a link of an entry in a list names another entry of that list, which its shard keeps alive.
-        unsafe { EntryRef::from_address(entry.link(Link::Newer) & !LOW) }
+        // SAFETY: the entry is in the list, and not the newest.
+        unsafe { named(entry.links().newer()) }
     }
 
-    /// The next older one. The oldest entry's own link is not to be relied on: it may name one that has gone.
-    fn older(&self, entry: EntryRef) -> Option<EntryRef> {
-        if self.oldest == Some(entry) {
-            return None;
-        }
-        // SAFETY: as above.
-        unsafe { EntryRef::from_address(entry.link(Link::Older) & !LOW) }
+    /// The neighbours of an entry that is in the list. The newest entry's link to a newer one is not to be relied on, nor is the
+    /// oldest one's to an older: they may name one that has gone.
+    #[inline(always)]
+    fn neighbours(&self, entry: EntryRef, links: Links) -> (Option<EntryRef>, Option<EntryRef>) {
+        // SAFETY: as in `newer`.
+        let newer = if self.newest == Some(entry) { None } else { unsafe { named(links.newer()) } };
+        // SAFETY: as above, of the other end.
+        let older = if self.oldest == Some(entry) { None } else { unsafe { named(links.older()) } };
+        (newer, older)
     }
 
-    fn set_newer(entry: EntryRef, newer: EntryRef) {
-        entry.set_link(Link::Newer, newer.address() | u64::from(line_of_links(newer)));
-    }
-
-    fn set_older(&self, entry: EntryRef, older: Option<EntryRef>) {
-        entry.set_link(Link::Older, older.map_or(0, EntryRef::address) | u64::from(self.tag));
+    #[inline(always)]
+    fn older_link(&self, older: Option<EntryRef>) -> u64 {
+        older.map_or(0, EntryRef::address) | u64::from(self.tag)
     }
 
     /// Takes in an entry that is in no list.
+    #[inline]
     pub(super) fn push(&mut self, entry: EntryRef) {
-        self.set_older(entry, self.newest);
+        let links = entry.links();
+        links.set_older(self.older_link(self.newest));
+        let link = newer_link(entry, links);
         match self.newest {
-            Some(newest) => Self::set_newer(newest, entry),
+            Some(newest) => newest.links().set_newer(link),
             None => self.oldest = Some(entry),
         }
         self.newest = Some(entry);
-        self.line_of_newest = line_of_links(entry);
+        self.line_of_newest = (link & LOW) as u8;
         self.len += 1;
     }
 
@@ -111,48 +128,55 @@ impl List {
     pub(super) fn pop(&mut self) -> Option<EntryRef> {
         let oldest = self.oldest?;
         self.len -= 1;
-        self.oldest = self.newer(oldest);
-        match self.oldest {
-            Some(next) => {
-                self.line_of_oldest = (oldest.link(Link::Newer) & LOW) as u8;
-                next.prefetch();
-                next.prefetch_links(self.line_of_oldest);
-            }
-            None => self.newest = None,
+        if self.newest == Some(oldest) {
+            (self.newest, self.oldest) = (None, None);
+            return Some(oldest);
+        }
+        let link = oldest.links().newer();
+        // SAFETY: the entry is in the list, and not the newest.
+        self.oldest = unsafe { named(link) };
+        self.line_of_oldest = (link & LOW) as u8;
+        if let Some(next) = self.oldest {
+            next.prefetch();
+            next.prefetch_links(self.line_of_oldest);
         }
         Some(oldest)
     }
 
     /// Takes out an entry that is in this list.
+    #[inline]
     pub(super) fn remove(&mut self, entry: EntryRef) {
         if self.oldest == Some(entry) {
             self.pop();
             return;
         }
-        let (newer, older) = (self.newer(entry), self.older(entry));
+        let (newer, older) = self.neighbours(entry, entry.links());
         match newer {
-            Some(newer) => self.set_older(newer, older),
+            Some(newer) => newer.links().set_older(self.older_link(older)),
             None => self.newest = older,
         }
         if let (Some(older), Some(newer)) = (older, newer) {
-            Self::set_newer(older, newer);
+            older.links().set_newer(newer_link(newer, newer.links()));
         }
         self.len -= 1;
     }
 
     /// Puts `new`, which is in no list, where `old` stands.
+    #[inline]
     pub(super) fn replace(&mut self, old: EntryRef, new: EntryRef) {
-        let (newer, older) = (self.newer(old), self.older(old));
-        self.set_older(new, older);
+        let (newer, older) = self.neighbours(old, old.links());
+        let links = new.links();
+        links.set_older(self.older_link(older));
         match newer {
             Some(newer) => {
-                Self::set_newer(new, newer);
-                self.set_older(newer, Some(new));
+                let theirs = newer.links();
+                links.set_newer(newer_link(newer, theirs));
+                theirs.set_older(self.older_link(Some(new)));
             }
             None => self.newest = Some(new),
         }
         match older {
-            Some(older) => Self::set_newer(older, new),
+            Some(older) => older.links().set_newer(newer_link(new, links)),
             None => self.oldest = Some(new),
         }
     }

@@ -78,10 +78,10 @@ impl Memory {
                 shard.give_back_unused();
                 let mut left = share;
                 while left > 0 && too_full() && self.evict(&mut shard) {
-                    if self.budget.bounds_bytes() {
+                    if self.shared.budget.bounds_bytes() {
                         // What the policy remembers of the victim may take more than was granted.
                         let bytes = shard.bytes();
-                        self.budget.grant_anyway(shard.grant(), bytes);
+                        self.shared.budget.grant_anyway(shard.grant(), bytes);
                     }
                     shard.give_back_unused();
                     shed_any = true;
@@ -94,15 +94,15 @@ impl Memory {
 
     /// As [`Memory::shed`], but only until many of those that have gone wait to be told. False: that is so, and there are more.
     fn shed_some(&self, too_full: impl Fn() -> bool) -> bool {
-        self.shed(BATCH, || too_full() && !self.departures.are_many());
-        !(too_full() && self.departures.are_many())
+        self.shed(BATCH, || too_full() && !self.shared.departures.are_many());
+        !(too_full() && self.shared.departures.are_many())
     }
 
     /// Changes the bound on entries; what is too many is evicted. False: as [`Memory::configure`].
     fn resize(&self, capacity: u64, shrinks: &mut bool) -> bool {
         *shrinks |= capacity < self.entries();
-        self.budget.set_capacity(capacity);
-        if !self.shed_some(|| self.budget.is_over_capacity()) {
+        self.shared.budget.set_capacity(capacity);
+        if !self.shed_some(|| self.shared.budget.is_over_capacity()) {
             return false;
         }
         self.spread(capacity);
@@ -157,9 +157,9 @@ impl Memory {
         }
         for shard in &mut shards {
             let (entries, bytes) = (shard.len() as u64, shard.bytes().min(all.bytes));
-            self.budget.give(&mut all, shard.grant(), entries, bytes);
+            self.shared.budget.give(&mut all, shard.grant(), entries, bytes);
         }
-        self.budget.take_back_unused(&mut all, 0, 0);
+        self.shared.budget.take_back_unused(&mut all, 0, 0);
         self.layout.store(layout.0, Release);
     }
 
@@ -170,18 +170,18 @@ impl Memory {
     #[must_use]
     pub(crate) fn configure(&self, options: &MemoryOptions, shrinks: &mut bool) -> bool {
         self.set_live(options);
-        let had_bound = self.budget.bounds_bytes();
-        self.budget.set_max_bytes(options.max_bytes);
-        if self.budget.bounds_bytes() && !had_bound {
+        let had_bound = self.shared.budget.bounds_bytes();
+        self.shared.budget.set_max_bytes(options.max_bytes);
+        if self.shared.budget.bounds_bytes() && !had_bound {
             // Without a bound nothing is granted.
             for shard in &self.shards {
                 let mut shard = self.lock(shard);
                 let bytes = shard.bytes();
-                self.budget.grant_anyway(shard.grant(), bytes);
+                self.shared.budget.grant_anyway(shard.grant(), bytes);
             }
         }
         self.change_policy(options);
-        self.resize(options.entries(), shrinks) && self.shed_some(|| self.budget.is_over_bytes())
+        self.resize(options.entries(), shrinks) && self.shed_some(|| self.shared.budget.is_over_bytes())
     }
 
     /// Hands the entries of each shard to the books of another policy, the one that should leave next first: under the
@@ -190,7 +190,7 @@ impl Memory {
         if self.lock(&self.shards[0]).policy_name() == options.policy {
             return;
         }
-        let policy = Chosen::new(options.policy, known(options.entries()), &self.deciders, &self.hasher);
+        let policy = Chosen::new(options.policy, known(options.entries()), &self.deciders, &self.shared.hasher);
         self.on_hit.change(&policy);
         for shard in &self.shards {
             let mut shard = self.lock(shard);
@@ -217,7 +217,7 @@ impl Memory {
             drop(shard);
             drop(garbage);
         }
-        self.heap.trim();
+        self.shared.heap.trim();
     }
 
     /// Memory of the live entries and of what finds, orders and expires them.
@@ -229,12 +229,12 @@ impl Memory {
     /// twice; but there are never more than are granted.
     fn entries(&self) -> u64 {
         let sum: u64 = self.shards.iter().map(Shard::entries).sum();
-        sum.min(self.budget.granted_entries())
+        sum.min(self.shared.budget.granted_entries())
     }
 
     /// Whether the tier's memory is an arena of its own.
     pub(crate) fn has_arena(&self) -> bool {
-        self.heap.is_arena()
+        self.shared.heap.is_arena()
     }
 
     /// What can be told without a lock: everything but `active_bytes` and latencies; `lent_bytes` may count what only waits to be freed.
@@ -246,18 +246,18 @@ impl Memory {
             puts: sum(Count::Puts),
             removals: sum(Count::Removals),
             entries: self.entries(),
-            capacity: self.budget.capacity(),
+            capacity: self.shared.budget.capacity(),
             bytes: self.bytes(),
-            max_bytes: self.budget.max_bytes(),
+            max_bytes: self.shared.budget.max_bytes(),
             index_bytes: self.shards.iter().map(Shard::index_bytes).sum(),
-            lent_bytes: self.shards.iter().map(Shard::lent).sum::<u64>() + self.heap.detached(),
+            lent_bytes: self.shards.iter().map(Shard::lent).sum::<u64>() + self.shared.heap.detached(),
             active_bytes: 0,
             evictions: sum(Count::Evictions),
             expirations: sum(Count::Expirations),
             compressed_puts: sum(Count::CompressedPuts),
             compression_input_bytes: sum(Count::CompressionInput),
             compression_output_bytes: sum(Count::CompressionOutput),
-            untold_departures: self.departures.untold(),
+            untold_departures: self.shared.departures.untold(),
             reads: Latency::default(),
             writes: Latency::default(),
         }
@@ -271,7 +271,7 @@ impl Memory {
             drop(garbage);
         }
         MemoryStatistics {
-            active_bytes: self.heap.active(),
+            active_bytes: self.shared.heap.active(),
             reads: self.read_times.latency(),
             writes: self.write_times.latency(),
             ..self.figures()
@@ -282,19 +282,19 @@ impl Memory {
     pub(crate) fn hold(&self) -> Box<dyn Hold + '_> {
         let shards: Vec<_> = self.shards.iter().map(|shard| self.lock(shard).only_hold()).collect();
         // The chooser's is only ever tried for under a shard's lock, so nobody waits for it with one.
-        Box::new((shards, self.departures.hold(), self.deciders.chooser.hold()))
+        Box::new((shards, self.shared.departures.hold(), self.deciders.chooser.hold()))
     }
 
     /// Where the entries are. Values keep it when the cache has gone, so a fork has to be told of it too.
     pub(crate) fn heap(&self) -> &Arc<Heap> {
-        &self.heap
+        &self.shared.heap
     }
 
     /// In a forked child, which has none of its parent's other threads.
     pub(crate) fn after_fork_in_child(&self) {
         barrier::prepare();
         record::forget_other_threads();
-        self.departures.after_fork_in_child();
+        self.shared.departures.after_fork_in_child();
     }
 
     /// Evicts until the tier holds at most `held` bytes, or only its index, and gives pages that hold nothing any more back

@@ -48,12 +48,11 @@ use crate::options::{MemoryOptions, UNBOUNDED};
 use crate::stats::Striped;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use crate::sync::seed;
-use ahash::RandomState;
 use arena::{Heap, Magazine};
 use budget::Budget;
 use crossbeam_utils::CachePadded;
 use departure::Departures;
-use entry::{EntryRef, Header, Owned, Payload};
+use entry::{Draft, EntryRef, Header, Owned, Payload};
 use index::{Hash, Position, Search};
 use policy::{Chooser, Chosen, Deciders, Noted, OnHit, Switch};
 use reclaim::Reader;
@@ -79,8 +78,6 @@ pub(crate) struct Memory {
     layout: CachePadded<AtomicU64>,
     /// Whether the number of shards was asked for and does not follow the capacity.
     fixed_shards: bool,
-    /// Seeded for each cache, so that nobody can choose keys that fall together.
-    hasher: RandomState,
     on_hit: OnHit,
     /// Who decides for the policies that change their rule.
     deciders: Deciders,
@@ -94,9 +91,8 @@ pub(crate) struct Memory {
     write_times: Histogram,
     /// The last version that an entry was given.
     versions: AtomicU64,
-    budget: CachePadded<Budget>,
-    departures: CachePadded<Departures>,
-    heap: Arc<Heap>,
+    /// With the heap, so after the shards.
+    shared: Shared,
 }
 
 /// How many shards are in use, in the low 16 bits; above them a count that is odd while entries are being moved from shard to
@@ -212,7 +208,6 @@ impl Memory {
             layout: CachePadded::new(AtomicU64::new(shards.len() as u64)),
             fixed_shards: options.shards != 0,
             shards,
-            hasher,
             on_hit: OnHit::of(&policy),
             deciders,
             sliding: options.sliding,
@@ -222,9 +217,12 @@ impl Memory {
             read_times: Histogram::new(),
             write_times: Histogram::new(),
             versions: AtomicU64::new(0),
-            budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
-            departures,
-            heap,
+            shared: Shared {
+                heap,
+                hasher,
+                budget: CachePadded::new(Budget::new(options.entries(), options.max_bytes)),
+                departures,
+            },
         };
         memory.set_exactness();
         memory.set_live(options);
@@ -395,9 +393,9 @@ impl Memory {
             return Ok(None);
         };
         let deadline = entry.deadline();
-        let pinned = entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?;
+        let pinned = entry.pin(&self.shared.heap).ok_or_else(Error::out_of_memory)?;
         // The entry stays pinned beside its copy: else another one at its address could pass for it.
-        let copy = self.decompressed(entry)?.map(|copy| copy.into_value(&self.heap));
+        let copy = self.decompressed(entry)?.map(|copy| copy.into_value(&self.shared.heap));
         self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
         Ok(Some(Value::new(pinned, copy, deadline, self.clock.clone())))
     }
@@ -463,7 +461,7 @@ impl Memory {
     pub(crate) fn lend_detached(&self, key: &[u8], value: &[u8]) -> Result<Lent> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         let lease = lease::take_again(reader.record());
-        let mut copy = Owned::zeroed(&self.heap, value.len()).ok_or_else(Error::out_of_memory)?;
+        let mut copy = Owned::zeroed(&self.shared.heap, value.len()).ok_or_else(Error::out_of_memory)?;
         copy.value_mut().copy_from_slice(value);
         let lent = copy.lend_in(lease).ok_or_else(damaged)?;
         self.lock_home(self.hash(key)).retire(copy);
@@ -554,7 +552,7 @@ impl Memory {
     /// Frees an entry that a look-up has found expired, unless writers are busy: then one of them will.
     #[cold]
     fn meet_expired(&self, shard: &Shard, hash: Hash, key: &[u8]) {
-        let Some(mut shard) = shard.try_lock(self.shared()) else { return };
+        let Some(mut shard) = shard.try_lock(&self.shared) else { return };
         if let Some((_, entry)) = shard.find(hash, key).filter(|(_, entry)| self.is_expired(*entry)) {
             self.expire(&mut shard, entry);
         }
@@ -576,7 +574,7 @@ impl Memory {
         const ONE_IN: u32 = if cfg!(shuttle) { 1 } else { 64 };
         const BUCKETS: usize = if cfg!(shuttle) { 1 } else { 2 };
         if hash.place().is_multiple_of(ONE_IN) {
-            if let Some(mut shard) = shard.try_lock(self.shared()) {
+            if let Some(mut shard) = shard.try_lock(&self.shared) {
                 shard.advance_growth(BUCKETS);
             }
         }
@@ -594,8 +592,9 @@ impl Memory {
         terms: &Terms<'_>,
     ) -> Result<PutOutcome> {
         let tags = if PLAIN { &[] } else { terms.tags };
-        let layout = entry::layout_of(key, payload, self.sliding, tags).ok_or_else(Error::out_of_memory)?;
-        let make = |magazine: &mut Magazine| Owned::with_tags(&self.heap, magazine, key, payload, self.sliding, tags);
+        let draft = Draft::new(key, payload, self.sliding, tags).ok_or_else(Error::out_of_memory)?;
+        let layout = draft.layout();
+        let make = |magazine: &mut Magazine| draft.make(&self.shared.heap, magazine);
         let (mut made, mut is_admitted) = (None, false);
         if layout.size() > MADE_UNDER_LOCK {
             made = Some(make(&mut Magazine::none()).ok_or_else(Error::out_of_memory)?);
@@ -616,14 +615,16 @@ impl Memory {
                     return Err(Error::out_of_memory());
                 }
             }
-            if self.budget.bounds_bytes() {
-                let size = made.as_ref().map_or_else(|| self.heap.size_for(layout), Owned::size);
+            if self.shared.budget.bounds_bytes() {
+                let size = made.as_ref().map_or_else(|| self.shared.heap.size_for(layout), Owned::size);
                 match self.make_room(&mut shard, hash, key, size + expiry::HINT, &mut is_admitted) {
                     Ok(Room::Made) => present = shard.find(hash, key),
                     Ok(Room::TurnedAway) => {
-                        if self.departures.are_wanted() {
+                        if self.shared.departures.are_wanted() {
                             let entry = made.or_else(|| make(&mut Magazine::none()));
-                            self.departures.push(entry.map(|entry| entry.into_value(&self.heap)), Cause::Evicted);
+                            self.shared
+                                .departures
+                                .push(entry.map(|entry| entry.into_value(&self.shared.heap)), Cause::Evicted);
                         }
                         shard.count_put(payload);
                         self.settle(shard, hash, None);
@@ -636,14 +637,14 @@ impl Memory {
                     Ok(Room::Lacking(bytes)) => {
                         // This shard is empty, or nearly: others have to give room.
                         drop(shard);
-                        self.shed(1, || self.budget.lacks_bytes(bytes));
+                        self.shed(1, || self.shared.budget.lacks_bytes(bytes));
                         continue;
                     }
                 }
             }
             if present.is_none() && !self.make_place(&mut shard) {
                 drop(shard);
-                self.shed(1, || self.budget.is_full());
+                self.shed(1, || self.shared.budget.is_full());
                 continue;
             }
             if let Some((_, old)) = present {
@@ -668,7 +669,11 @@ impl Memory {
             }
             shard.count_put(payload);
             shard.weed();
-            self.settle(shard, hash, Some(entry));
+            if self.shared.budget.bounds_bytes() {
+                self.settle(shard, hash, Some(entry));
+            } else {
+                self.balance(&mut shard);
+            }
             return Ok(PutOutcome::Stored(version));
         }
     }
@@ -695,7 +700,8 @@ impl Memory {
             return true;
         }
         let shards = Layout(self.layout.load(Relaxed)).shards();
-        let may_grow = !self.budget.is_full() && self.budget.cover_entries(shard.grant(), entries, shards);
+        let may_grow =
+            !self.shared.budget.is_full() && self.shared.budget.cover_entries(shard.grant(), entries, shards);
         may_grow || self.evict(shard)
     }
 
@@ -711,7 +717,7 @@ impl Memory {
     ) -> Result<Room> {
         let shards = Layout(self.layout.load(Relaxed)).shards();
         // The index stays when all others have left.
-        let max = self.budget.max_bytes();
+        let max = self.shared.budget.max_bytes();
         let index: u64 = self.shards.iter().map(Shard::index_bytes).sum();
         if size + index > max {
             return Err(too_large_for_all(size, index, max));
@@ -719,9 +725,9 @@ impl Memory {
         *is_admitted |= size <= max / HEAVY_PART;
         loop {
             let present = shard.find(hash, key);
-            let gone = present.map_or(0, |(_, old)| old.size(&self.heap));
+            let gone = present.map_or(0, |(_, old)| old.size(&self.shared.heap));
             let bytes = shard.bytes() - gone + size;
-            if self.budget.cover_bytes(shard.grant(), bytes, shards) {
+            if self.shared.budget.cover_bytes(shard.grant(), bytes, shards) {
                 return Ok(Room::Made);
             }
             if !*is_admitted && !shard.is_expected(hash) {
@@ -742,7 +748,7 @@ impl Memory {
     /// index may have grown), and gives back what it does not need.
     #[inline(always)]
     fn settle<'a>(&'a self, mut shard: Locked<'a>, hash: Hash, entry: Option<EntryRef>) {
-        if self.budget.bounds_bytes() {
+        if self.shared.budget.bounds_bytes() {
             self.settle_bytes(shard, hash, entry);
         } else {
             self.balance(&mut shard);
@@ -754,7 +760,7 @@ impl Memory {
         let shards = Layout(self.layout.load(Relaxed)).shards();
         loop {
             let bytes = shard.bytes();
-            if self.budget.cover_bytes(shard.grant(), bytes, shards) {
+            if self.shared.budget.cover_bytes(shard.grant(), bytes, shards) {
                 break;
             }
             match shard.victim() {
@@ -762,7 +768,7 @@ impl Memory {
                 _ => {
                     let lacking = bytes - shard.grant().bytes;
                     drop(shard);
-                    if !self.shed(1, || self.budget.lacks_bytes(lacking)) {
+                    if !self.shed(1, || self.shared.budget.lacks_bytes(lacking)) {
                         return;
                     }
                     shard = self.lock_home(hash);
@@ -784,7 +790,7 @@ impl Memory {
     fn give_back(&self, shard: &mut Locked<'_>) {
         let shards = Layout(self.layout.load(Relaxed)).shards();
         let (entries, bytes) = (shard.len() as u64, shard.bytes());
-        self.budget.balance(shard.grant(), entries, bytes, shards);
+        self.shared.budget.balance(shard.grant(), entries, bytes, shards);
     }
 
     /// Evicts one entry. False when the shard is empty.
@@ -832,7 +838,7 @@ impl Memory {
 
     /// The plain form of a compressed entry in a block of its own; `None` when it is plain already.
     fn decompressed(&self, entry: EntryRef) -> Result<Option<Owned<'_>>> {
-        decompressed(&self.heap, entry)
+        decompressed(&self.shared.heap, entry)
     }
 
     fn compressed(&self, value: &[u8]) -> Option<Vec<u8>> {
@@ -907,21 +913,15 @@ impl Memory {
 
     #[inline(always)]
     fn hash(&self, key: &[u8]) -> Hash {
-        shard::hash(&self.hasher, key)
+        self.shared.hash(key)
     }
 
     /// How many entries a shard holds when the cache is full, if that is known.
     fn expected_entries(&self) -> Option<usize> {
-        let capacity = self.budget.capacity();
+        let capacity = self.shared.budget.capacity();
         let shards = Layout(self.layout.load(Relaxed)).shards() as u64;
         // Beyond what fits into any memory there is nothing to be planned for.
         (capacity < 1 << 40).then(|| capacity.div_ceil(shards) as usize)
-    }
-
-    /// What the shards share.
-    #[inline(always)]
-    fn shared(&self) -> Shared<'_> {
-        Shared { heap: &self.heap, hasher: &self.hasher, budget: &self.budget, departures: &self.departures }
     }
 
     /// The shard that a hash belongs to, locked.
@@ -929,17 +929,18 @@ impl Memory {
     fn lock_home(&self, hash: Hash) -> Locked<'_> {
         loop {
             let layout = Layout(self.layout.load(Relaxed));
-            let shard = self.lock(&self.shards[layout.home(hash)]);
+            let shard = &self.shards[layout.home(hash)];
+            let state = shard.state(&self.shared, || self.clock.now());
             // Written under all locks, so what is read under one of them is right until that is released.
             if self.layout.load(Relaxed) == layout.0 {
-                return shard;
+                return shard.locked(state, &self.shared);
             }
         }
     }
 
     #[inline(always)]
     fn lock<'a>(&'a self, shard: &'a Shard) -> Locked<'a> {
-        shard.lock(self.shared(), || self.clock.now())
+        shard.locked(shard.state(&self.shared, || self.clock.now()), &self.shared)
     }
 
     /// Tells every shard how exact its order has to be.
@@ -948,21 +949,21 @@ impl Memory {
         self.deciders.chooser.set_shards(layout.shards());
         let exact = layout.shards() == 1;
         for shard in &self.shards {
-            shard.clock.set_exactness(exact, self.budget.capacity() / layout.shards() as u64);
+            shard.clock.set_exactness(exact, self.shared.budget.capacity() / layout.shards() as u64);
         }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.departures.forget();
+        self.shared.departures.forget();
         // Nobody holds a value, and nobody can get one any more: the arena goes as a whole, and with it every block. (Whoever
         // forks just now may keep the heap for a moment longer.)
-        if self.heap.is_arena() && Arc::strong_count(&self.heap) == 1 {
+        if self.shared.heap.is_arena() && Arc::strong_count(&self.shared.heap) == 1 {
             return;
         }
         for shard in &mut self.shards {
-            shard.give_up(&self.heap);
+            shard.give_up(&self.shared.heap);
         }
     }
 }

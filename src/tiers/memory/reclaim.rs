@@ -23,7 +23,7 @@
 
 use super::arena::{Heap, Magazine};
 use super::barrier;
-use super::entry::{prefetch_to_write, EntryRef, Header};
+use super::entry::{prefetch_to_write, EntryRef, Header, LARGE};
 use super::hazard;
 use super::index::OldTable;
 use super::record::{self, Record};
@@ -173,7 +173,7 @@ impl Retired {
     #[inline(always)]
     pub(super) fn expect(&self) {
         if let Some(next) = self.free.last() {
-            next.entry.prefetch();
+            prefetch_to_write(next.entry.as_ptr());
         }
         prefetch_to_write(self.waiting.as_ptr_range().end);
     }
@@ -325,16 +325,16 @@ impl Retired {
         for _ in 0..most {
             let Some(Gone { entry, size }) = self.free.pop() else { break };
             if let Some(soon) = self.free.len().checked_sub(2 * FREED_PER_PUT) {
-                self.free[soon].entry.prefetch();
+                prefetch_to_write(self.free[soon].entry.as_ptr());
             }
             self.free_bytes -= size;
             if heap.pins.orphan(entry, || heap.detach(size)) {
                 // The last value frees it, perhaps has already.
-            } else if entry.is_large() && garbage.left.try_reserve(1).is_ok() {
+            } else if size > LARGE && garbage.left.try_reserve(1).is_ok() {
                 garbage.left.push(Left::Entry(entry));
             } else {
                 // SAFETY: it left the shard before the barrier, and is neither announced, leased nor pinned.
-                unsafe { entry.free(heap, magazine) };
+                unsafe { entry.free_sized(size, heap, magazine) };
             }
         }
     }

@@ -109,25 +109,25 @@ impl State {
 const HOT_LINES: usize = 5;
 
 /// What all shards of a cache use.
-#[derive(Clone, Copy)]
-pub(super) struct Shared<'a> {
-    pub(super) heap: &'a Arc<Heap>,
-    pub(super) hasher: &'a RandomState,
-    pub(super) budget: &'a Budget,
-    pub(super) departures: &'a Departures,
+pub(super) struct Shared {
+    pub(super) heap: Arc<Heap>,
+    /// Seeded for each cache, so that nobody can choose keys that fall together.
+    pub(super) hasher: RandomState,
+    pub(super) budget: CachePadded<Budget>,
+    pub(super) departures: CachePadded<Departures>,
 }
 
-impl Shared<'_> {
+impl Shared {
     #[inline(always)]
     pub(super) fn hash(&self, key: &[u8]) -> Hash {
-        hash(self.hasher, key)
+        hash(&self.hasher, key)
     }
 
     /// Keeps an entry that is leaving for whoever listens. Under the lock of its shard, which still owns it.
     #[inline(always)]
     fn depart(&self, entry: EntryRef, cause: Cause) {
         if self.departures.are_wanted() {
-            self.departures.push(entry.pin(self.heap), cause);
+            self.departures.push(entry.pin(&self.heap), cause);
         }
     }
 }
@@ -172,21 +172,25 @@ impl Shard {
         (spread ^ hash.0.rotate_left(32)) >> (u64::BITS - 6) == 0
     }
 
+    /// The lock itself, for [`Shard::locked`].
     #[inline(always)]
-    pub(super) fn lock<'a>(&'a self, shared: Shared<'a>, now: impl FnOnce() -> Tick) -> Locked<'a> {
-        let state = match self.written.state.lock() {
+    pub(super) fn state(&self, shared: &Shared, now: impl FnOnce() -> Tick) -> MutexGuard<'_, State> {
+        match self.written.state.lock() {
             Ok(state) => state,
             Err(poisoned) => self.set_aside(poisoned.into_inner(), shared, now()),
-        };
-        Locked { shard: self, shared, state, garbage: Garbage::none(shared.heap), is_untouched: false }
+        }
+    }
+
+    /// The shard as a writer sees it, who has taken its lock.
+    #[inline(always)]
+    pub(super) fn locked<'a>(&'a self, state: MutexGuard<'a, State>, shared: &'a Shared) -> Locked<'a> {
+        Locked { shard: self, shared, state, garbage: Garbage::none(&shared.heap), is_untouched: false }
     }
 
     /// The lock if nobody has it.
-    pub(super) fn try_lock<'a>(&'a self, shared: Shared<'a>) -> Option<Locked<'a>> {
+    pub(super) fn try_lock<'a>(&'a self, shared: &'a Shared) -> Option<Locked<'a>> {
         match self.written.state.try_lock() {
-            Ok(state) => {
-                Some(Locked { shard: self, shared, state, garbage: Garbage::none(shared.heap), is_untouched: false })
-            }
+            Ok(state) => Some(self.locked(state, shared)),
             Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => None,
         }
     }
@@ -195,11 +199,11 @@ impl Shard {
     /// lie: the state is set aside unread (its memory stays allocated) and an empty one takes its place. The panic itself
     /// was told to the logger where it was caught.
     #[cold]
-    fn set_aside<'a>(&self, mut state: MutexGuard<'a, State>, shared: Shared<'_>, now: Tick) -> MutexGuard<'a, State> {
+    fn set_aside<'a>(&self, mut state: MutexGuard<'a, State>, shared: &Shared, now: Tick) -> MutexGuard<'a, State> {
         let _ = state.index.clear(&self.published);
         let chosen = state.chosen.clone();
         shared.budget.take_back_unused(&mut state.grant, 0, 0);
-        std::mem::forget(std::mem::replace(&mut *state, State::new(&chosen, now, shared.heap)));
+        std::mem::forget(std::mem::replace(&mut *state, State::new(&chosen, now, &shared.heap)));
         self.written.state.clear_poison();
         state
     }
@@ -246,7 +250,7 @@ impl Shard {
 /// freed.
 pub(super) struct Locked<'a> {
     shard: &'a Shard,
-    shared: Shared<'a>,
+    shared: &'a Shared,
     /// Before `garbage`, so that the lock is released before that is freed.
     state: MutexGuard<'a, State>,
     garbage: Garbage<'a>,
@@ -328,11 +332,11 @@ impl<'a> Locked<'a> {
         let retired = &mut state.retired;
         let (before, is_growing) = (state.index.len(), shard.published.is_growing());
         let reserved =
-            state.index.reserve(expected, &shard.published, shared.heap, |key| shared.hash(key), &mut |table| {
-                retired.push_table(table, shared.heap)
+            state.index.reserve(expected, &shard.published, &shared.heap, |key| shared.hash(key), &mut |table| {
+                retired.push_table(table, &shared.heap)
             });
         if is_growing || before == 0 || shard.published.is_growing() {
-            state.index_bytes = state.index.bytes(shared.heap);
+            state.index_bytes = state.index.bytes(&shared.heap);
         }
         reserved && state.policy.reserve()
     }
@@ -388,7 +392,7 @@ impl<'a> Locked<'a> {
     /// Puts `new` in the place of `old`, which is retired.
     #[inline]
     pub(super) fn replace(&mut self, position: Position, old: EntryRef, new: Owned<'_>, hash: Hash) -> EntryRef {
-        let (shard, heap) = (self.shard, self.shared.heap);
+        let (shard, heap) = (self.shard, &self.shared.heap);
         let state = &mut *self.state;
         let (old_size, new_size) = (old.size(heap), new.size());
         let new = new.into_shared();
@@ -424,7 +428,7 @@ impl<'a> Locked<'a> {
 
     fn unlink(&mut self, entry: EntryRef, hash: Hash, cause: Cause) {
         let state = &mut *self.state;
-        let size = entry.size(self.shared.heap);
+        let size = entry.size(&self.shared.heap);
         state.versions.forget(entry);
         state.index.remove(entry, hash);
         state.tags.leave(entry, hash);
@@ -546,13 +550,13 @@ impl<'a> Locked<'a> {
         let retired = &mut self.state.retired;
         table.drain(from, most, |entry| {
             shared.depart(entry, Cause::Purged);
-            retired.push(entry, entry.size(shared.heap));
+            retired.push(entry, entry.size(&shared.heap));
         })
     }
 
     /// Takes over a table whose entries have all been retired.
     pub(super) fn retire_table(&mut self, table: OldTable) {
-        let heap = self.shared.heap;
+        let heap = &self.shared.heap;
         self.state.retired.push_table(table, heap);
     }
 
@@ -572,7 +576,7 @@ impl<'a> Locked<'a> {
         state.policy.remove(victim);
         state.index.remove(victim, hash);
         state.tags.leave(victim, hash);
-        state.entry_bytes -= victim.size(self.shared.heap);
+        state.entry_bytes -= victim.size(&self.shared.heap);
         if state.index.len() == 0 {
             // As in `unlink`.
             state.wheel.clear();
@@ -584,7 +588,7 @@ impl<'a> Locked<'a> {
     /// Takes in what [`Locked::detach_victim`] has taken out of another shard; false when there is no memory.
     pub(super) fn attach(&mut self, entry: EntryRef, version: Option<u64>, hash: Hash) -> bool {
         let shard = self.shard;
-        let size = entry.size(self.shared.heap);
+        let size = entry.size(&self.shared.heap);
         // An entry without the version that it has told would be another one.
         if !self.reserve(|| None) || (version.is_some() && !self.state.versions.reserve()) {
             self.shared.depart(entry, Cause::Evicted);
@@ -648,15 +652,15 @@ impl<'a> Locked<'a> {
         let (shard, shared) = (self.shard, self.shared);
         let state = &mut *self.state;
         let retired = &mut state.retired;
-        let retire = &mut |table| retired.push_table(table, shared.heap);
+        let retire = &mut |table| retired.push_table(table, &shared.heap);
         state.index.advance(buckets, &shard.published, &|key| shared.hash(key), retire);
-        state.index_bytes = state.index.bytes(shared.heap);
+        state.index_bytes = state.index.bytes(&shared.heap);
         shard.published.is_growing()
     }
 
     /// Begins to move to a smaller index if this one has become far too large.
     pub(super) fn shrink_index(&mut self) {
-        let (shard, heap) = (self.shard, self.shared.heap);
+        let (shard, heap) = (self.shard, &self.shared.heap);
         self.state.index.shrink(&shard.published, heap);
     }
 
@@ -684,7 +688,7 @@ impl<'a> Locked<'a> {
     /// Gives back what the shard was granted and does not use.
     pub(super) fn give_back_unused(&mut self) {
         let (entries, bytes) = (self.len() as u64, self.bytes());
-        let budget = self.shared.budget;
+        let budget = &self.shared.budget;
         budget.take_back_unused(&mut self.state.grant, entries, bytes);
     }
 
@@ -692,7 +696,7 @@ impl<'a> Locked<'a> {
     #[must_use = "dropping it under the lock frees memory there"]
     pub(super) fn collect(&mut self) -> Garbage<'a> {
         let state = &mut *self.state;
-        state.retired.collect_all(self.shared.heap, &mut state.magazine)
+        state.retired.collect_all(&self.shared.heap, &mut state.magazine)
     }
 
     /// Gives blocks that are kept for the next entries back to the arena.
@@ -718,7 +722,7 @@ impl Drop for Locked<'_> {
         }
         if self.state.retired.is_due() {
             let state = &mut *self.state;
-            self.garbage = state.retired.collect_some(self.shared.heap, &mut state.magazine, state.index.len());
+            self.garbage = state.retired.collect_some(&self.shared.heap, &mut state.magazine, state.index.len());
         }
         self.publish();
     }
@@ -726,7 +730,7 @@ impl Drop for Locked<'_> {
 
 /// The entry that a hint means, if it is still there and still has that deadline. Another one that looks alike will not do: with
 /// it the way to the one that was meant could be lost.
-fn owner(index: &Index, hint: Hint, shared: Shared<'_>) -> Option<EntryRef> {
+fn owner(index: &Index, hint: Hint, shared: &Shared) -> Option<EntryRef> {
     index.find_hinted(hint.place, |entry| {
         entry.expires() && entry.filed() == hint.deadline && shared.hash(entry.key()).place() == hint.place
     })

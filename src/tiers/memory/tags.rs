@@ -209,7 +209,7 @@ impl TagCounts {
 #[cfg(test)]
 mod tests {
     use super::super::arena::{Heap, Magazine};
-    use super::super::entry::{Owned, Payload};
+    use super::super::entry::{Draft, Payload};
     use super::super::update::{Condition, PutOptions};
     use super::super::{reclaim, Memory};
     use super::*;
@@ -222,7 +222,8 @@ mod tests {
 
     impl<'a> Made<'a> {
         fn new(heap: &'a Heap, tags: &[u64]) -> Self {
-            let owned = Owned::with_tags(heap, &mut Magazine::none(), b"key", Payload::Plain(b""), false, tags);
+            let owned = Draft::new(b"key", Payload::Plain(b""), false, tags)
+                .and_then(|draft| draft.make(heap, &mut Magazine::none()));
             Self(owned.unwrap().into_shared(), heap)
         }
     }

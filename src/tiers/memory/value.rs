@@ -1,7 +1,7 @@
 //! What `acquire` returns: a value that pins its entry, and has a copy of its own beside it where that is compressed.
 
 use super::arena::Magazine;
-use super::entry::{Owned, Payload, Pinned};
+use super::entry::{Draft, Owned, Payload, Pinned};
 use super::reclaim::Reader;
 use super::Memory;
 use crate::clock::{Clock, Tick, Ttl, FOREVER};
@@ -85,9 +85,9 @@ impl Memory {
         let found = self.search(&reader, reader.hazard(), self.hash(key), key).map(|(_, entry)| entry);
         let Some(entry) = found.filter(|entry| !self.is_expired(*entry)) else { return Ok(None) };
         let deadline = entry.deadline();
-        let pinned = entry.pin(&self.heap).ok_or_else(Error::out_of_memory)?;
+        let pinned = entry.pin(&self.shared.heap).ok_or_else(Error::out_of_memory)?;
         let copy = match self.decompressed(entry)? {
-            Some(copy) => Some(copy.into_shared_value(&self.heap).ok_or_else(Error::out_of_memory)?),
+            Some(copy) => Some(copy.into_shared_value(&self.shared.heap).ok_or_else(Error::out_of_memory)?),
             None => None,
         };
         Ok(Some(Value::new(pinned, copy, deadline, self.clock.clone())))
@@ -97,18 +97,18 @@ impl Memory {
     pub(crate) fn detached(&self, body: Body<'_>, ttl: Ttl) -> Result<Value> {
         check_largest(body.len())?;
         let block = match body {
-            Body::Plain(value) => {
-                Owned::with_tags(&self.heap, &mut Magazine::none(), b"", Payload::Plain(value), false, &[])
-            }
+            Body::Plain(value) => Draft::new(b"", Payload::Plain(value), false, &[])
+                .and_then(|draft| draft.make(&self.shared.heap, &mut Magazine::none())),
             Body::Lz4 { len, .. } => {
-                let mut block = Owned::zeroed(&self.heap, len as usize).ok_or_else(Error::out_of_memory)?;
+                let mut block = Owned::zeroed(&self.shared.heap, len as usize).ok_or_else(Error::out_of_memory)?;
                 if !body.unpack(block.value_mut()) {
                     return Err(super::damaged());
                 }
                 Some(block)
             }
         };
-        let pinned = block.and_then(|block| block.into_shared_value(&self.heap)).ok_or_else(Error::out_of_memory)?;
+        let pinned =
+            block.and_then(|block| block.into_shared_value(&self.shared.heap)).ok_or_else(Error::out_of_memory)?;
         let deadline = self.lifetime_of(ttl).map_or(FOREVER, |lifetime| self.clock.deadline(lifetime));
         Ok(Value::new(pinned, None, deadline, self.clock.clone()))
     }

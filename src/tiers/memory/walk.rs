@@ -145,7 +145,7 @@ impl Memory {
         owned.try_reserve_exact(prefix.len()).map_err(|_| Error::out_of_memory())?;
         owned.extend_from_slice(prefix);
         Ok(Keys {
-            memory: self.heap.owner.clone(),
+            memory: self.shared.heap.owner.clone(),
             prefix: owned,
             cursor: Cursor::new(),
             found: Found::default(),

@@ -4,7 +4,7 @@
 //! Entries are filed under a number that the policy makes of what it knew at the time. Hits change what it would be and do
 //! not tell, so a policy looks at the top again before it believes it.
 
-use super::super::entry::{EntryRef, Link};
+use super::super::entry::EntryRef;
 
 /// Children of a node: four of sixteen bytes are one line.
 const CHILDREN: usize = 4;
@@ -79,7 +79,7 @@ impl Heap {
     }
 
     fn place(entry: EntryRef) -> usize {
-        (entry.link(Link::Older) >> PLACE_SHIFT) as usize
+        (entry.links().older() >> PLACE_SHIFT) as usize
     }
 
     fn settle_anew(&mut self, place: usize) {
@@ -94,7 +94,7 @@ impl Heap {
     }
 
     fn settle(&self, place: usize) {
-        self.filed[place].1.set_link(Link::Older, (place as u64) << PLACE_SHIFT | TAG);
+        self.filed[place].1.links().set_older((place as u64) << PLACE_SHIFT | TAG);
     }
 
     fn rise(&mut self, mut place: usize) -> usize {
