@@ -302,9 +302,15 @@ impl Published {
     /// Finds the entry with that key, and announces it in `hazard`, which is one of the reader's slots.
     ///
     /// Tries what nearly always suffices: one table, the first slot of the key's home bucket that has its tag, nobody in the
-    /// way.
+    /// way. `COPIES`: the value is read at once.
     #[inline(always)]
-    pub(super) fn search(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Search {
+    pub(super) fn search<const COPIES: bool>(
+        &self,
+        reader: &Reader,
+        hazard: &AtomicPtr<Header>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Search {
         let current = self.current();
         // With acquire order: what was moved out of a table that has just gone has to be seen in this one.
         let is_plain = || self.current() == current && self.previous().is_none();
@@ -314,7 +320,7 @@ impl Published {
             let meta = bucket.meta.load(Ordering::Acquire);
             match slots_of(matches(meta, hash.tag())).next() {
                 Some(slot) => {
-                    if let Slot::Found(entry) = bucket.try_slot(slot, hazard, hash, key) {
+                    if let Slot::Found(entry) = bucket.try_slot::<COPIES>(slot, hazard, hash, key) {
                         return Search::Found(entry);
                     }
                 }
@@ -389,12 +395,12 @@ unsafe fn search_table(table: Table, hazard: &AtomicPtr<Header>, hash: Hash, key
         let bucket = unsafe { table.bucket(number) };
         let meta = bucket.meta.load(Ordering::Acquire);
         for slot in slots_of(matches(meta, hash.tag())) {
-            let mut tried = bucket.try_slot(slot, hazard, hash, key);
+            let mut tried = bucket.try_slot::<false>(slot, hazard, hash, key);
             for _ in 0..RETRIES {
                 if !matches!(tried, Slot::Changed) {
                     break;
                 }
-                tried = bucket.try_slot(slot, hazard, hash, key);
+                tried = bucket.try_slot::<false>(slot, hazard, hash, key);
             }
             match tried {
                 Slot::Found(entry) => return Search::Found(entry),
@@ -503,7 +509,8 @@ impl Table {
 
 /// Where the value stands says the entry's first line, which has to be waited for. So many lines behind it are asked for at the
 /// same time: the values of most caches end there. Gets of 128 bytes from 10,000 entries took 39 ns without and take 34, from a
-/// million 279 and 233; a third and a fourth line made no difference, neither did any to values of 1,000 bytes.
+/// million 279 and 233; a third and a fourth line made no difference, neither did any to values of 1,000 bytes. Only where the value
+/// is copied: who is told where it lies reads it beside other work, and that look-up became slower.
 const LINES_AHEAD: usize = 2;
 
 /// What a reader finds in a slot whose tag is the right one.
@@ -518,15 +525,17 @@ enum Slot {
 impl Bucket {
     /// Announces the entry in a slot, if it can be the one, and then looks whether it is.
     #[inline(always)]
-    fn try_slot(&self, slot: usize, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Slot {
+    fn try_slot<const COPIES: bool>(&self, slot: usize, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Slot {
         let slot = &self.slots[slot];
         let word = slot.load(Ordering::Acquire);
         if word.is_null() || word.addr() & !ADDRESS != hash.slot_tag() {
             return Slot::Other;
         }
         let entry = word.map_addr(|address| address & ADDRESS);
-        for line in 1..=LINES_AHEAD {
-            prefetch(entry.cast::<u8>().wrapping_add(line * LINE));
+        if COPIES {
+            for line in 1..=LINES_AHEAD {
+                prefetch(entry.cast::<u8>().wrapping_add(line * LINE));
+            }
         }
         if hazard::announce(hazard, entry, || slot.load(Ordering::Acquire)) != word {
             return Slot::Changed;
