@@ -233,9 +233,14 @@ impl Cache {
     /// The classic look-up, see [`Memory::lend`].
     #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
-        match (self.memory.lend(key)?, &self.lower) {
-            (None, Some(lower)) => self.lend_below(lower, key),
-            (lent, _) => Ok(lent),
+        // Field by field, so that a hit stays in registers: what is put together in memory and read back at once is waited for.
+        match self.memory.lend(key) {
+            Ok(Some(Lent { data, len })) => Ok(Some(Lent { data, len })),
+            Ok(None) => match &self.lower {
+                Some(lower) => self.lend_below(lower, key),
+                None => Ok(None),
+            },
+            Err(error) => Err(error),
         }
     }
 

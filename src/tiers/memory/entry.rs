@@ -713,10 +713,10 @@ pub(super) fn prefetch<T>(pointer: *const T) {
 #[inline(always)]
 pub(super) fn prefetch_to_write<T>(pointer: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a hint that never faults, and does nothing on processors that do not know it.
+    // SAFETY: a hint that never faults, and does nothing on processors that do not know it. Not by its intrinsic, which becomes a
+    // hint to read unless the whole library is built for processors that know this one.
     unsafe {
-        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_ET0};
-        _mm_prefetch(pointer.cast::<i8>(), _MM_HINT_ET0);
+        std::arch::asm!("prefetchw [{}]", in(reg) pointer, options(nostack, preserves_flags, readonly));
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = pointer;
