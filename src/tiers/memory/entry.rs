@@ -158,6 +158,16 @@ impl<'a> Draft<'a> {
     }
 
     #[inline(always)]
+    pub(super) fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
+    #[inline(always)]
+    pub(super) fn payload(&self) -> &Payload<'a> {
+        &self.payload
+    }
+
+    #[inline(always)]
     pub(super) fn layout(&self) -> Layout {
         self.layout
     }

@@ -272,7 +272,14 @@ impl Memory {
 
     fn put_hashed(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         let block = self.compressed(value);
-        self.insert::<true>(hash, key, Self::payload(value, &block), ttl, &Terms::NONE).map(|_| ())
+        let draft = self.draft(key, Self::payload(value, &block), &[])?;
+        self.insert::<true>(hash, &draft, ttl, &Terms::NONE).map(|_| ())
+    }
+
+    /// What will become an entry of this cache.
+    #[inline(always)]
+    fn draft<'a>(&self, key: &'a [u8], payload: Payload<'a>, tags: &'a [u64]) -> Result<Draft<'a>> {
+        Draft::new(key, payload, self.sliding, tags).ok_or_else(Error::out_of_memory)
     }
 
     /// A value, in its compressed form where there is one.
@@ -590,17 +597,8 @@ impl Memory {
     /// Puts an entry into its shard. A full cache evicts first, so that there is never too much in it.
     ///
     /// `PLAIN`: there are no terms to be looked at. What it touches should have been asked for: [`Memory::expect_put`].
-    fn insert<const PLAIN: bool>(
-        &self,
-        hash: Hash,
-        key: &[u8],
-        payload: Payload<'_>,
-        ttl: Ttl,
-        terms: &Terms<'_>,
-    ) -> Result<PutOutcome> {
-        let tags = if PLAIN { &[] } else { terms.tags };
-        let draft = Draft::new(key, payload, self.sliding, tags).ok_or_else(Error::out_of_memory)?;
-        let layout = draft.layout();
+    fn insert<const PLAIN: bool>(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl, terms: &Terms) -> Result<PutOutcome> {
+        let (key, layout) = (draft.key(), draft.layout());
         let make = |magazine: &mut Magazine| draft.make(&self.shared.heap, magazine);
         let (mut made, mut is_admitted) = (None, false);
         if layout.size() > MADE_UNDER_LOCK {
@@ -633,7 +631,7 @@ impl Memory {
                                 .departures
                                 .push(entry.map(|entry| entry.into_value(&self.shared.heap)), Cause::Evicted);
                         }
-                        shard.count_put(payload);
+                        shard.count_put(draft.payload());
                         self.settle(shard, hash, None);
                         return Ok(PutOutcome::Stored(0));
                     }
@@ -674,7 +672,7 @@ impl Memory {
             if !PLAIN && terms.tell_version {
                 version = shard.version(entry, || self.next_version()).unwrap_or(0);
             }
-            shard.count_put(payload);
+            shard.count_put(draft.payload());
             shard.weed();
             if self.shared.budget.bounds_bytes() {
                 self.settle(shard, hash, Some(entry));
@@ -690,7 +688,7 @@ impl Memory {
         &self,
         shard: &mut Locked<'_>,
         present: &mut Option<(Position, EntryRef)>,
-        terms: &Terms<'_>,
+        terms: &Terms,
     ) -> Option<PutOutcome> {
         if let Some((_, expired)) = present.filter(|(_, entry)| self.is_expired(*entry)) {
             self.expire(shard, expired);

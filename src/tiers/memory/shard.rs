@@ -299,11 +299,11 @@ impl<'a> Locked<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn count_put(&mut self, payload: Payload<'_>) {
+    pub(super) fn count_put(&mut self, payload: &Payload<'_>) {
         self.count(Count::Puts, 1);
         if let Payload::Lz4 { block, original_len } = payload {
             self.count(Count::CompressedPuts, 1);
-            self.count(Count::CompressionInput, original_len.into());
+            self.count(Count::CompressionInput, (*original_len).into());
             self.count(Count::CompressionOutput, block.len() as u64);
         }
     }

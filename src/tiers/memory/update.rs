@@ -63,21 +63,19 @@ pub enum PutOutcome {
 pub const MAX_TAG_LEN: usize = 255;
 
 /// What a put asks for beside key and value.
-pub(super) struct Terms<'a> {
+pub(super) struct Terms {
     condition: Condition,
     /// Only if this entry, which the caller keeps alive, is still the one that is there; it keeps its end.
     pub(super) instead_of: Option<EntryRef>,
     pub(super) tell_version: bool,
-    /// Their hashes, each once.
-    pub(super) tags: &'a [u64],
     /// Whether nothing may be added to the lifetime.
     pub(super) is_exact: bool,
 }
 
-impl Terms<'_> {
+impl Terms {
     /// What a put without a word about it asks for.
-    pub(super) const NONE: Terms<'static> =
-        Terms { condition: Condition::Always, instead_of: None, tell_version: false, tags: &[], is_exact: false };
+    pub(super) const NONE: Terms =
+        Terms { condition: Condition::Always, instead_of: None, tell_version: false, is_exact: false };
 
     /// Why nothing may be stored beside `present`, which is alive; `None`: it may.
     pub(super) fn refuse(&self, shard: &Locked<'_>, present: Option<EntryRef>) -> Option<PutOutcome> {
@@ -238,9 +236,10 @@ impl Memory {
         let Ready { tags, ttl, is_exact, tell_version, .. } = ready;
         self.check_lengths(key, ready.len())?;
         let (is_exact, tell_version) = (*is_exact, *tell_version);
-        let terms = Terms { condition, tell_version, tags: tags.all(), instead_of: None, is_exact };
+        let terms = Terms { condition, tell_version, instead_of: None, is_exact };
         let hash = self.hash(key);
-        self.timed_put(hash, || self.insert::<false>(hash, key, ready.payload(), *ttl, &terms))
+        let draft = self.draft(key, ready.payload(), tags.all())?;
+        self.timed_put(hash, || self.insert::<false>(hash, &draft, *ttl, &terms))
     }
 
     /// Adds to the number that a key has as its value, and says what that makes; a key that is not there gets `initial`.
@@ -268,11 +267,12 @@ impl Memory {
             for tag in present.iter().flat_map(EntryRef::tags) {
                 tags.add(tag)?;
             }
-            let terms = Terms { condition: Condition::IfAbsent, instead_of: present, tags: tags.all(), ..Terms::NONE };
+            let terms = Terms { condition: Condition::IfAbsent, instead_of: present, ..Terms::NONE };
             let mut digits = [0; MOST_DIGITS];
             let text = decimal(sum, &mut digits);
             self.check_lengths(key, text.len())?;
-            if let PutOutcome::Stored(_) = self.insert::<false>(hash, key, Payload::Plain(text), ttl, &terms)? {
+            let draft = self.draft(key, Payload::Plain(text), tags.all())?;
+            if let PutOutcome::Stored(_) = self.insert::<false>(hash, &draft, ttl, &terms)? {
                 return Ok(sum);
             }
         }
