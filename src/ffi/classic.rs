@@ -303,6 +303,9 @@ pub(super) fn set(
     Ok(Zero)
 }
 
+/// Part of whoever calls it: a result that is handed on through memory is read back in another width than it was written in, and
+/// waited for.
+#[inline(always)]
 pub(super) fn get(cache: &Cache, key: *const c_char) -> Result<cache_result_t> {
     let lent = cache.lend(text(key, "key")?)?;
     Ok(lent.map_or(cache_result_t::NOT_FOUND, |lent| cache_result_t {
