@@ -287,8 +287,8 @@ class Exchange:
         now = self._policy.clock()
         response = FieldMap([(name.lower(), value) for name, value in fields])
         stored = self.stored
-        if status == 304 and stored is not None and self._own_conditions:
-            return self._validated(stored, response, now)
+        if stored is not None and self._still_holds(stored, status, response):
+            return self._validated(stored, status, response, now)
         if status in _FAILURES and stored is not None and may_serve_on_error(self.request, stored, now):
             served = self._stale_on_error(stored, now, b"fwd-status=%d; " % status)
             if served is not None:
@@ -335,7 +335,13 @@ class Exchange:
             return Serve(304, validation.not_modified_fields(relayed), b"")
         return None
 
-    def _validated(self, stored: StoredResponse, response: FieldMap, now: float) -> Union[Serve, Fetch]:
+    def _still_holds(self, stored: StoredResponse, status: int, response: FieldMap) -> bool:
+        """Whether the application says that what it was asked about is as it was."""
+        if self.request.method == "HEAD" and status == 200 and not stored.flags & HEAD_ONLY:
+            return validation.shows_the_same(stored, response)
+        return status == 304 and bool(self._own_conditions)
+
+    def _validated(self, stored: StoredResponse, status: int, response: FieldMap, now: float) -> Union[Serve, Fetch]:
         """The application says that what is stored still holds."""
         if not validation.is_about(stored, response) and not self._tried_again:
             # It has another in mind: so what is stored is of no use, and nobody has sent what is.
@@ -356,7 +362,7 @@ class Exchange:
         else:
             renewed = stored
             self._keep = None
-        return self._serve(renewed, now, b"fwd=%s; fwd-status=304" % self._forward.encode(), False)
+        return self._serve(renewed, now, b"fwd=%s; fwd-status=%d" % (self._forward.encode(), status), False)
 
     def failed(self) -> Optional[Serve]:
         """The application has raised, or does not answer: a stale response in its place; None: there is none."""

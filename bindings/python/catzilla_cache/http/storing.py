@@ -124,6 +124,9 @@ def _forbidden(
     said = control.directives
     if status not in settings.status_codes or status < 200 or status in (206, 304):
         return f"status {status}"
+    # Of what was asked for a part of, which the key does not say. To others Content-Range says nothing (RFC 9110 section 14.4).
+    if b"range" in request.headers and (status == 416 or b"content-range" in response):
+        return "a part"
     if b"must-understand" in said:
         if status not in _UNDERSTOOD:
             return "must-understand"
@@ -131,8 +134,6 @@ def _forbidden(
         return "no-store"
     if b"private" in said and not policy.cache_private:
         return "private"
-    if b"content-range" in response:
-        return "a part"
     if b"vary" in response and b"*" in elements(response.lines(b"vary")):
         return "Vary: *"
     for line in response.lines(b"set-cookie"):
