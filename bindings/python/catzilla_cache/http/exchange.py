@@ -26,13 +26,10 @@ from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy, Settings
 from catzilla_cache.http.reuse import Use, is_for_one, may_serve_on_error, weigh
 from catzilla_cache.http.search import reduced_query, search_rule_of
 from catzilla_cache.http.statistics import Counters
-from catzilla_cache.http.storing import Keep, Refusal, judge, with_body
+from catzilla_cache.http.storing import FAILURES, Keep, Refusal, judge, with_body
 from catzilla_cache.http.stored import HEAD_ONLY, SearchRule, StoredResponse, Varies
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-
-# Failures of the application in place of which a stale response may be served (RFC 5861 section 4).
-_FAILURES = frozenset({500, 502, 503, 504})
 
 # With these a request is not for the cache; with those it has to be looked at.
 _NEVER_PLAIN = frozenset({b"upgrade", b"transfer-encoding", *METHOD_OVERRIDES, *validation.ORIGIN_CONDITIONS})
@@ -289,7 +286,7 @@ class Exchange:
         stored = self.stored
         if stored is not None and self._still_holds(stored, status, response):
             return self._validated(stored, status, response, now)
-        if status in _FAILURES and stored is not None and may_serve_on_error(self.request, stored, now):
+        if status in FAILURES and stored is not None and may_serve_on_error(self.request, stored, now):
             served = self._stale_on_error(stored, now, b"fwd-status=%d; " % status)
             if served is not None:
                 return served

@@ -13,6 +13,9 @@ from catzilla_cache.http.message import FieldMap, Request
 from catzilla_cache.http.policy import CENTURY, Policy, Settings
 from catzilla_cache.http.stored import FOR_AUTHORIZED, HEAD_ONLY, NEVER_STALE, NO_CACHE, OWN_TAG, SHARED_AGE, StoredResponse
 
+#: Failures of the application in place of which a stale response may be served (RFC 5861 section 4).
+FAILURES = frozenset({500, 502, 503, 504})
+
 # Statuses whose meaning for caches this cache knows (RFC 9110 section 15): what must-understand asks for.
 _UNDERSTOOD = frozenset({200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501})
 
@@ -82,6 +85,9 @@ def judge(
     # An operator's lifetime begins when the answer comes; the origin's began when it was made.
     fresh_until = received_at + fresh_for - (0 if settings.ttl is not None or said is None else age)
     while_refreshed, on_error = _stale_windows(control, settings, flags)
+    if status in FAILURES:
+        # One failure in place of another helps nobody.
+        on_error = 0
     if flags & NO_CACHE:
         fresh_until = min(fresh_until, received_at)
     has_validator = b"etag" in response or b"last-modified" in response
