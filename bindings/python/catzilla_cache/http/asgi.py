@@ -71,8 +71,9 @@ class CacheMiddleware(ResponseCache):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._find(scope)
         if found is not None:
-            await send(found[0])
-            await send(found[1])
+            start, body = found
+            await send(start)
+            await send(body)
             return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
