@@ -29,8 +29,8 @@ _NOT_STORED = frozenset(
 # Bytes of an entity tag that is made here: 128 bits, that no two bodies share.
 _TAG_BYTES = 16
 
-# The tag of the URL is one of them.
-_MOST_TAGS = _status.MAX_TAGS - 1
+# The tag of the URL is one of them, and that of any query.
+_MOST_TAGS = _status.MAX_TAGS - 2
 
 
 class Refusal(NamedTuple):
