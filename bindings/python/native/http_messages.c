@@ -254,7 +254,7 @@ static struct http_ready *slot_of(struct http_messages *messages, unsigned kind,
 PyObject *http_messages_body(struct http_messages *messages, unsigned kind, const struct http_stored *stored, const void *data,
                              size_t len)
 {
-    if (len <= LONGEST_READY_BODY) {
+    if (len > 0 && len <= LONGEST_READY_BODY) {
         struct http_ready *slot = slot_of(messages, kind, stored);
         PyObject *body;
         HOLD(messages);
@@ -370,6 +370,13 @@ static PyObject *like(PyObject *dict, PyObject *name, PyObject *part)
     return copy;
 }
 
+/* Not an empty one, which HEAD is sent: it would take the place of what GET is sent. */
+static int is_worth_keeping(PyObject *body)
+{
+    Py_ssize_t len = PyBytes_Size(body);
+    return len > 0 && len <= LONGEST_READY_BODY;
+}
+
 /* Keeps a body that is short enough, with its message if it has one, which is taken over. */
 static void keep_body(struct http_ready *made, PyObject *body, PyObject *message, int *has_news)
 {
@@ -386,7 +393,7 @@ static PyObject *message_now(PyObject *body, int is_kept, struct http_ready *mad
     if (made->message != NULL && made->body == body)
         return PyDict_Copy(made->message);
     PyObject *message = like(body_message, str_body, body);
-    if (message == NULL || !is_kept || PyBytes_Size(body) > LONGEST_READY_BODY)
+    if (message == NULL || !is_kept || !is_worth_keeping(body))
         return message;
     keep_body(made, body, message, has_news);
     return PyDict_Copy(message);
@@ -409,7 +416,7 @@ PyObject *http_messages_make(struct http_messages *messages, unsigned kind, cons
         goto done;
     if (kind & KIND_WSGI) {
         answer = PyTuple_Pack(3, made.start, fields, body);
-        if (is_kept && made.body != body && PyBytes_Size(body) <= LONGEST_READY_BODY)
+        if (is_kept && made.body != body && is_worth_keeping(body))
             keep_body(&made, body, NULL, &has_news);
     } else {
         start = like(made.start, str_headers, fields);
