@@ -119,8 +119,8 @@ class Exchange:
 
     __slots__ = (
         "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get", "_of_url",
-        "_own_conditions", "_policy", "_search_key", "_search_rule", "_tried_again", "key", "missed", "primary", "request", "seen",
-        "settings", "stored", "stored_key", "target", "view",
+        "_own_conditions", "_policy", "_search_key", "_search_rule", "_tried_again", "key", "missed", "primary", "request",
+        "seen", "settings", "stored", "stored_key", "target", "view",
     )  # fmt: skip
 
     def __init__(

@@ -16,9 +16,9 @@ Fields = List[Tuple[bytes, bytes]]
 #: What a number of seconds that is too large to count with is taken for (RFC 9111 section 1.2.2).
 ENDLESS = 2**31
 
-# A token, and what may follow it in a list of directives: `name`, `name=token`, `name="quoted"`. Whatever else there is up to the next
-# comma outside of quotes, spaces beside the sign among it, is an argument that is no number: so a directive that forbids still does, and
-# a lifetime that nobody can be sure of has ended (RFC 9111 section 4.2.1).
+# A token, and what may follow it in a list of directives: `name`, `name=token`, `name="quoted"`. Whatever else there is up to the
+# next comma outside of quotes, spaces beside the sign among it, is an argument that is no number: so a directive that forbids
+# still does, and a lifetime that nobody can be sure of has ended (RFC 9111 section 4.2.1).
 _DIRECTIVE = re.compile(
     rb'[ \t,]*(?P<name>[^=,"\s]+)(?:=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^,"]*)))?(?P<rest>(?:"(?:[^"\\]|\\.)*"|[^,])*)(?:,|$)',
     re.DOTALL,

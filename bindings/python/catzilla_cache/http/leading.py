@@ -1,5 +1,7 @@
-"""One request for all who want the same: who asks the application, who waits, and the end of a flight, whichever way it ends. Used by
-all adapters."""
+"""One request for all who want the same: who asks the application, who waits, and the end of a flight, whichever way it ends.
+
+Used by all adapters.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,7 @@ class Led:
 
 
 def board(middleware: ResponseCache, exchange: Exchange, fetch: Fetch) -> Steps[Union[LookUp, Serve, Fetch, Alone, Led]]:
-    """Waits for another request that asks for the same, and says what to do next; or, as `Alone` or `Led`, that this one is to ask."""
+    """Waits for another request that asks for the same, and says what to do next; or, by `Alone` or `Led`, that this one asks."""
     key = middleware._flight_of(exchange, fetch)
     if key is None:
         return Alone()

@@ -166,9 +166,9 @@ def _exclusion(policy: Policy) -> Callable[[str], bool]:
 
 
 def _digest(policy: Policy, rules: Sequence[Settings]) -> bytes:
-    """Eight digits that say under which policy something was stored: what another one would take for the answer to something else, or would
-    not have stored, it must not serve. What lifetimes are, and which paths are not for the cache, is no part of it: that can be changed
-    while what is stored goes on being served."""
+    """Eight digits that say under which policy something was stored: what another one would take for the answer to something else,
+    or would not have stored, it must not serve. What lifetimes are, and which paths are not for the cache, is no part of it: that
+    can be changed while what is stored goes on being served."""
     # A rule with a lifetime has answers stored that may be personal; number and tags of a rule stand in what is stored.
     of_rules = [(rule.rule, rule.ttl is not None, sorted(rule.status_codes), rule.vary, rule.tags) for rule in rules]
     said = (

@@ -19,8 +19,8 @@ _OF_THE_BODY = frozenset(
     b"content-length content-type content-encoding content-language content-range content-md5 digest content-digest "
     b"repr-digest accept-ranges".split()
 )
-# A 304 updates all fields (RFC 9111 section 3.2) but those of which the stored bytes depend: how they are coded, and what they add up to.
-# It says that they have not changed, so whatever else it says of these is of something else, often of its own lack of a body.
+# A 304 updates all fields (RFC 9111 section 3.2) but those that depend on the stored bytes: how they are coded, and what they add
+# up to. It says that these have not changed, so whatever else it says is of something else, often of its own lack of a body.
 _NOT_UPDATED = frozenset(
     b"content-encoding content-range content-length content-md5 digest content-digest repr-digest etag".split()
 )
@@ -90,8 +90,8 @@ def is_about(stored: StoredResponse, response: FieldMap) -> bool:
 
 
 def shows_the_same(stored: StoredResponse, response: FieldMap) -> bool:
-    """Whether an answer to HEAD shows that what is stored of GET still holds (RFC 9111 section 4.3.5): by all validators that it has, one
-    at least, since a length alone is no sign of the same bytes."""
+    """Whether an answer to HEAD shows that what is stored of GET still holds (RFC 9111 section 4.3.5): by all validators that it
+    has, one at least, since a length alone is no sign of the same bytes."""
     known = FieldMap(stored.fields)
     etag, modified, length = (response.only(name) for name in (b"etag", b"last-modified", b"content-length"))
     if etag is None and modified is None:
@@ -116,8 +116,8 @@ def updated_fields(stored: StoredResponse, response: FieldMap) -> FieldMap:
 
 
 def _is_same_type(stored: StoredResponse, response: FieldMap) -> bool:
-    """Whether the answer to a validation has the media type that is stored, perhaps with other parameters. Another one is what a framework
-    puts into answers that have no body, not what these bytes are: data of users must not become HTML by it."""
+    """Whether the answer to a validation has the media type that is stored, perhaps with other parameters. Another one is what a
+    framework puts into answers that have no body, not what these bytes are: data of users must not become HTML by it."""
     told = response.only(b"content-type")
     known = next((value for name, value in stored.fields if name == b"content-type"), None)
     return told is not None and known is not None and _media_type(told) == _media_type(known)
