@@ -11,7 +11,7 @@ WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
 
 export CARGO PYTHON CC
 
-.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python model sanitize soak fuzz bench bench-python bench-http bench-large bench-programs hit-ratio header documents clean
+.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python conformance model sanitize soak fuzz bench bench-python bench-http bench-large bench-programs hit-ratio header documents clean
 
 build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
@@ -94,6 +94,16 @@ test-python: python
 	        CATZILLA_CACHE_BACKEND=$$backend $(PYTEST) -p no:cacheprovider $$* $(PYTEST_ARGS) >build/test-$$backend.txt 2>&1'; \
 	    outcome=$$?; cat build/test-cffi.txt build/test-ctypes.txt; exit $$outcome; \
 	fi
+
+# Not part of `make test`: node is not on every machine.
+CONFORMANCE_SUITE := http-cache-tests@0.4.5
+conformance: test-tools python ## The HTTP response cache against an external suite, http-cache-tests; needs node and npm
+	@for program in node npm; do command -v $$program >/dev/null || { \
+	    echo "make conformance: $$program is missing (Debian packages nodejs and npm)" >&2; exit 1; }; done
+	@mkdir -p build/conformance
+	npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix build/conformance $(CONFORMANCE_SUITE)
+	CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=$(CURDIR)/bindings/python:$(PYTHON_PACKAGES) \
+	    node tools/conformance/run.mjs build/conformance/node_modules/http-cache-tests $(PYTHON)
 
 model: ## Every race of the engine under thousands of schedules, with proof that mistakes are found
 	tools/model

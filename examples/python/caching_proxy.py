@@ -10,6 +10,7 @@
     --redis URL             share responses with other proxies
     --capacity COUNT        how many responses are kept in memory
     --default-ttl SECONDS   for responses that do not say how long they are fresh; 0: these are not stored
+    --stale-if-error SECONDS  how long beyond its freshness a response may stand in for an upstream that fails, if it does not say
     --targeted FIELD        a field that wins over Cache-Control, such as CDN-Cache-Control; may be repeated
     --no-vary-search        honour the response field No-Vary-Search
     --pass-through          cache nothing
@@ -57,7 +58,9 @@ NOT_NOMINATED = {b"host", b"content-length"}
 #: An idle connection is closed before the usual servers close it (Node: 5 s), so that no request meets one that is being closed.
 IDLE_SECONDS = 2.0
 
-#: What may be stored when it says how long it is fresh: the final codes that RFC 9110 calls cacheable, and the redirections beside them.
+#: What may be stored when it says itself how long it is fresh: whatever is whole and final (RFC 9111, 3).
+STORABLE = set(range(200, 600)) - {206, 304}
+#: And for a lifetime that this proxy gives: the codes that RFC 9110 calls cacheable, and the redirections beside them.
 CACHEABLE = {200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501}
 
 
@@ -319,7 +322,8 @@ def cached(app: App, options: argparse.Namespace) -> Tuple[App, Callable[[], Awa
         app,
         config=config,
         default_ttl=options.default_ttl,
-        cache_status_codes=CACHEABLE,
+        stale_if_error=options.stale_if_error,
+        cache_status_codes=CACHEABLE if options.default_ttl else STORABLE,
         # What an upstream means by its queries and what it looks at in a request, it says itself, in Vary.
         ignore_query_params=set(),
         cache_headers=set(),
@@ -345,6 +349,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--redis", metavar="URL")
     parser.add_argument("--capacity", type=int, default=10_000, metavar="COUNT")
     parser.add_argument("--default-ttl", type=float, default=0, metavar="SECONDS")
+    parser.add_argument("--stale-if-error", type=float, default=0, metavar="SECONDS")
     parser.add_argument("--targeted", action="append", default=[], metavar="FIELD")
     parser.add_argument("--no-vary-search", action="store_true")
     parser.add_argument("--pass-through", action="store_true", help="cache nothing")

@@ -82,7 +82,7 @@ async def raw_app_with_fields(scope: Any, receive: Any, send: Any) -> None:
         (b"content-type", b"application/json"),
         (b"content-length", b"1024"),
         (b"cache-control", b"public, max-age=3600"),
-        (b"etag", b'"f0c91610d08a1a376082a3e278c09612"'),
+        (b"etag", b'"kFTlspY4TUFuiqZ7P7BhEg"'),
         (b"age", b"1"),
         (b"x-cache", b"HIT"),
         (b"x-cache-time", b"1"),

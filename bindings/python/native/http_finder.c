@@ -45,6 +45,9 @@ struct visit {
     int64_t now;
     const struct http_key *key;
     size_t rules;
+    struct http_messages *messages;
+    /* `KIND_WSGI` or not; and not modified, if that is the verdict. */
+    unsigned kind;
     enum http_verdict verdict;
     /* What was found: nothing while `block` is NULL. */
     struct http_stored stored;
@@ -75,7 +78,9 @@ static void show(void *user, const void *data, size_t len)
     size_t block_len = visit->stored.fields_end, body_at = visit->stored.body_at;
     unsigned char *block = block_len <= HEAD_ROOM ? visit->room : malloc(block_len);
     size_t body_len = visit->key->is_head || visit->verdict == SEND_NOT_MODIFIED ? 0 : len - body_at;
-    PyObject *body = PyBytes_FromStringAndSize((const char *)bytes + body_at, (Py_ssize_t)body_len);
+    if (visit->verdict == SEND_NOT_MODIFIED)
+        visit->kind |= KIND_NOT_MODIFIED;
+    PyObject *body = http_messages_body(visit->messages, visit->kind, &visit->stored, bytes + body_at, body_len);
     if (block == NULL || body == NULL) {
         visit->no_memory = 1;
         if (block != visit->room)
@@ -105,6 +110,8 @@ static PyObject *answer(struct finder *self, const struct http_key *http_key, un
         return NULL;
     visit.now = microseconds_now();
     visit.key = http_key;
+    visit.messages = &self->messages;
+    visit.kind = kind;
     visit.rules = self->rules;
     visit.block = NULL;
     visit.no_memory = 0;
@@ -115,14 +122,12 @@ static PyObject *answer(struct finder *self, const struct http_key *http_key, un
         return PyErr_NoMemory();
     if (visit.block == NULL)
         return NULL;
-    if (visit.verdict == SEND_NOT_MODIFIED)
-        kind |= KIND_NOT_MODIFIED;
-    PyObject *made = http_messages_make(&self->messages, kind, &visit.stored, visit.block, visit.body, visit.now);
+    PyObject *made = http_messages_make(&self->messages, visit.kind, &visit.stored, visit.block, visit.body, visit.now);
     if (visit.block != visit.room)
         free(visit.block);
     if (made != NULL) {
         atomic_fetch_add_explicit(&self->hits[visit.stored.rule], 1, memory_order_relaxed);
-        if (kind & KIND_NOT_MODIFIED)
+        if (visit.kind & KIND_NOT_MODIFIED)
             atomic_fetch_add_explicit(&self->not_modified, 1, memory_order_relaxed);
     }
     return made;

@@ -123,10 +123,9 @@ void http_request_begin(struct http_request *request, struct http_key *key)
 
 int http_request_line(struct http_request *request, PyObject *method, PyObject *scheme)
 {
-    request->is_head = http_is_text(method, "HEAD");
-    request->is_secure = http_is_text(scheme, "https");
-    return (request->is_head || http_is_text(method, "GET")) &&
-           (request->is_secure || scheme == NULL || http_is_text(scheme, "http"));
+    request->is_head = !http_is_text(method, WORD_GET);
+    request->is_secure = scheme != NULL && !http_is_text(scheme, WORD_HTTP);
+    return (!request->is_head || http_is_text(method, WORD_HEAD)) && (!request->is_secure || http_is_text(scheme, WORD_HTTPS));
 }
 
 int http_request_add(struct http_request *request, const struct http_name *field, const unsigned char *data, size_t len)
@@ -184,22 +183,21 @@ static Py_ssize_t put_value(unsigned char *to, size_t room, const struct http_li
     }
     int is_lower = form == FORM_LOWER_WITHOUT_BLANKS;
     size_t len = 0;
-    while (data < end) {
-        uint64_t word;
-        for (; end - data >= WORD && room - len >= WORD && !has_blank(word = word_at(data)); data += WORD, len += WORD) {
-            word = is_lower ? lower_word(word) : word;
-            memcpy(to + len, &word, WORD);
-        }
-        /* Up to the next blank, and it. */
-        for (int left = WORD; left > 0 && data < end; left--, data++) {
-            if (is_blank(*data)) {
-                data++;
-                break;
-            }
-            if (len == room)
-                return -1;
-            to[len++] = is_lower ? lower(*data) : *data;
-        }
+    while (end - data >= WORD && room - len >= WORD) {
+        uint64_t word = word_at(data), blanks = has_blank(word);
+        word = is_lower ? lower_word(word) : word;
+        memcpy(to + len, &word, WORD);
+        /* Up to the next blank, and it; what was written of the rest is written over. */
+        size_t run = blanks == 0 ? WORD : first_blank(data, blanks);
+        len += run;
+        data += run + (blanks != 0);
+    }
+    for (; data < end; data++) {
+        if (is_blank(*data))
+            continue;
+        if (len == room)
+            return -1;
+        to[len++] = is_lower ? lower(*data) : *data;
     }
     return (Py_ssize_t)len;
 }

@@ -79,7 +79,7 @@ void http_key_end(struct http_key_maker *maker);
 int http_key_of_scope(const struct http_key_maker *maker, PyObject *scope, struct http_key *key);
 int http_key_of_environ(const struct http_key_maker *maker, PyObject *environ, struct http_key *key);
 
-/* Adds the names of a scope's parts. 0, or -1 with an exception. */
+/* Adds the names of a scope's parts, and the words. 0, or -1 with an exception. */
 int http_scope_prepare(void);
 
 /* ---- For those who read requests ---- */
@@ -96,9 +96,16 @@ int http_request_add(struct http_request *request, const struct http_name *field
 /* The key of what was read. 0 as above. */
 int http_key_write(const struct http_key_maker *maker, const struct http_request *request, struct http_key *key);
 
-static inline int http_is_text(PyObject *object, const char *text)
+/* Words that methods, schemes and kinds of scopes are compared with. */
+enum http_word { WORD_GET, WORD_HEAD, WORD_HTTP, WORD_HTTPS, WORDS };
+static const char *const HTTP_WORDS[WORDS] = {"GET", "HEAD", "http", "https"};
+extern PyObject *http_words[WORDS];
+
+/* Whether an object is this text. What is a word of a server's own code is the very object, which is seen at once. */
+static inline int http_is_text(PyObject *object, enum http_word word)
 {
-    return object != NULL && PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
+    return object != NULL && (object == http_words[word] || (PyUnicode_CheckExact(object) &&
+                                                             PyUnicode_CompareWithASCIIString(object, HTTP_WORDS[word]) == 0));
 }
 
 /* The names of variables, once those of the fields are there. 0, or -1 with an exception. To be ended either way. */

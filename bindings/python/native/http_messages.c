@@ -20,13 +20,22 @@ static PyObject *start_type;
 /* The fields that are said of a hit, beside x-cache: their names as ASGI and WSGI have them. */
 enum own { OWN_AGE, OWN_SINCE, OWN_STATUS, OWN_NAMES };
 static PyObject *own_names[OWN_NAMES], *own_name_texts[OWN_NAMES];
-/* {"type": "http.response.body"} */
+/* {"type": "http.response.body", "body": ...} */
 static PyObject *body_message;
 
 static PyObject *new_reference(PyObject *object)
 {
     Py_XINCREF(object);
     return object;
+}
+
+static void drop(struct http_ready *ready)
+{
+    Py_XDECREF(ready->block);
+    Py_XDECREF(ready->start);
+    Py_XDECREF(ready->fields);
+    Py_XDECREF(ready->body);
+    Py_XDECREF(ready->message);
 }
 
 /* ---- What is made once ---- */
@@ -61,11 +70,8 @@ int http_messages_begin(struct http_messages *messages, PyObject *cache_name)
 
 void http_messages_end(struct http_messages *messages)
 {
-    for (int at = 0; messages->ready != NULL && at < READY; at++) {
-        Py_XDECREF(messages->ready[at].block);
-        Py_XDECREF(messages->ready[at].start);
-        Py_XDECREF(messages->ready[at].fields);
-    }
+    for (int at = 0; messages->ready != NULL && at < READY; at++)
+        drop(&messages->ready[at]);
     PyMem_Free(messages->ready);
     messages->ready = NULL;
     for (int at = 0; at < NAMES; at++)
@@ -238,11 +244,28 @@ static PyObject *read_fields(struct http_messages *messages, unsigned kind, cons
 
 /* ---- What is kept ready ---- */
 
-static void drop(struct http_ready *ready)
+static struct http_ready *slot_of(struct http_messages *messages, unsigned kind, const struct http_stored *stored)
 {
-    Py_XDECREF(ready->block);
-    Py_XDECREF(ready->start);
-    Py_XDECREF(ready->fields);
+    /* Times of storing tell responses apart. Any odd number whose bits look random. */
+    uint64_t hash = ((uint64_t)stored->stored_at * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+    return &messages->ready[(hash ^ kind) & (READY - 1)];
+}
+
+PyObject *http_messages_body(struct http_messages *messages, unsigned kind, const struct http_stored *stored, const void *data,
+                             size_t len)
+{
+    if (len > 0 && len <= LONGEST_READY_BODY) {
+        struct http_ready *slot = slot_of(messages, kind, stored);
+        PyObject *body;
+        HOLD(messages);
+        body = new_reference(slot->body);
+        LET_GO(messages);
+        /* To compare costs less than to copy, and whatever led here, what is sent is what is stored. */
+        if (body != NULL && (size_t)PyBytes_Size(body) == len && memcmp(PyBytes_AsString(body), data, len) == 0)
+            return body;
+        Py_XDECREF(body);
+    }
+    return PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
 }
 
 /* Takes what is kept of this very head, with references of its own. Whether it is worth to be kept: served before. */
@@ -257,6 +280,8 @@ static int find_ready(struct http_messages *messages, struct http_ready *slot, u
     Py_XINCREF(found->block);
     Py_XINCREF(found->start);
     Py_XINCREF(found->fields);
+    Py_XINCREF(found->body);
+    Py_XINCREF(found->message);
     LET_GO(messages);
     if (found->block != NULL && (found->kind != kind || (size_t)PyBytes_Size(found->block) != stored->fields_end ||
                                  memcmp(PyBytes_AsString(found->block), block, stored->fields_end) != 0)) {
@@ -264,7 +289,7 @@ static int find_ready(struct http_messages *messages, struct http_ready *slot, u
         found->block = NULL;
     }
     if (found->block == NULL)
-        found->start = found->fields = NULL;
+        found->start = found->fields = found->body = found->message = NULL;
     return was_seen || found->block != NULL;
 }
 
@@ -274,6 +299,8 @@ static void keep_ready(struct http_messages *messages, struct http_ready *slot, 
     Py_INCREF(made->block);
     Py_INCREF(made->start);
     Py_INCREF(made->fields);
+    Py_XINCREF(made->body);
+    Py_XINCREF(made->message);
     HOLD(messages);
     before = *slot;
     *slot = *made;
@@ -281,7 +308,7 @@ static void keep_ready(struct http_messages *messages, struct http_ready *slot, 
     drop(&before);
 }
 
-/* The start of a message that has everything but its fields; or the status line. */
+/* The start of a message that has everything but its fields, and a place for them; or the status line. */
 static PyObject *start_of(const struct http_messages *messages, unsigned kind, unsigned status)
 {
     if (kind & KIND_NOT_MODIFIED)
@@ -290,7 +317,7 @@ static PyObject *start_of(const struct http_messages *messages, unsigned kind, u
         return new_reference(PyTuple_GetItem(messages->status_lines, (Py_ssize_t)status));
     PyObject *start = PyDict_New(), *number = PyLong_FromLong((long)status);
     if (start == NULL || number == NULL || PyDict_SetItem(start, str_type, start_type) < 0 ||
-        PyDict_SetItem(start, str_status, number) < 0)
+        PyDict_SetItem(start, str_status, number) < 0 || PyDict_SetItem(start, str_headers, Py_None) < 0)
         Py_CLEAR(start);
     Py_XDECREF(number);
     return start;
@@ -301,10 +328,10 @@ static PyObject *copy_of(PyObject *fields)
     return PyList_GetSlice(fields, 0, PyList_Size(fields));
 }
 
-/* The fields as they are sent now: the caller's own list. `made` has what is ready, and then what there is to keep. NULL as in
- * `read_fields`. */
-static PyObject *fields_now(struct http_messages *messages, struct http_ready *slot, int is_kept,
-                            const struct http_stored *stored, const unsigned char *block, int64_t now, struct http_ready *made)
+/* The fields as they are sent now: the caller's own list. `made` has what is ready, and then what there is to keep; `has_news`
+ * says when that is something else. NULL as in `read_fields`. */
+static PyObject *fields_now(struct http_messages *messages, int is_kept, const struct http_stored *stored,
+                            const unsigned char *block, int64_t now, struct http_ready *made, int *has_news)
 {
     int64_t age = whole_seconds(stored->born, now), since = whole_seconds(stored->stored_at, now),
             left = whole_seconds(now, stored->fresh_until);
@@ -328,42 +355,80 @@ static PyObject *fields_now(struct http_messages *messages, struct http_ready *s
     if (made->block == NULL &&
         (made->block = PyBytes_FromStringAndSize((const char *)block, (Py_ssize_t)stored->fields_end)) == NULL)
         return NULL;
-    keep_ready(messages, slot, made);
+    *has_news = 1;
     return copy_of(fields);
 }
 
 /* ---- Messages ---- */
 
-static PyObject *messages_of(PyObject *start, PyObject *fields, PyObject *body)
+/* A dict that is like another but for one part. */
+static PyObject *like(PyObject *dict, PyObject *name, PyObject *part)
 {
-    PyObject *own = PyDict_Copy(start), *message = PyDict_Copy(body_message), *pair = NULL;
-    if (own != NULL && message != NULL && PyDict_SetItem(own, str_headers, fields) == 0 &&
-        PyDict_SetItem(message, str_body, body) == 0)
-        pair = PyTuple_Pack(2, own, message);
-    Py_XDECREF(own);
-    Py_XDECREF(message);
-    return pair;
+    PyObject *copy = PyDict_Copy(dict);
+    if (copy != NULL && PyDict_SetItem(copy, name, part) < 0)
+        Py_CLEAR(copy);
+    return copy;
+}
+
+/* Not an empty one, which HEAD is sent: it would take the place of what GET is sent. */
+static int is_worth_keeping(PyObject *body)
+{
+    Py_ssize_t len = PyBytes_Size(body);
+    return len > 0 && len <= LONGEST_READY_BODY;
+}
+
+/* Keeps a body that is short enough, with its message if it has one, which is taken over. */
+static void keep_body(struct http_ready *made, PyObject *body, PyObject *message, int *has_news)
+{
+    Py_XDECREF(made->body);
+    Py_XDECREF(made->message);
+    made->body = new_reference(body);
+    made->message = message;
+    *has_news = 1;
+}
+
+/* The message of the body: the caller's own. */
+static PyObject *message_now(PyObject *body, int is_kept, struct http_ready *made, int *has_news)
+{
+    if (made->message != NULL && made->body == body)
+        return PyDict_Copy(made->message);
+    PyObject *message = like(body_message, str_body, body);
+    if (message == NULL || !is_kept || !is_worth_keeping(body))
+        return message;
+    keep_body(made, body, message, has_news);
+    return PyDict_Copy(message);
 }
 
 PyObject *http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored,
                              const unsigned char *block, PyObject *body, int64_t now)
 {
-    /* Times of storing tell responses apart. Any odd number whose bits look random. */
-    uint64_t hash = ((uint64_t)stored->stored_at * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
-    struct http_ready *slot = &messages->ready[(hash ^ kind) & (READY - 1)];
+    struct http_ready *slot = slot_of(messages, kind, stored);
     struct http_ready made = {.seen = 0};
-    PyObject *fields = NULL, *answer = NULL;
-    int is_kept = stored->fields_end <= LONGEST_READY && stored->lines <= MOST_READY_LINES &&
-                  find_ready(messages, slot, kind, stored, block, &made);
+    PyObject *fields = NULL, *start = NULL, *message = NULL, *answer = NULL;
+    int has_news = 0, is_kept = stored->fields_end <= LONGEST_READY && stored->lines <= MOST_READY_LINES &&
+                                find_ready(messages, slot, kind, stored, block, &made);
     made.kind = kind;
     made.seen = stored->stored_at;
     if (made.start == NULL && (made.start = start_of(messages, kind, stored->status)) == NULL)
         goto done;
-    fields = fields_now(messages, slot, is_kept, stored, block, now, &made);
-    if (fields != NULL)
-        answer = kind & KIND_WSGI ? PyTuple_Pack(3, made.start, fields, body) : messages_of(made.start, fields, body);
+    fields = fields_now(messages, is_kept, stored, block, now, &made, &has_news);
+    if (fields == NULL)
+        goto done;
+    if (kind & KIND_WSGI) {
+        answer = PyTuple_Pack(3, made.start, fields, body);
+        if (is_kept && made.body != body && is_worth_keeping(body))
+            keep_body(&made, body, NULL, &has_news);
+    } else {
+        start = like(made.start, str_headers, fields);
+        message = start == NULL ? NULL : message_now(body, is_kept, &made, &has_news);
+        answer = message == NULL ? NULL : PyTuple_Pack(2, start, message);
+    }
+    if (has_news && answer != NULL)
+        keep_ready(messages, slot, &made);
 done:
     drop(&made);
+    Py_XDECREF(start);
+    Py_XDECREF(message);
     Py_XDECREF(fields);
     Py_DECREF(body);
     return answer;
@@ -389,7 +454,7 @@ int http_messages_prepare(void)
         if ((own_names[at] == NULL && (own_names[at] = PyBytes_FromString(own[at])) == NULL) ||
             (own_name_texts[at] == NULL && (own_name_texts[at] = PyUnicode_InternFromString(own[at])) == NULL))
             return -1;
-    if (body_message == NULL && (body_message = Py_BuildValue("{ss}", "type", "http.response.body")) == NULL)
+    if (body_message == NULL && (body_message = Py_BuildValue("{ssss}", "type", "http.response.body", "body", "")) == NULL)
         return -1;
     return 0;
 }

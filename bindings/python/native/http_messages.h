@@ -9,11 +9,12 @@
 #include "native.h"
 
 enum {
-    /* Heads that are kept ready, and the bytes and field lines of one: together 4 MiB at most. Arbitrary: the most popular pages
-       of a site, and more than most responses have. */
+    /* Responses that are kept ready, and the bytes and field lines of the head of one: together 4 MiB at most; and as much for
+       their bodies. Arbitrary: the most popular pages of a site, and more than most responses have. */
     READY = 256,
     LONGEST_READY = 2048,
     MOST_READY_LINES = 64,
+    LONGEST_READY_BODY = 16384,
     /* Names of response fields that are kept: most responses have the same dozen. */
     NAMES = 64,
     LONGEST_NAME = 32,
@@ -38,6 +39,8 @@ struct http_ready {
     /* The message but for its fields, or the status line; and the fields as they were sent last. Neither is ever changed, nor the
        message and the fields seen by anybody else. */
     PyObject *start, *fields;
+    /* The body, and its message, which is never changed nor seen by anybody else either; or NULL. */
+    PyObject *body, *message;
     /* What the last fields of those say, in seconds. */
     int64_t age, since, left;
 };
@@ -55,6 +58,11 @@ struct http_messages {
 /* 0, or -1 with an exception. To be ended either way. */
 int http_messages_begin(struct http_messages *messages, PyObject *cache_name);
 void http_messages_end(struct http_messages *messages);
+
+/* A new reference to a body of these bytes: to the object that was sent before, if that has the very same. NULL: no memory, and
+   perhaps an exception. */
+PyObject *http_messages_body(struct http_messages *messages, unsigned kind, const struct http_stored *stored, const void *data,
+                             size_t len);
 
 /* What answers a request with a head, whose bytes at `block` are the stored ones up to the end of the fields: a pair of
    messages; or for WSGI the status line, the fields and the body. Takes `body` over. NULL without an exception: the fields do not

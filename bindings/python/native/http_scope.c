@@ -13,22 +13,26 @@ enum part { PART_TYPE, PART_METHOD, PART_SCHEME, PART_PATH, PART_RAW_PATH, PART_
 
 static const char *const PART_NAMES[PARTS] = {"type", "method", "scheme", "path", "raw_path", "query_string", "headers"};
 static PyObject *part_names[PARTS];
+PyObject *http_words[WORDS];
 
 /* ---- Fields ---- */
+
+static inline struct http_text bytes_of(PyObject *object)
+{
+    return (struct http_text){(const unsigned char *)PyBytes_AsString(object), (size_t)PyBytes_Size(object)};
+}
 
 /* A field line of the request. 0: it is not an ordinary one. */
 static int read_line(const struct http_key_maker *maker, PyObject *name, PyObject *value, struct http_request *request)
 {
-    char *name_data, *data;
-    Py_ssize_t name_len, len;
     if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
         return 0;
-    PyBytes_AsStringAndSize(name, &name_data, &name_len);
-    const struct http_name *found = http_names_find(&maker->fields, (unsigned char *)name_data, (size_t)name_len);
+    struct http_text text = bytes_of(name);
+    const struct http_name *found = http_names_find(&maker->fields, text.data, text.len);
     if (found == NULL)
-        return !has_capitals((unsigned char *)name_data, (size_t)name_len);
-    PyBytes_AsStringAndSize(value, &data, &len);
-    return http_request_add(request, found, (unsigned char *)data, (size_t)len);
+        return !has_capitals(text.data, text.len);
+    text = bytes_of(value);
+    return http_request_add(request, found, text.data, text.len);
 }
 
 static int read_pair(const struct http_key_maker *maker, PyObject *pair, struct http_request *request)
@@ -78,19 +82,11 @@ static PyObject *part_of(PyObject *scope, enum part part)
     return found;
 }
 
-static struct http_text bytes_of(PyObject *object)
-{
-    char *data;
-    Py_ssize_t len;
-    PyBytes_AsStringAndSize(object, &data, &len);
-    return (struct http_text){(unsigned char *)data, (size_t)len};
-}
-
 static int make(const struct http_key_maker *maker, PyObject *const *parts, struct http_key *key)
 {
     struct http_request request;
     http_request_begin(&request, key);
-    if (!http_is_text(parts[PART_TYPE], "http") || !http_request_line(&request, parts[PART_METHOD], parts[PART_SCHEME]))
+    if (!http_is_text(parts[PART_TYPE], WORD_HTTP) || !http_request_line(&request, parts[PART_METHOD], parts[PART_SCHEME]))
         return 0;
     PyObject *path = parts[PART_PATH], *raw_path = parts[PART_RAW_PATH], *query = parts[PART_QUERY],
              *headers = parts[PART_HEADERS];
@@ -135,6 +131,9 @@ int http_scope_prepare(void)
 {
     for (int part = 0; part < PARTS; part++)
         if (part_names[part] == NULL && (part_names[part] = PyUnicode_InternFromString(PART_NAMES[part])) == NULL)
+            return -1;
+    for (int word = 0; word < WORDS; word++)
+        if (http_words[word] == NULL && (http_words[word] = PyUnicode_InternFromString(HTTP_WORDS[word])) == NULL)
             return -1;
     return 0;
 }

@@ -80,6 +80,22 @@ static inline uint64_t has_blank(uint64_t word)
     return has_byte(word, ' ') | has_byte(word, '\t');
 }
 
+/* Where the first blank is of a word that has one, as `has_blank` has found. */
+static inline size_t first_blank(const unsigned char *at, uint64_t found)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    (void)at;
+    return (size_t)__builtin_ctzll(found) / 8;
+#else
+    /* `has_byte` may also mark what stands before one. */
+    (void)found;
+    size_t blank = 0;
+    while (!is_blank(at[blank]))
+        blank++;
+    return blank;
+#endif
+}
+
 /* Not 0 when there is a byte below 0x21 or above 0x7e. */
 static inline uint64_t has_invisible(uint64_t word)
 {

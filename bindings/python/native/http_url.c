@@ -107,6 +107,8 @@ static int hex_of(unsigned char character)
 
 int http_is_encoded(struct http_text raw, struct http_text path)
 {
+    if (memchr(raw.data, '%', raw.len) == NULL)
+        return raw.len == path.len && memcmp(raw.data, path.data, raw.len) == 0;
     size_t at = 0, place = 0;
     while (at < raw.len && place < path.len) {
         unsigned char character = raw.data[at++];

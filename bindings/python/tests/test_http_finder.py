@@ -26,6 +26,7 @@ from http_scopes import (
     check_answer,
     POLICY,
     answers,
+    environ_of,
     fields_of,
     key_of,
     make,
@@ -215,6 +216,32 @@ def test_fields_of_any_length_come_back(cache: SmartCache, finder: Any) -> None:
         store(cache, scope, fields=fields)
         for _ in range(3):
             assert finder.find(scope)[0]["headers"][:-4] == fields
+
+
+def test_bodies_of_any_length_come_back_whatever_stood_under_the_same_head(cache: SmartCache, finder: Any) -> None:
+    scope = scope_of()
+    head = {**scope, "method": "HEAD"}
+    first = response_of()
+    # To the byte around what is kept ready; the same length, too, with a difference at either end.
+    lengths = [0, 1, 1024, 16383, 16384, 16385, 300_000]
+    bodies = [body for length in lengths for body in (b"a" * length, (b"a" * length)[1:] + b"b", b"b" + (b"a" * length)[1:])]
+    for body, times in itertools.product(bodies, (1, 3)):
+        store(cache, scope, first._replace(body=body))
+        for _ in range(times):
+            assert finder.find(scope)[1] == {"type": "http.response.body", "body": body}
+            assert finder.find(head)[1]["body"] == b""
+            assert finder.find_environ(environ_of(scope))[2] == body
+
+
+@only_compiled
+def test_a_short_body_is_one_object_for_all_who_get_it(cache: SmartCache) -> None:
+    finder, scope = make(KINDS[1], cache), scope_of()
+    for length, is_one in ((16384, True), (16385, False)):
+        store(cache, scope, body=b"a" * length)
+        for asked in (lambda: finder.find(scope)[1]["body"], lambda: finder.find_environ(environ_of(scope))[2]):
+            for _ in range(2):
+                asked()
+            assert (asked() is asked()) == is_one
 
 
 def test_seconds_go_on_in_what_is_kept_ready(cache: SmartCache, finder: Any) -> None:

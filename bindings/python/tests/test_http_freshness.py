@@ -77,7 +77,7 @@ def test_a_response_is_fresh_for_as_long_as_it_says(lines: Sequence[str], second
     [
         *(
             "Cache-Control: max-age" + value
-            for value in ("", "=", "=abc", "=-1", "=+600", "=1.5", "=6_00", "=0x258", "='600'", "=600s")
+            for value in ("", "=", "=abc", "=-1", "=+600", "=1.5", "=6_00", "=0x258", "='600'", "=600s", " =600", "= 600", ' = "600"')
         ),
         *("Cache-Control: max-age=" + value for value in ('"600', '"-1"', '"6 00"', "6 00", '""', "\xb2\xb2\xb2", "600;a")),
         "Cache-Control: s-maxage=abc",

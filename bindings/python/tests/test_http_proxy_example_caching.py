@@ -113,6 +113,25 @@ def test_an_upstream_that_is_gone_is_covered_up_for_as_long_as_it_has_allowed() 
         assert (proxy.get("/").body, proxy.get("/other").status) == (b"ok", 502)
 
 
+def test_an_upstream_that_is_gone_is_covered_up_for_as_long_as_the_proxy_is_told_unless_that_is_forbidden() -> None:
+    with running_upstream() as upstream, running(upstream.url, ["--stale-if-error", "1000"]) as proxy:
+        for path, line in ("/", b"Cache-Control: max-age=0"), ("/strict", b"Cache-Control: max-age=0, must-revalidate"):
+            upstream.answers[path] = b'HTTP/1.1 200 OK\r\n%s\r\nETag: "1"\r\nContent-Length: 2\r\n\r\nok' % line
+            proxy.get(path)
+        upstream.stop()
+        assert (proxy.get("/").body, proxy.get("/strict").status) == (b"ok", 502)
+
+
+def test_any_final_answer_that_says_how_long_it_is_fresh_is_asked_for_once(upstream: Upstream, caching: Proxy) -> None:
+    for status in (299, 400, 499, 500, 503, 599):
+        path = f"/{status}"
+        upstream.answers[path] = b"HTTP/1.1 %d So\r\nCache-Control: max-age=1000\r\nContent-Length: 2\r\n\r\nok" % status
+        assert [caching.get(path).one(b"x-cache") for _ in range(2)] == [b"MISS", b"HIT"]
+    upstream.answers["/unsaid"] = b"HTTP/1.1 500 So\r\nContent-Length: 2\r\n\r\nok"
+    with running(upstream.url, ["--default-ttl", "1000"]) as proxy:
+        assert [proxy.get("/unsaid").one(b"x-cache") for _ in range(2)] == [b"MISS", b"MISS"]
+
+
 def test_a_field_for_this_cache_wins_where_that_is_wanted(upstream: Upstream) -> None:
     upstream.answers["/"] = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nCDN-Cache-Control: max-age=1000\r\nContent-Length: 2\r\n\r\nok"
     for options, answers in ([], [b"MISS", b"MISS"]), (["--targeted", "CDN-Cache-Control"], [b"MISS", b"HIT"]):

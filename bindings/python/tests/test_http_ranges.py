@@ -289,11 +289,29 @@ def test_what_an_application_answers_to_a_range_with_the_whole_is_right_for_all(
         assert found.get().body == BODY
 
 
-def test_a_range_out_of_reach_is_not_stored() -> None:
-    lost = reply("Cache-Control: max-age=600", "Content-Range: bytes */10", status=416)
+@pytest.mark.parametrize("lines", [["Content-Range: bytes */10"], []])
+def test_a_range_out_of_reach_is_not_stored(lines: List[str]) -> None:
+    lost = reply("Cache-Control: max-age=600", *lines, status=416)
     with site(lost, STORED, cache_status_codes={200, 416}) as found:
         assert found.get("/", "Range: bytes=100-").status == 416
         assert (found.get().status, found.get().body) == (200, BODY)
+
+
+def test_a_part_under_the_status_of_the_whole_is_not_stored() -> None:
+    part = reply("Cache-Control: max-age=600", "Content-Range: bytes 0-3/10", body=BODY[:4])
+    with site(part, STORED) as found:
+        assert found.get("/", "Range: bytes=0-3").body == BODY[:4]
+        assert found.get().body == BODY
+
+
+def test_a_whole_answer_with_a_field_that_only_parts_have_is_stored_as_it_is() -> None:
+    # RFC 9110, 14.4: Content-Range has no meaning with another status than 206 and 416.
+    with site(reply("Cache-Control: max-age=600", "Content-Range: of no meaning", body=BODY)) as found:
+        found.get()
+        whole = found.get()
+        assert (whole.is_hit, whole["content-range"], whole.body) == (True, "of no meaning", BODY)
+        part = found.get("/", "Range: bytes=0-3")
+        assert (part.status, part["content-range"], part.body) == (206, "bytes 0-3/10", BODY[:4])
 
 
 @lets_time_pass

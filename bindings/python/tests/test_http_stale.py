@@ -244,6 +244,15 @@ def test_the_window_for_failures_is_what_the_response_says_or_the_operator(
         assert found.get("/", *request_lines).status == (200 if served else 503)
 
 
+@pytest.mark.parametrize("lines", [["Cache-Control: max-age=1, stale-if-error=1000"], ["Cache-Control: max-age=1"]])
+def test_a_failure_that_was_stored_does_not_stand_in_for_another(lines: List[str]) -> None:
+    failing = reply(*lines, 'ETag: "a"', status=503)
+    with site(failing, reply(status=502), cache_status_codes={200, 503}, stale_if_error=1000) as found:
+        found.get()
+        found.pass_time(10)
+        assert (found.get().status, found.calls) == (502, 2)
+
+
 def test_a_failure_does_not_take_the_place_of_what_is_stored_even_if_its_status_is_cached() -> None:
     with site(
         ON_ERROR, reply("Cache-Control: max-age=600", status=503), reply(status=304), cache_status_codes={200, 503}

@@ -256,6 +256,67 @@ def test_a_head_that_shows_a_newer_answer_ends_the_older_one(lines: List[str]) -
 
 
 @lets_time_pass
+@pytest.mark.parametrize(
+    "lines", [['ETag: "a"'], [f"Last-Modified: {MODIFIED}"], ['ETag: "a"', f"Last-Modified: {MODIFIED}", "Content-Length: 8"]]
+)
+def test_a_head_that_shows_the_stored_answer_updates_it(lines: List[str]) -> None:
+    # 4.3.5: what has the same validators, as far as they are told, is the same; an application need not know conditions for that.
+    stored = reply("Cache-Control: max-age=600", 'ETag: "a"', f"Last-Modified: {MODIFIED}", "X-Kept: 1", "X-B: 1")
+    with site(stored, reply("Cache-Control: max-age=600", *lines, "X-B: 2"), FRESH) as found:
+        found.get()
+        found.pass_time(700)
+        head = found.head()
+        assert (head.status, head.body, head["x-kept"], head["x-b"], head["content-length"]) == (200, b"", "1", "2", "8")
+        assert head["cache-status"] == "catzilla; fwd=stale; fwd-status=200"
+        found.pass_time(599)
+        hit = found.get()
+        assert (hit.body, hit["x-kept"], hit["x-b"], found.calls) == (b"answer 1", "1", "2", 2)
+
+
+@lets_time_pass
+@pytest.mark.parametrize("lines", [[], ["Content-Length: 8"], ['ETag: "made"'], [f"Last-Modified: {MODIFIED}"]])
+def test_a_head_without_a_validator_that_is_stored_shows_nothing_of_the_answer(lines: List[str]) -> None:
+    with site(FRESH, reply("Cache-Control: max-age=600", *lines), FRESH) as found:
+        found.get()
+        found.head("/", "Cache-Control: no-cache")
+        assert found.get().body == b"answer 3"
+
+
+@lets_time_pass
+@pytest.mark.parametrize(
+    "told, kept",
+    [
+        ("text/plain;charset=utf-8", "text/plain;charset=utf-8"),
+        ("Text/Plain", "Text/Plain"),
+        # What a framework gives to an answer without a body: served with these bytes it would be somebody's script.
+        ("text/html; charset=utf-8", "text/plain"),
+    ],
+)
+def test_a_confirmation_updates_the_parameters_of_a_type_and_not_the_type(told: str, kept: str) -> None:
+    with site(
+        reply("Cache-Control: max-age=600", 'ETag: "a"', "Content-Type: text/plain"),
+        reply("Cache-Control: max-age=600", 'ETag: "a"', f"Content-Type: {told}", status=304),
+    ) as found:
+        found.get()
+        found.pass_time(700)
+        for _ in range(2):
+            assert found.get()["content-type"] == kept
+
+
+@lets_time_pass
+@pytest.mark.parametrize("name", ["Content-MD5", "Digest", "Content-Digest", "Repr-Digest", "Content-Encoding", "Content-Range"])
+def test_a_confirmation_does_not_change_what_depends_on_the_bytes(name: str) -> None:
+    with site(
+        reply("Cache-Control: max-age=600", 'ETag: "a"', f"{name}: of the body"),
+        reply("Cache-Control: max-age=600", 'ETag: "a"', f"{name}: of no body", status=304),
+    ) as found:
+        found.get()
+        found.pass_time(700)
+        for _ in range(2):
+            assert found.get()[name] == "of the body"
+
+
+@lets_time_pass
 def test_a_stored_answer_without_validators_is_fetched_anew() -> None:
     with site(FRESH) as found:
         found.get()

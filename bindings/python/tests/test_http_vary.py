@@ -5,12 +5,13 @@ Shows RFC 9111 section 4.1 (Vary) and the field No-Vary-Search.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Callable, Dict, List, Sequence
 
 import pytest
 
-from http_application import FRESH, Asked, Reply, clock_of, lets_time_pass, reply, site
+from http_application import FRESH, Asked, Reply, clock_of, held, lets_time_pass, reply, site, started, turns
 
 __all__ = ["clock_of"]
 
@@ -250,6 +251,67 @@ def test_an_answer_may_say_which_parts_of_a_query_it_does_not_vary_by(value: str
             assert found.get(url).body == b"answer 1", url
         for url in other:
             assert not found.get(url).is_hit, url
+
+
+IGNORES = 'No-Vary-Search: params=("utm")'
+
+
+def test_an_answer_that_says_nothing_of_the_query_ends_what_was_said() -> None:
+    plain = reply("Cache-Control: max-age=600")
+    with site(reply("Cache-Control: max-age=600", IGNORES), plain, no_vary_search=True) as found:
+        found.get("/?utm=1")
+        assert found.get("/?utm=2").is_hit
+        assert found.get("/?utm=2", "Cache-Control: no-cache").body == b"answer 2"
+        assert found.get("/?utm=2").body == b"answer 2"
+        assert found.get("/?utm=3").body == b"answer 3"
+
+
+@lets_time_pass
+def test_a_later_answer_to_the_query_that_was_meant_is_not_served_for_others_unless_it_says_so() -> None:
+    said = reply("Cache-Control: max-age=600", IGNORES)
+    with site(said, reply("Cache-Control: max-age=6000"), said, no_vary_search=True) as found:
+        found.get("/?utm=1")
+        found.pass_time(700)
+        # It is stored where the first one was; nothing says any more that this stands for the others, too.
+        assert found.get("/").body == b"answer 2"
+        assert found.get("/?utm=2").body == b"answer 3"
+        assert found.get("/").body in (b"answer 2", b"answer 3")
+
+
+@lets_time_pass
+@pytest.mark.parametrize("says_so", [True, False])
+def test_who_waits_for_an_answer_to_another_query_gets_it_only_if_that_says_so(says_so: bool) -> None:
+    with site(reply("Cache-Control: max-age=600", IGNORES), no_vary_search=True) as found:
+        found.get("/?utm=1")
+        found.pass_time(700)
+
+        async def both() -> List[bytes]:
+            hold = asyncio.Event()
+            found.application.at("/", held(hold, "Cache-Control: max-age=600", *([IGNORES] if says_so else [])))
+            asking = [started(found, "GET", f"/?utm={number}") for number in (2, 3)]
+            await turns()
+            assert found.calls == 2
+            hold.set()
+            return [answer.body for answer in await asyncio.gather(*asking)]
+
+        assert found.run(both()) == [b"answer 2", b"answer 2" if says_so else b"answer 3"]
+
+
+@pytest.mark.parametrize("url", ["/a?utm=1", "/a?utm=2", "/a", "/a?b=1"])
+def test_a_change_ends_what_an_answer_has_said_to_stand_for_the_url(url: str) -> None:
+    with site(reply("Cache-Control: max-age=600", IGNORES), no_vary_search=True) as found:
+        found.get("/a?utm=1")
+        assert found.get("/a?utm=2").is_hit
+        found.ask("POST", url)
+        assert not found.get("/a?utm=2").is_hit
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_purge_of_a_url_ends_what_stands_for_it(soft: bool) -> None:
+    with site(reply("Cache-Control: max-age=600", IGNORES), no_vary_search=True) as found:
+        found.get("/a?utm=1")
+        assert found.middleware.purge_url("http://example.com/a?utm=2", soft=soft) == 1
+        assert not found.get("/a?utm=2").is_hit
 
 
 def test_what_an_answer_says_of_the_query_counts_only_by_option() -> None:

@@ -6,12 +6,9 @@ An answer is passed on as it comes, and collected meanwhile if it may be stored:
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any, Awaitable, Callable, Dict, Mapping, MutableMapping, Optional, Sequence, Set, Tuple, Union
 from urllib.parse import quote_from_bytes, unquote
 
-from catzilla_cache._flights import Abandoned, TooLate
-from catzilla_cache.errors import CacheError
 from catzilla_cache.http.admin import AdminApp
 from catzilla_cache.http.asgi_answer import Answer, NoBody, OnceMore, Receive, nowhere, send_response
 from catzilla_cache.http.asgi_outbox import Message, Send
@@ -19,11 +16,12 @@ from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.decisions import Fetch, LookUp, Serve
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange
 from catzilla_cache.http.fields import Fields, lowered
-from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.leading import Alone, Led, board
 from catzilla_cache.http.message import Request
 from catzilla_cache.http.middleware import ResponseCache
 from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
+from catzilla_cache.http.steps import in_task
 from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
 
@@ -71,8 +69,9 @@ class CacheMiddleware(ResponseCache):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._find(scope)
         if found is not None:
-            await send(found[0])
-            await send(found[1])
+            start, body = found
+            await send(start)
+            await send(body)
             return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -130,30 +129,11 @@ class CacheMiddleware(ResponseCache):
         self, exchange: Exchange, fetch: Fetch, scope: Scope, receive: Receive, send: Send
     ) -> Union[LookUp, Serve, Fetch, None]:
         """Asks the application, or waits for another request that does. None: the client has its answer."""
-        key = self._flight_of(exchange, fetch)
-        if key is None:
-            await self._ask(exchange, fetch, Alone(), scope, receive, send)
-            return None
-        deadline = time.monotonic() + self._policy.wait_timeout
-        while True:
-            flight, leads = self._flights.board(key)
-            if leads:
-                led = Led(self, flight, key)
-                if self._has_come(exchange):
-                    led.give_up()
-                    return exchange.start()
-                await self._ask(exchange, fetch, led, scope, receive, send)
-                return None
-            try:
-                return exchange.landed(await flight.wait_async(max(0.0, deadline - time.monotonic())))
-            except Abandoned:
-                continue
-            except (TooLate, CacheError):
-                # Or it would wait for itself: the application asks for its own answer.
-                await self._ask(exchange, fetch, Alone(), scope, receive, send)
-                return None
-            finally:
-                del flight
+        turn = await in_task(board(self, exchange, fetch))
+        if not isinstance(turn, (Alone, Led)):
+            return turn
+        await self._ask(exchange, fetch, turn, scope, receive, send)
+        return None
 
     async def _ask(
         self, exchange: Exchange, fetch: Fetch, led: Union[Alone, Led], scope: Scope, receive: Receive, send: Send

@@ -52,8 +52,8 @@ class Relay(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Something to store."""
+    """Something to store; or to remove, which no entry says."""
 
     key: bytes
-    entry: Entry
+    entry: Optional[Entry]
     kept_for: float

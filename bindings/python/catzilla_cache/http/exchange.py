@@ -26,13 +26,10 @@ from catzilla_cache.http.policy import METHOD_OVERRIDES, Policy, Settings
 from catzilla_cache.http.reuse import Use, is_for_one, may_serve_on_error, weigh
 from catzilla_cache.http.search import reduced_query, search_rule_of
 from catzilla_cache.http.statistics import Counters
-from catzilla_cache.http.storing import Keep, Refusal, judge, with_body
+from catzilla_cache.http.storing import FAILURES, Keep, Refusal, judge, with_body
 from catzilla_cache.http.stored import HEAD_ONLY, SearchRule, StoredResponse, Varies
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-
-# Failures of the application in place of which a stale response may be served (RFC 5861 section 4).
-_FAILURES = frozenset({500, 502, 503, 504})
 
 # With these a request is not for the cache; with those it has to be looked at.
 _NEVER_PLAIN = frozenset({b"upgrade", b"transfer-encoding", *METHOD_OVERRIDES, *validation.ORIGIN_CONDITIONS})
@@ -87,7 +84,7 @@ class Exchanges:
         own = self.keys.target(request)
         if request.method in SAFE_METHODS or not 200 <= status < 400 or own is None:
             return []
-        urls = [own.url]
+        urls = self.urls_of(own)
         base = "%s://%s%s" % (
             request.scheme, request.authority.decode("latin-1"), (request.raw_path or b"/").decode("latin-1")
         )  # fmt: skip
@@ -95,9 +92,14 @@ class Exchanges:
             if name in (b"location", b"content-location"):
                 target = self.target_of(value.decode("utf-8", "surrogateescape").strip(), base)
                 # Of another origin it would let one site forget another's.
-                if target is not None and target.origin == own.origin and target.url not in urls:
-                    urls.append(target.url)
+                if target is not None and target.origin == own.origin:
+                    urls.extend(url for url in self.urls_of(target) if url not in urls)
         return urls
+
+    def urls_of(self, target: keys.Target) -> List[bytes]:
+        """The URLs as whose a response may have been stored that answers requests for a target."""
+        # One that says itself which part of a query matters may have been asked for by another query.
+        return [target.url, target.any_query] if self.policy.no_vary_search else [target.url]
 
     def target_of(self, text: str, base: str = "") -> Optional[keys.Target]:
         """A URL, which may be relative to another, as keys have it; None for what is none of http or https."""
@@ -117,8 +119,8 @@ class Exchange:
 
     __slots__ = (
         "_asked_at", "_counters", "_for_client", "_forward", "_hands_on", "_in_background", "_keep", "_keys", "_of_get", "_of_url",
-        "_own_conditions", "_policy", "_search_key", "_tried_again", "key", "missed", "primary", "request", "seen",
-        "settings", "stored", "stored_key", "target", "view",
+        "_own_conditions", "_policy", "_search_key", "_search_rule", "_tried_again", "key", "missed", "primary", "request",
+        "seen", "settings", "stored", "stored_key", "target", "view",
     )  # fmt: skip
 
     def __init__(
@@ -148,6 +150,8 @@ class Exchange:
         self._own_conditions: Fields = []
         self._of_get = True
         self._search_key = b""
+        #: What an answer has said of the queries of the path, if that led to the key.
+        self._search_rule: Optional[SearchRule] = None
         self._keep: Optional[Keep] = None
         self._in_background = False
         self._tried_again = False
@@ -173,11 +177,16 @@ class Exchange:
             self._forward = "vary-miss"
             return LookUp(self.key)
         if isinstance(entry, SearchRule):
+            self._search_rule = entry
             reduced = reduced_query(entry, self.request.query)
             self.primary = self.key = self._keys.primary(
                 self.request, "GET" if self._of_get else "HEAD", self._target_with(reduced), self.view
             )
             return LookUp(self.key)
+        if entry is not None and not self._answers_query(entry):
+            # A later answer to the shortened query itself, which says something else of it, or nothing.
+            self.primary = self.missed = self._of_url
+            self.seen = entry = None
         if entry is not None and not (entry.flags & HEAD_ONLY and self.request.method != "HEAD"):
             return self._weighed(entry, now)
         if self._policy.no_vary_search and not self._search_key:
@@ -189,6 +198,10 @@ class Exchange:
             return LookUp(self.key)
         self.key = self.primary
         return self._fetch(self._forward)
+
+    def _answers_query(self, stored: StoredResponse) -> bool:
+        """Whether what was found by a part of the query says itself that the rest does not matter."""
+        return self._search_rule is None or search_rule_of(stored) == self._search_rule
 
     def _weighed(self, stored: StoredResponse, now: float) -> Union[Serve, Fetch]:
         use = weigh(self._policy, self.request, stored, now)
@@ -263,7 +276,7 @@ class Exchange:
     def landed(self, stored: Optional[StoredResponse]) -> Union[LookUp, Serve, Fetch]:
         """What the request that this one waited for has got; None: nothing that may be served to others."""
         now = self._policy.clock()
-        if stored is None or (stored.flags & HEAD_ONLY and self.request.method != "HEAD"):
+        if stored is None or (stored.flags & HEAD_ONLY and self.request.method != "HEAD") or not self._answers_query(stored):
             return Fetch(self._fetch(self._forward).fields, None)
         if self._variant_key(stored) not in (None, self.key):
             # It varies, by other fields than what was there before: whether it is what this request selects is found in the cache.
@@ -287,9 +300,9 @@ class Exchange:
         now = self._policy.clock()
         response = FieldMap([(name.lower(), value) for name, value in fields])
         stored = self.stored
-        if status == 304 and stored is not None and self._own_conditions:
-            return self._validated(stored, response, now)
-        if status in _FAILURES and stored is not None and may_serve_on_error(self.request, stored, now):
+        if stored is not None and self._still_holds(stored, status, response):
+            return self._validated(stored, status, response, now)
+        if status in FAILURES and stored is not None and may_serve_on_error(self.request, stored, now):
             served = self._stale_on_error(stored, now, b"fwd-status=%d; " % status)
             if served is not None:
                 return served
@@ -335,7 +348,13 @@ class Exchange:
             return Serve(304, validation.not_modified_fields(relayed), b"")
         return None
 
-    def _validated(self, stored: StoredResponse, response: FieldMap, now: float) -> Union[Serve, Fetch]:
+    def _still_holds(self, stored: StoredResponse, status: int, response: FieldMap) -> bool:
+        """Whether the application says that what it was asked about is as it was."""
+        if self.request.method == "HEAD" and status == 200 and not stored.flags & HEAD_ONLY:
+            return validation.shows_the_same(stored, response)
+        return status == 304 and bool(self._own_conditions)
+
+    def _validated(self, stored: StoredResponse, status: int, response: FieldMap, now: float) -> Union[Serve, Fetch]:
         """The application says that what is stored still holds."""
         if not validation.is_about(stored, response) and not self._tried_again:
             # It has another in mind: so what is stored is of no use, and nobody has sent what is.
@@ -356,7 +375,7 @@ class Exchange:
         else:
             renewed = stored
             self._keep = None
-        return self._serve(renewed, now, b"fwd=%s; fwd-status=304" % self._forward.encode(), False)
+        return self._serve(renewed, now, b"fwd=%s; fwd-status=%d" % (self._forward.encode(), status), False)
 
     def failed(self) -> Optional[Serve]:
         """The application has raised, or does not answer: a stale response in its place; None: there is none."""
@@ -391,7 +410,10 @@ class Exchange:
             rule = search_rule_of(response)
             if rule is not None:
                 writes.append(Write(self._key_of_search(), rule, kept_for))
+                response = response._replace(tags=(*response.tags, keys.url_tag(self.target.any_query)))
                 target = self._target_with(reduced_query(rule, self.request.query))
+            elif self._search_rule is not None:
+                writes.append(Write(self._search_key, None, 0))
         if method == "GET" and target is self.target:
             # As it was made in the beginning.
             primary = self._of_url

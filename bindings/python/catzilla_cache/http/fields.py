@@ -16,10 +16,11 @@ Fields = List[Tuple[bytes, bytes]]
 #: What a number of seconds that is too large to count with is taken for (RFC 9111 section 1.2.2).
 ENDLESS = 2**31
 
-# A token, and what may follow it in a list of directives: `name`, `name=token`, `name="quoted"`. Whatever else there is up to the next
-# comma outside of quotes is read as a directive of that odd name, so that it says nothing.
+# A token, and what may follow it in a list of directives: `name`, `name=token`, `name="quoted"`. Whatever else there is up to the
+# next comma outside of quotes, spaces beside the sign among it, is an argument that is no number: so a directive that forbids
+# still does, and a lifetime that nobody can be sure of has ended (RFC 9111 section 4.2.1).
 _DIRECTIVE = re.compile(
-    rb'[ \t,]*(?P<name>[^=,"\s]+)[ \t]*(?:=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^,"]*)))?(?P<rest>(?:"(?:[^"\\]|\\.)*"|[^,])*)(?:,|$)',
+    rb'[ \t,]*(?P<name>[^=,"\s]+)(?:=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^,"]*)))?(?P<rest>(?:"(?:[^"\\]|\\.)*"|[^,])*)(?:,|$)',
     re.DOTALL,
 )
 _SECONDS = re.compile(rb"[0-9]+")
@@ -43,9 +44,13 @@ def directives(values: Iterable[bytes]) -> Directives:
     found: Directives = {}
     for value in values:
         for match in _DIRECTIVE.finditer(value):
-            quoted, token = match["quoted"], match["token"]
-            argument = re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL) if quoted is not None else token
-            found.setdefault(match["name"].lower(), None if argument is None else argument.strip())
+            quoted, token, rest = match["quoted"], match["token"], match["rest"].strip(b" \t")
+            argument: Optional[bytes]
+            if quoted is not None:
+                argument = re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL)
+            else:
+                argument = rest or None if token is None else token.rstrip(b" \t") + rest
+            found.setdefault(match["name"].lower(), argument)
     return found
 
 

@@ -8,23 +8,21 @@ by ``exchange``.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import MutableMapping
 from types import SimpleNamespace
 from typing import Any, Callable, Collection, List, Mapping, Optional, Sequence, Union
 
-from catzilla_cache._flights import Abandoned, TooLate
-from catzilla_cache.errors import CacheError, CacheValueError
+from catzilla_cache.errors import CacheValueError
 from catzilla_cache.http.decisions import Entry, Fetch, LookUp, Relay, Serve
 from catzilla_cache.http.exchange import SAFE_METHODS, TOO_LARGE, Exchange
 from catzilla_cache.http.fields import Fields
-from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.leading import Alone, Led, board
 from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders
 from catzilla_cache.http.overridable import Named, Overridable
 from catzilla_cache.http.response import Headers, Response
 from catzilla_cache.http.reuse import Use, weigh
 from catzilla_cache.http.shapes import body_of, request_of, response_fields, set_field
-from catzilla_cache.http.steps import Call, Landing, Steps, in_task, in_thread
+from catzilla_cache.http.steps import Call, Steps, in_only_thread, in_task
 from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
@@ -109,11 +107,11 @@ class SmartCacheMiddleware(Overridable):
     def process_request_in_thread(self, request: Any) -> Any:
         """As ``process_request``, for a thread that serves all requests: never waits for another of them."""
         answer = self._at_once(request)
-        return answer if answer is not None else in_thread(self._arriving(request))
+        return answer if answer is not None else in_only_thread(self._arriving(request))
 
     def process_response_in_thread(self, request: Any, response: Any) -> Any:
         """As ``process_response``, for such a thread."""
-        return in_thread(self._leaving(request, response))
+        return in_only_thread(self._leaving(request, response))
 
     def handler_failed(self, request: Any) -> Any:
         """For frameworks that know that a handler has raised: a stale response in place of its own; None: there is none."""
@@ -208,30 +206,11 @@ class SmartCacheMiddleware(Overridable):
 
     def _fetch(self, request: Any, exchange: Exchange, fetch: Fetch) -> Steps[Union[LookUp, Serve, Fetch, None]]:
         """Waits for another request that asks for the same. None: the handler is to be called."""
-        key = self._flight_of(exchange, fetch)
-        if key is None:
-            self._park(request, exchange, Alone())
-            return None
-        deadline = time.monotonic() + self._policy.wait_timeout
-        while True:
-            flight, leads = self._flights.board(key)
-            if leads:
-                led = Led(self, flight, key)
-                if self._has_come(exchange):
-                    led.give_up()
-                    return exchange.start()
-                self._park(request, exchange, led)
-                return None
-            try:
-                return exchange.landed((yield Landing(flight, max(0.0, deadline - time.monotonic()))))
-            except Abandoned:
-                continue
-            except (TooLate, CacheError):
-                # Or it would wait for itself: the handler is called for its own answer.
-                self._park(request, exchange, Alone())
-                return None
-            finally:
-                del flight
+        turn = yield from board(self, exchange, fetch)
+        if not isinstance(turn, (Alone, Led)):
+            return turn
+        self._park(request, exchange, turn)
+        return None
 
     def _park(self, request: Any, exchange: Exchange, led: Union[Alone, Led]) -> None:
         """Leaves the exchange with the request, until that is answered. If it never is, the flight ends when it is forgotten."""

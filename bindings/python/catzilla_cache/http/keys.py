@@ -98,6 +98,11 @@ class Target(NamedTuple):
         """Both, as people write them."""
         return self.origin + self.path
 
+    @property
+    def any_query(self) -> bytes:
+        """What stands for all queries of the path: no URL, which has no spaces."""
+        return self.origin + self.path.split(b"?", 1)[0] + b" search"
+
 
 class KeyMaker:
     """Makes the keys of one policy's requests."""

@@ -1,13 +1,21 @@
-"""Who asks the application for an answer that others wait for: the end of a flight, whichever way it ends. Used by all adapters."""
+"""One request for all who want the same: who asks the application, who waits, and the end of a flight, whichever way it ends.
+
+Used by all adapters.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional
+import time
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from catzilla_cache._flights import Abandoned, Flight
+from catzilla_cache._flights import Abandoned, Flight, TooLate
+from catzilla_cache.errors import CacheError
+from catzilla_cache.http.decisions import Fetch, LookUp, Serve
+from catzilla_cache.http.steps import Landing, Steps
 from catzilla_cache.http.stored import StoredResponse
 
 if TYPE_CHECKING:
+    from catzilla_cache.http.exchange import Exchange
     from catzilla_cache.http.middleware import ResponseCache
 
 
@@ -68,3 +76,29 @@ class Led:
         if flight is not None:
             self._middleware._flights.leave(self._key, flight)
             flight.crash(Abandoned())
+
+
+def board(middleware: ResponseCache, exchange: Exchange, fetch: Fetch) -> Steps[Union[LookUp, Serve, Fetch, Alone, Led]]:
+    """Waits for another request that asks for the same, and says what to do next; or, by `Alone` or `Led`, that this one asks."""
+    key = middleware._flight_of(exchange, fetch)
+    if key is None:
+        return Alone()
+    deadline = time.monotonic() + middleware._policy.wait_timeout
+    while True:
+        flight, leads = middleware._flights.board(key)
+        if leads:
+            led = Led(middleware, flight, key)
+            if middleware._has_come(exchange):
+                led.give_up()
+                return exchange.start()
+            return led
+        try:
+            return exchange.landed((yield Landing(flight, max(0.0, deadline - time.monotonic()))))
+        except Abandoned:
+            continue
+        except (TooLate, CacheError):
+            # Or it would wait for itself: an application may ask itself something.
+            return Alone()
+        finally:
+            # Not held by who keeps an exception.
+            del flight

@@ -93,7 +93,7 @@ class ResponseCache(Purging, Warming):
 
     def _flight_key(self, exchange: Exchange, shared: bytes) -> bytes:
         # Who comes after an invalidation does not get what was asked for before.
-        return shared + b" %d" % self._shelf.generation(exchange.target.url)
+        return shared + b" %d" % self._shelf.generation(self._exchanges.urls_of(exchange.target))
 
     def _has_come(self, exchange: Exchange) -> bool:
         """Whether another request has stored the answer between this one's look-up and now, in another thread or while it waited."""

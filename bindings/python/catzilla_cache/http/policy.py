@@ -124,7 +124,7 @@ def policy_of(**parameters: Any) -> Policy:
         rules=tuple(rules),
         key_fields=tuple(sorted(fields)),
         ignored=frozenset(name.encode("utf-8", "surrogateescape") for name in plain.ignore_query_params),
-        prefix=plain.key_prefix.encode() + b":" + _digest(plain) + b":",
+        prefix=plain.key_prefix.encode() + b":" + _digest(plain, rules) + b":",
         _find_rule=Ranked([(pattern, number) for number, pattern in enumerate(plain.cache_rules, 1)]).find,
         _is_excluded=_exclusion(plain),
     )
@@ -165,20 +165,18 @@ def _exclusion(policy: Policy) -> Callable[[str], bool]:
     return lambda path: not is_included(path) or is_excluded(path)
 
 
-def _digest(policy: Policy) -> bytes:
-    """Eight digits that say under which policy something was stored: what another one would not have stored it must not serve."""
+def _digest(policy: Policy, rules: Sequence[Settings]) -> bytes:
+    """Eight digits that say under which policy something was stored: what another one would take for the answer to something else,
+    or would not have stored, it must not serve. What lifetimes are, and which paths are not for the cache, is no part of it: that
+    can be changed while what is stored goes on being served."""
+    # A rule with a lifetime has answers stored that may be personal; number and tags of a rule stand in what is stored.
+    of_rules = [(rule.rule, rule.ttl is not None, sorted(rule.status_codes), rule.vary, rule.tags) for rule in rules]
     said = (
         sorted(policy.ignore_query_params), sorted(policy.cache_headers), sorted(policy.cache_vary_headers), policy.cache_private,
-        policy.cache_authenticated, policy.exclude_paths, policy.include_paths, policy.custom_key_generator is not None,
-        [(pattern, sorted((name, _plain(value)) for name, value in rule.items())) for pattern, rule in policy.cache_rules.items()],
-        sorted(policy.cache_status_codes), sorted(policy.cacheable_cookies), policy.cache_cookies, policy.targeted_cache_control,
-        policy.no_vary_search,
+        policy.cache_authenticated, policy.custom_key_generator is not None, list(policy.cache_rules), of_rules,
+        sorted(policy.cacheable_cookies), policy.cache_cookies, policy.targeted_cache_control, policy.no_vary_search,
     )  # fmt: skip
     return blake2b(repr(said).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest().encode()
-
-
-def _plain(value: Any) -> Any:
-    return sorted(map(str, value)) if isinstance(value, (list, tuple, set, frozenset)) else value
 
 
 # ---- What each parameter may be ----

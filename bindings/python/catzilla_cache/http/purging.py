@@ -41,12 +41,13 @@ class Purging:
         target = self._exchanges.target_of(url)
         if target is None:
             raise CacheValueError(f"a URL to purge is such as 'https://example.org/items', not {url!r}")
-        return self._purge(url_tag(target.url), lambda stored: stored.url == target.url, soft)
+        tags = [url_tag(each) for each in self._exchanges.urls_of(target)]
+        return self._purge(tags, lambda stored: stored.url == target.url or tags[-1] in stored.tags, soft)
 
     def purge_tag(self, tag: Union[str, bytes], soft: bool = False) -> int:
         """Purges every response with a surrogate key: one that came with it, or that a rule gave it."""
         name = surrogate_tag(tag.encode() if isinstance(tag, str) else tag)
-        return self._purge(name, lambda stored: name in stored.tags, soft)
+        return self._purge([name], lambda stored: name in stored.tags, soft)
 
     def purge_pattern(self, pattern: str, soft: bool = False) -> int:
         """Purges every response whose path and query fit a pattern in which ``*`` stands for anything: ``/api/*``, or with an origin
@@ -75,10 +76,10 @@ class Purging:
         self._put_back(kept)
         return removed
 
-    def _purge(self, tag: bytes, is_meant: Callable[[StoredResponse], bool], soft: bool) -> int:
+    def _purge(self, tags: List[bytes], is_meant: Callable[[StoredResponse], bool], soft: bool) -> int:
         self._counters.count("purges")
         kept = self._kept(is_meant) if soft else []
-        removed = self._shelf.purge_tag(tag)
+        removed = sum(self._shelf.purge_tag(tag) for tag in tags)
         self._put_back(kept)
         return removed
 

@@ -104,9 +104,9 @@ class Shelf:
         """Now, among the invalidations of this process: what is asked of the application from here on knows of all before."""
         return self._last
 
-    def generation(self, url: bytes) -> int:
-        """Another one after each invalidation of a URL."""
-        return max(self._invalidated.get(url_tag(url), 0), self._all_invalidated) if self._last else 0
+    def generation(self, urls: Iterable[bytes]) -> int:
+        """Another one after each invalidation of one of these URLs."""
+        return max(self._all_invalidated, *(self._invalidated.get(url_tag(url), 0) for url in urls)) if self._last else 0
 
     def put(self, writes: Sequence[Write], since: int) -> None:
         """Stores what an exchange says; may wait for Redis and disk. Not what was invalidated after it was asked for, at ``since``."""
@@ -128,6 +128,9 @@ class Shelf:
 
     def _put(self, write: Write, since: int) -> None:
         entry = write.entry
+        if entry is None:
+            self.cache.delete(write.key)
+            return
         tags: List[bytes] = []
         if isinstance(entry, StoredResponse):
             data = encode_response(entry)

@@ -48,14 +48,21 @@ async def in_task(steps: Steps[Result]) -> Result:
 
 
 def in_thread(steps: Steps[Result]) -> Result:
+    """Does the work in a thread, which waits."""
+    return _in_thread(steps, lambda landing: landing.flight.wait(landing.seconds))
+
+
+def in_only_thread(steps: Steps[Result]) -> Result:
     """Does the work in a thread that serves one request after the other: it never waits for what another request is fetching."""
+    return _in_thread(steps, _too_late)
+
+
+def _in_thread(steps: Steps[Result], wait: Callable[[Landing], Any]) -> Result:
     try:
         step = next(steps)
         while True:
             try:
-                if isinstance(step, Landing):
-                    raise TooLate
-                result = step.function(*step.arguments)
+                result = wait(step) if isinstance(step, Landing) else step.function(*step.arguments)
             except Exception as error:
                 step = steps.throw(error)
             else:
@@ -64,3 +71,7 @@ def in_thread(steps: Steps[Result]) -> Result:
         return end.value  # type: ignore[no-any-return]
     finally:
         steps.close()
+
+
+def _too_late(landing: Landing) -> Any:
+    raise TooLate

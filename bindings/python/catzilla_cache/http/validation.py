@@ -19,8 +19,11 @@ _OF_THE_BODY = frozenset(
     b"content-length content-type content-encoding content-language content-range content-md5 digest content-digest "
     b"repr-digest accept-ranges".split()
 )
-# A 304 updates all others (RFC 9111 section 3.2): these say how the stored bytes are to be read.
-_NOT_UPDATED = frozenset({b"content-encoding", b"content-type", b"content-range", b"content-length", b"etag"})
+# A 304 updates all fields (RFC 9111 section 3.2) but those that depend on the stored bytes: how they are coded, and what they add
+# up to. It says that these have not changed, so whatever else it says is of something else, often of its own lack of a body.
+_NOT_UPDATED = frozenset(
+    b"content-encoding content-range content-length content-md5 digest content-digest repr-digest etag".split()
+)
 
 
 def own_conditions(stored: StoredResponse) -> Fields:
@@ -86,9 +89,23 @@ def is_about(stored: StoredResponse, response: FieldMap) -> bool:
     return matches_weakly(told, stored.entity_tag)
 
 
+def shows_the_same(stored: StoredResponse, response: FieldMap) -> bool:
+    """Whether an answer to HEAD shows that what is stored of GET still holds (RFC 9111 section 4.3.5): by all validators that it
+    has, one at least, since a length alone is no sign of the same bytes."""
+    known = FieldMap(stored.fields)
+    etag, modified, length = (response.only(name) for name in (b"etag", b"last-modified", b"content-length"))
+    if etag is None and modified is None:
+        return False
+    if etag is not None and (stored.flags & OWN_TAG or etag != stored.entity_tag):
+        return False
+    return modified in (None, known.only(b"last-modified")) and length in (None, known.only(b"content-length"))
+
+
 def updated_fields(stored: StoredResponse, response: FieldMap) -> FieldMap:
     """The fields of a stored response after a 304 about it (RFC 9111 section 3.2)."""
     news = [(name, value) for name, value in kept_fields(response) if name not in _NOT_UPDATED]
+    if not _is_same_type(stored, response):
+        news = [(name, value) for name, value in news if name != b"content-type"]
     renewed = {name for name, _ in news}
     kept = [(name, value) for name, value in stored.fields if name not in renewed]
     # A Date of before would make it as old as it was.
@@ -96,6 +113,18 @@ def updated_fields(stored: StoredResponse, response: FieldMap) -> FieldMap:
         kept = [(name, value) for name, value in kept if name != b"date"]
     age = [(b"age", value) for value in response.lines(b"age")]
     return FieldMap([*kept, *news, *age])
+
+
+def _is_same_type(stored: StoredResponse, response: FieldMap) -> bool:
+    """Whether the answer to a validation has the media type that is stored, perhaps with other parameters. Another one is what a
+    framework puts into answers that have no body, not what these bytes are: data of users must not become HTML by it."""
+    told = response.only(b"content-type")
+    known = next((value for name, value in stored.fields if name == b"content-type"), None)
+    return told is not None and known is not None and _media_type(told) == _media_type(known)
+
+
+def _media_type(value: bytes) -> bytes:
+    return value.split(b";", 1)[0].strip().lower()
 
 
 def with_fields_of(stored: StoredResponse, renewed: StoredResponse) -> StoredResponse:

@@ -8,21 +8,19 @@ from __future__ import annotations
 import io
 import sys
 import threading
-import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Union
 
 from catzilla_cache import _workers
-from catzilla_cache._flights import Abandoned, TooLate
-from catzilla_cache.errors import CacheError
 from catzilla_cache.http.driving import ask_wsgi
 from catzilla_cache.http.decisions import Fetch, LookUp, Serve
 from catzilla_cache.http.exchange import SAFE_METHODS, Exchange
 from catzilla_cache.http.fields import Fields
-from catzilla_cache.http.leading import Alone, Led
+from catzilla_cache.http.leading import Alone, Led, board
 from catzilla_cache.http.message import Request
 from catzilla_cache.http.middleware import ResponseCache
 from catzilla_cache.http.response import Response
 from catzilla_cache.http.shelf import logger
+from catzilla_cache.http.steps import in_thread
 from catzilla_cache.http.stored import HEAD_ONLY, StoredResponse
 from catzilla_cache.http.wsgi_answer import Answer, Application, Body, StartResponse
 from catzilla_cache.http.wsgi_messages import Environ, fields_of, lines_of, request_of, status_line
@@ -119,27 +117,10 @@ class WSGICacheMiddleware(ResponseCache):
         self, exchange: Exchange, fetch: Fetch, environ: Environ, start_response: StartResponse
     ) -> Union[LookUp, Serve, Fetch, Body]:
         """Asks the application, or waits for another request that does."""
-        key = self._flight_of(exchange, fetch)
-        if key is None:
-            return self._ask(exchange, fetch, Alone(), environ, start_response)
-        deadline = time.monotonic() + self._policy.wait_timeout
-        while True:
-            flight, leads = self._flights.board(key)
-            if leads:
-                led = Led(self, flight, key)
-                if self._has_come(exchange):
-                    led.give_up()
-                    return exchange.start()
-                return self._ask(exchange, fetch, led, environ, start_response)
-            try:
-                return exchange.landed(flight.wait(max(0.0, deadline - time.monotonic())))
-            except Abandoned:
-                continue
-            except (TooLate, CacheError):
-                # Or it would wait for itself: an application may ask itself something.
-                return self._ask(exchange, fetch, Alone(), environ, start_response)
-            finally:
-                del flight
+        turn = in_thread(board(self, exchange, fetch))
+        if not isinstance(turn, (Alone, Led)):
+            return turn
+        return self._ask(exchange, fetch, turn, environ, start_response)
 
     def _ask(
         self, exchange: Exchange, fetch: Fetch, led: Union[Alone, Led], environ: Environ, start_response: StartResponse
