@@ -63,9 +63,6 @@ LZ4_AVAILABLE = True
 _WITHOUT_MEMORY: Dict[str, object] = {"memory.capacity": 1, "memory.max_value_size": 0, "memory.ttl": "36500d"}
 
 
-_BYTES = bytes([codec.plain.BYTES])
-
-
 class SmartCache(OpenCache, _backend.ValuesBase):
     """Values of any kind in memory, and below it in Redis and on disk as the configuration says.
 
@@ -173,62 +170,15 @@ class SmartCache(OpenCache, _backend.ValuesBase):
     def _disk_cache(self) -> Optional[TierView]:
         return TierView(self, "disk") if self._has_disk else None
 
-    # ---- What the compiled base has, too: its methods without the underscore ----
-
-    if TYPE_CHECKING or not hasattr(_backend.ValuesBase, "get"):
-
-        def get(self, key: Key) -> tuple[Any, bool]:
-            """The value of a key and True, or None and False."""
-            # As `_get` does, in fewer steps for what is most common.
-            try:
-                name = key if type(key) is bytes else key.encode() if type(key) is str else key_bytes(key)
-            except UnicodeEncodeError:
-                name = key_bytes(key)
-            status, data = _backend.read(self._handle or self._live(), name)
-            if status != _status.OK:
-                found(status)
-                return None, False
-            if data[:1] == _BYTES:
-                return data[1:], True
-            return self._revive(key, data)
-
-        def set(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
-            """Stores a value, for ``ttl`` seconds; None or 0 is the default of each tier, ``math.inf`` never expires. True.
-
-            With ``tags`` it goes with ``invalidate``. A value that cannot be stored is a ``CacheValueError``. False: there is one tier
-            below memory and no memory, and that tier is down.
-            """
-            return self._set(key, value, ttl, tags=tags)
-
-        def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
-            """The values of those keys that are there."""
-            if self._asks_below:
-                return self._get_below({}, list(keys))
-            # Memory alone is asked faster one by one than a batch is put together.
-            pairs = ((key, self.get(key)) for key in keys)
-            return {key: value for key, (value, is_there) in pairs if is_there}
-
-        def delete(self, key: Key) -> bool:
-            """Removes a key from every tier. True when it was there."""
-            return self._delete(key)
-
-        def exists(self, key: Key) -> bool:
-            """Whether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."""
-            return self._exists(key)
-
-        def _get_from_memory(self, key: Key) -> tuple[Any, bool]:
-            """As ``get``, but asks memory alone. A miss is counted by whoever goes on."""
-            status, data = _backend.read_memory(self._live(), key_bytes(key), False)
-            return self._revive(key, data) if found(status) else (None, False)
-
-        def __contains__(self, key: object) -> bool:
-            return self._exists(key)
-
-        def __getitem__(self, key: Key) -> Any:
-            return self._getitem(key)
+    # ---- What the base falls back on, for its methods without the underscore ----
 
     def _get(self, key: Key) -> tuple[Any, bool]:
         status, data = _backend.read(self._live(), key_bytes(key))
+        return self._revive(key, data) if found(status) else (None, False)
+
+    def _look_in_memory(self, key: Key) -> tuple[Any, bool]:
+        """For ``_get_from_memory``, which nothing else has: as ``get``, but asks memory alone. A miss is counted by whoever goes on."""
+        status, data = _backend.read_memory(self._live(), key_bytes(key), False)
         return self._revive(key, data) if found(status) else (None, False)
 
     def _getitem(self, key: Key) -> Any:

@@ -22,17 +22,20 @@ def compiled() -> ModuleType:
 
 def _functions(backend: ModuleType) -> "dict[str, str]":
     """With their signatures."""
-    return {
-        name: str(inspect.signature(function))
-        for name, function in vars(backend).items()
-        if inspect.isfunction(function) and function.__module__ == backend.__name__ and not name.startswith("_")
-    }
+    named = {name: getattr(backend, name) for name in backend.__all__}
+    return {name: str(inspect.signature(function)) for name, function in named.items() if inspect.isfunction(function)}
 
 
 def test_both_backends_have_the_same_functions_with_the_same_parameters(compiled: ModuleType) -> None:
     functions = _functions(compiled)
     assert len(functions) > 20
     assert functions == _functions(_ctypes_backend)
+
+
+def test_what_a_backend_does_not_name_is_its_own(compiled: ModuleType) -> None:
+    for backend in (compiled, _ctypes_backend):
+        own = {name for name, thing in vars(backend).items() if inspect.isfunction(thing) and thing.__module__ == backend.__name__}
+        assert {name for name in own if not name.startswith("_")} <= set(backend.__all__)
 
 
 def test_both_backends_have_the_classes_that_the_package_uses(compiled: ModuleType) -> None:
