@@ -15,13 +15,12 @@ from catzilla_cache._ctypes_structs import CGet, CHealth, COptionInfo, CPut, CPu
 library = _library.load()
 
 
-def _bind(name: str, result: Any, *arguments: Any) -> Any:
+def _bind(short_name: str, result: Any, *arguments: Any) -> Any:
+    name = f"catzilla_{short_name}"
     try:
-        function = getattr(library, f"catzilla_{name}")
+        function = getattr(library, name)
     except AttributeError:
-        raise ImportError(
-            f"catzilla_cache: {library._name} is not a library of this ABI: it has no function catzilla_{name}"
-        ) from None
+        raise ImportError(f"catzilla_cache: {library._name} is not a library of this ABI: it has no function {name}") from None
     function.restype = result
     function.argtypes = arguments
     return function
