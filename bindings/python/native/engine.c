@@ -216,19 +216,21 @@ static PyObject *ask(PyObject *object, PyObject *key_object, catzilla_status_t (
     return PyObject_CallMethodObjArgs(object, name, key_object, NULL);
 }
 
-PyObject *engine_delete(PyObject *object, PyObject *key)
+PyObject *engine_delete(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return ask(object, key, catzilla_cache_remove, engine_str_delete);
+    PyObject *key = engine_only("delete", "key", args, count, names);
+    return key == NULL ? NULL : ask(object, key, catzilla_cache_remove, engine_str_delete);
 }
 
-PyObject *engine_exists(PyObject *object, PyObject *key)
+PyObject *engine_exists(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return ask(object, key, catzilla_cache_contains, engine_str_exists);
+    PyObject *key = engine_only("exists", "key", args, count, names);
+    return key == NULL ? NULL : ask(object, key, catzilla_cache_contains, engine_str_exists);
 }
 
 int engine_contains(PyObject *object, PyObject *key)
 {
-    PyObject *answer = engine_exists(object, key);
+    PyObject *answer = ask(object, key, catzilla_cache_contains, engine_str_exists);
     if (answer == NULL)
         return -1;
     int is_there = PyObject_IsTrue(answer);
@@ -287,8 +289,11 @@ int engine_stored(struct held *held, const struct key *key, const void *data, si
 
 /* ---- Many keys ---- */
 
-PyObject *engine_get_many(PyObject *object, PyObject *keys, finder find)
+PyObject *engine_get_many(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names, finder find)
 {
+    PyObject *keys = engine_only("get_many", "keys", args, count, names);
+    if (keys == NULL)
+        return NULL;
     PyObject *all = NULL, *missing = NULL, *found = PyDict_New(), *iterator = PyObject_GetIter(keys), *key;
     if (found == NULL || iterator == NULL)
         goto done;

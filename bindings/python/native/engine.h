@@ -2,7 +2,7 @@
 #ifndef CATZILLA_ENGINE_H
 #define CATZILLA_ENGINE_H
 
-#include "native.h"
+#include "arguments.h"
 
 struct engine {
     PyObject_HEAD
@@ -83,6 +83,12 @@ enum answer engine_visit(struct held *held, const struct key *key, enum reach re
 /* Stores bytes in a cache that has memory alone. False: the method in Python has to. */
 int engine_stored(struct held *held, const struct key *key, const void *data, size_t len, uint64_t ttl_ms);
 
+/* The one argument of a builtin, which hardly anybody names; NULL with an exception. */
+static inline PyObject *engine_only(const char *function, const char *name, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return count == 1 && names == NULL ? args[0] : arguments_only(function, name, args, count, names);
+}
+
 /* Calls a method with the arguments that a builtin was given. */
 PyObject *engine_in_python(PyObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *names);
 
@@ -92,7 +98,7 @@ typedef enum answer (*finder)(PyObject *self, PyObject *key, enum reach reach, P
 PyObject *engine_getitem(PyObject *object, PyObject *key, finder find);
 
 /* Those of the keys that memory has go into a dict; the others are asked of `_get_below`, if there is anybody to ask. */
-PyObject *engine_get_many(PyObject *object, PyObject *keys, finder find);
+PyObject *engine_get_many(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names, finder find);
 
 /* Makes bytes of a value and stores them. 1: done; 0: the method in Python has to; -1 with an exception. */
 typedef int (*storer)(struct held *held, const struct key *key, PyObject *value, uint64_t ttl_ms);
@@ -100,11 +106,13 @@ typedef int (*storer)(struct held *held, const struct key *key, PyObject *value,
 /* The same for a call of `set(key, value, ttl)`. */
 int engine_set(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names, storer store);
 
+#define ENGINE_METHOD(method) (PyCFunction)(void (*)(void))(method), METH_FASTCALL | METH_KEYWORDS
+
 /* Methods and slots that both classes have. */
 PyObject *engine_attach(PyObject *object, PyObject *const *args, Py_ssize_t count);
 PyObject *engine_detach(PyObject *object, PyObject *unused);
-PyObject *engine_delete(PyObject *object, PyObject *key);
-PyObject *engine_exists(PyObject *object, PyObject *key);
+PyObject *engine_delete(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names);
+PyObject *engine_exists(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names);
 int engine_contains(PyObject *object, PyObject *key);
 int engine_traverse(PyObject *object, visitproc visit, void *arg);
 int engine_clear(PyObject *object);

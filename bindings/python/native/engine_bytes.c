@@ -38,9 +38,9 @@ static PyObject *bytes_getitem(PyObject *object, PyObject *key)
     return engine_getitem(object, key, find_bytes);
 }
 
-static PyObject *bytes_get_many(PyObject *object, PyObject *keys)
+static PyObject *bytes_get_many(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return engine_get_many(object, keys, find_bytes);
+    return engine_get_many(object, args, count, names, find_bytes);
 }
 
 static int store_bytes(struct held *held, const struct key *key, PyObject *value, uint64_t ttl_ms)
@@ -58,12 +58,14 @@ static PyObject *bytes_set(PyObject *object, PyObject *const *args, Py_ssize_t c
 static PyMethodDef bytes_methods[] = {
     {"_attach", (PyCFunction)(void (*)(void))engine_attach, METH_FASTCALL, NULL},
     {"_detach", engine_detach, METH_NOARGS, NULL},
-    {"get", (PyCFunction)(void (*)(void))bytes_get, METH_FASTCALL | METH_KEYWORDS,
-     "get(key, default=None)\n\nThe value of a key, or the default when it is absent or expired."},
-    {"set", (PyCFunction)(void (*)(void))bytes_set, METH_FASTCALL | METH_KEYWORDS,
-     "set(key, value, ttl=None)\n\nStores a value, for `ttl` seconds; None or 0 is the default lifetime, math.inf never expires."},
-    {"get_many", bytes_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
-    {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key. True when it was there."},
+    {"get", ENGINE_METHOD(bytes_get),
+     "get($self, /, key, default=None)\n--\n\nThe value of a key, or the default when it is absent or expired."},
+    {"set", ENGINE_METHOD(bytes_set),
+     "set($self, /, key, value, ttl=None, *, tags=())\n--\n\n"
+     "Stores a value, for `ttl` seconds; None or 0 is the default of each tier, math.inf never expires.\n\nWith `tags` it goes with `delete_tag`."},
+    {"get_many", ENGINE_METHOD(bytes_get_many),
+     "get_many($self, /, keys)\n--\n\nThe values of those keys that are there; Redis and disk are asked once for all."},
+    {"delete", ENGINE_METHOD(engine_delete), "delete($self, /, key)\n--\n\nRemoves a key from every tier. True when it was there."},
     {NULL, NULL, 0, NULL},
 };
 

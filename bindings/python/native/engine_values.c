@@ -103,9 +103,11 @@ static PyObject *found_pair(PyObject *found)
     return pair;
 }
 
-static PyObject *values_get(PyObject *object, PyObject *key)
+static PyObject *values_get(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    PyObject *found;
+    PyObject *found, *key = engine_only("get", "key", args, count, names);
+    if (key == NULL)
+        return NULL;
     switch (find_value(object, key, EVERY_TIER, &found)) {
     case FOUND:
         return found_pair(found);
@@ -144,9 +146,9 @@ static PyObject *values_getitem(PyObject *object, PyObject *key)
     return engine_getitem(object, key, find_value);
 }
 
-static PyObject *values_get_many(PyObject *object, PyObject *keys)
+static PyObject *values_get_many(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return engine_get_many(object, keys, find_value);
+    return engine_get_many(object, args, count, names, find_value);
 }
 
 static int store_value(struct held *held, const struct key *key, PyObject *value, uint64_t ttl_ms)
@@ -170,13 +172,18 @@ static PyObject *values_set(PyObject *object, PyObject *const *args, Py_ssize_t 
 static PyMethodDef values_methods[] = {
     {"_attach", (PyCFunction)(void (*)(void))engine_attach, METH_FASTCALL, NULL},
     {"_detach", engine_detach, METH_NOARGS, NULL},
-    {"get", values_get, METH_O, "get(key)\n\nThe value of a key and True, or None and False."},
-    {"set", (PyCFunction)(void (*)(void))values_set, METH_FASTCALL | METH_KEYWORDS,
-     "set(key, value, ttl=None, *, tags=())\n\nStores a value, for `ttl` seconds; None or 0 is the default lifetime of each tier. True."},
+    {"get", ENGINE_METHOD(values_get), "get($self, /, key)\n--\n\nThe value of a key and True, or None and False."},
+    {"set", ENGINE_METHOD(values_set),
+     "set($self, /, key, value, ttl=None, *, tags=())\n--\n\n"
+     "Stores a value, for `ttl` seconds; None or 0 is the default of each tier, math.inf never expires. True.\n\n"
+     "With `tags` it goes with `invalidate`. A value that cannot be stored is a CacheValueError. False: there is one tier\n"
+     "below memory and no memory, and that tier is down."},
     {"_get_from_memory", values_get_from_memory, METH_O, NULL},
-    {"get_many", values_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
-    {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key from every tier. True when it was there."},
-    {"exists", engine_exists, METH_O, "exists(key)\n\nWhether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."},
+    {"get_many", ENGINE_METHOD(values_get_many), "get_many($self, /, keys)\n--\n\nThe values of those keys that are there."},
+    {"delete", ENGINE_METHOD(engine_delete), "delete($self, /, key)\n--\n\nRemoves a key from every tier. True when it was there."},
+    {"exists", ENGINE_METHOD(engine_exists),
+     "exists($self, /, key)\n--\n\n"
+     "Whether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,7 +1,8 @@
 /* The calls of an object cache: what the Python type's methods and brackets do. See object_cache.h. */
 #include "object_methods.h"
-#include "object_arguments.h"
+#include "arguments.h"
 #include "object_flight.h"
+#include "object_lifetime.h"
 
 PyDoc_STRVAR(get_doc, "get($self, /, key, default=None)\n--\n\n"
                       "The value of a key, or the default when it is absent or has expired.");
@@ -12,7 +13,7 @@ static PyObject *method_get(PyObject *self, PyObject *const *arguments, Py_ssize
         parsed[0] = arguments[0];
     } else {
         static const char *const names[] = {"key", "default", NULL};
-        if (!parse_arguments("get", names, 1, arguments, count, keywords, parsed))
+        if (!arguments_parse("get", names, 1, arguments, count, keywords, parsed))
             return NULL;
     }
     Wanted wanted;
@@ -38,7 +39,7 @@ static PyObject *method_put(PyObject *self, PyObject *const *arguments, Py_ssize
         parsed[1] = arguments[1];
     } else {
         static const char *const names[] = {"key", "value", "ttl_seconds", NULL};
-        if (!parse_arguments("put", names, 2, arguments, count, keywords, parsed))
+        if (!arguments_parse("put", names, 2, arguments, count, keywords, parsed))
             return NULL;
     }
     int64_t lifetime = lifetime_from(cache, parsed[2]);
@@ -61,7 +62,7 @@ static PyObject *method_get_or_set(PyObject *self, PyObject *const *arguments, P
     ObjectCache *cache = (ObjectCache *)self;
     static const char *const names[] = {"key", "loader", "ttl_seconds", NULL};
     PyObject *parsed[3] = {NULL, NULL, NULL};
-    if (!parse_arguments("get_or_set", names, 2, arguments, count, keywords, parsed))
+    if (!arguments_parse("get_or_set", names, 2, arguments, count, keywords, parsed))
         return NULL;
     int64_t lifetime = lifetime_from(cache, parsed[2]);
     Wanted wanted;

@@ -1,5 +1,5 @@
 /* The object cache as a Python type: how one is made and ends, and its part in garbage collection. See object_cache.h. */
-#include "object_arguments.h"
+#include "object_lifetime.h"
 #include "object_methods.h"
 
 #include <structmember.h>
@@ -140,7 +140,7 @@ static PyType_Spec spec = {
 int object_cache_add_to(PyObject *module)
 {
     object_cache_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (object_cache_type == NULL || object_arguments_begin() < 0)
+    if (object_cache_type == NULL || object_lifetime_begin() < 0)
         return -1;
     Py_INCREF(object_cache_type); /* the module's own; this file's is for as long as the process runs */
     return PyModule_AddObject(module, "ObjectCache", (PyObject *)object_cache_type);

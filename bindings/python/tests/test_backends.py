@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from catzilla_cache import _ctypes_backend
+from catzilla_cache import BytesCache, SmartCache, _ctypes_backend
 from conftest import missing
 
 
@@ -42,3 +43,40 @@ def test_both_backends_have_the_classes_that_the_package_uses(compiled: ModuleTy
     for backend in (compiled, _ctypes_backend):
         for name in ("Handle", "Iterator", "Lease", "BytesBase", "ValuesBase"):
             assert inspect.isclass(getattr(backend, name)), f"{backend.NAME} has no {name}"
+
+
+def _parameters(base: type) -> "dict[str, str]":
+    """Of each method, as they are called: names, defaults, which may be named. Not their types, which a builtin does not tell."""
+    told = {}
+    for name, method in inspect.getmembers(base, callable):
+        if not name.startswith("_"):
+            parameters = inspect.signature(method).parameters.values()
+            told[name] = ", ".join(str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in parameters)
+    return told
+
+
+@pytest.mark.parametrize("name", ["BytesBase", "ValuesBase"])
+def test_both_backends_have_bases_whose_methods_are_called_in_the_same_way(compiled: ModuleType, name: str) -> None:
+    methods = _parameters(getattr(compiled, name))
+    assert len(methods) >= 4
+    assert methods == _parameters(getattr(_ctypes_backend, name))
+
+
+@pytest.mark.parametrize("kind", [BytesCache, SmartCache])
+def test_arguments_of_the_calls_that_are_builtins_may_be_named(kind: Any) -> None:
+    with kind() as cache:
+        cache.set(key="a", value=b"1", ttl=60, tags=["tag"])
+        cache.set("b", ttl=60, value=b"2")
+        assert cache.get(key="a") == cache.get("a") and cache.get_many(keys=["a", "b", "c"]) == {"a": b"1", "b": b"2"}
+        assert cache.delete(key="b") is True and cache.delete(key="b") is False
+        if kind is SmartCache:
+            assert cache.exists(key="a") is True and cache.exists(key="b") is False
+        else:
+            assert cache.get(key="b", default=b"none") == cache.get("b", default=b"none") == b"none"
+        for call in (cache.get, cache.delete, cache.get_many):
+            for arguments, named in (((), {}), (("a",), {"key": "a", "keys": "a"}), ((), {"name": "a"}), (("a", "b", "c"), {})):
+                with pytest.raises(TypeError):
+                    call(*arguments, **named)
+        for arguments, named in ((("a",), {}), (("a", b"1", 60, ["tag"]), {}), (("a", b"1"), {"time": 5})):
+            with pytest.raises(TypeError):
+                cache.set(*arguments, **named)
