@@ -74,17 +74,19 @@ static PyObject *method_get_or_set(PyObject *self, PyObject *const *arguments, P
     return flight_load(cache, &wanted, parsed[0], parsed[1], NULL, NULL, lifetime);
 }
 
-PyDoc_STRVAR(contains_doc, "contains($self, key, /)\n--\n\nWhether a key is there. Not counted, and no use of it.");
-static PyObject *method_contains(PyObject *self, PyObject *key)
+PyDoc_STRVAR(contains_doc, "contains($self, /, key)\n--\n\nWhether a key is there. Not counted, and no use of it.");
+static PyObject *method_contains(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
-    int is_there = cache_contains((ObjectCache *)self, key);
+    PyObject *key = arguments_only("contains", "key", arguments, count, keywords);
+    int is_there = key == NULL ? -1 : cache_contains((ObjectCache *)self, key);
     return is_there < 0 ? NULL : PyBool_FromLong(is_there);
 }
 
-PyDoc_STRVAR(remove_doc, "remove($self, key, /)\n--\n\nRemoves a key. Its value, or None when it was not there.");
-static PyObject *method_remove(PyObject *self, PyObject *key)
+PyDoc_STRVAR(remove_doc, "remove($self, /, key)\n--\n\nRemoves a key. Its value, or None when it was not there.");
+static PyObject *method_remove(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
-    PyObject *value = cache_remove((ObjectCache *)self, key);
+    PyObject *key = arguments_only("remove", "key", arguments, count, keywords);
+    PyObject *value = key == NULL ? NULL : cache_remove((ObjectCache *)self, key);
     if (value != NULL || PyErr_Occurred())
         return value;
     Py_RETURN_NONE;
@@ -315,8 +317,8 @@ PyMethodDef object_cache_methods[] = {
     {"get", FAST(method_get), METH_FASTCALL | METH_KEYWORDS, get_doc},
     {"put", FAST(method_put), METH_FASTCALL | METH_KEYWORDS, put_doc},
     {"get_or_set", FAST(method_get_or_set), METH_FASTCALL | METH_KEYWORDS, get_or_set_doc},
-    {"contains", method_contains, METH_O, contains_doc},
-    {"remove", method_remove, METH_O, remove_doc},
+    {"contains", FAST(method_contains), METH_FASTCALL | METH_KEYWORDS, contains_doc},
+    {"remove", FAST(method_remove), METH_FASTCALL | METH_KEYWORDS, remove_doc},
     {"clear", method_clear, METH_NOARGS, clear_doc},
     {"size", method_size, METH_NOARGS, size_doc},
     {"cleanup", method_cleanup, METH_NOARGS, cleanup_doc},
