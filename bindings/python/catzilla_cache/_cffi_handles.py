@@ -1,4 +1,6 @@
-"""What the library has made for this process and has to be given back, for cffi: an open cache, a walk through keys, the right to load a key."""
+"""What the library has made for this process and has to be given back, for cffi: an open cache, a walk through keys,
+the right to load a key.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from catzilla_cache._cffi_module import ffi, lib
 
 
 class Handle:
-    """An open cache. Destroys it when the last reference goes; so who calls the library with `cache` holds the handle meanwhile."""
+    """An open cache. Destroys it when the last reference goes; so who calls the library with `cache` holds the handle
+    meanwhile.
+    """
 
     __slots__ = ("address", "cache", "is_long", "listening", "__weakref__")
 

@@ -1,7 +1,9 @@
-"""The compiled half of the package: one file with the module that cffi has made of the C header, and ``native``, builtins written by hand.
+"""The compiled half of the package: one file with the module that cffi has made of the C header, and ``native``,
+builtins written by hand.
 
-Every call of ``lib`` gives the interpreter's lock up while it runs. The calls that have to be faster than that are builtins of ``native``, which
-keep it: they ask memory alone (see ``native/engine.c``). Loaded by the other files of this backend.
+Every call of ``lib`` gives the interpreter's lock up while it runs. The calls that have to be faster than that are
+builtins of ``native``, which keep it: they ask memory alone (see ``native/engine.c``). Loaded by the other files of
+this backend.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The C interface as flat Python functions, over ctypes. Needs nothing but the built library.
 
-Called by everything above the backends. Statuses come back as numbers, text as ``str``; nothing here raises for a failed call, checks an
-argument, or keeps state beyond the read buffers: behaviour is written once, above the backends.
+Called by everything above the backends. Statuses come back as numbers, text as ``str``; nothing here raises for a
+failed call, checks an argument, or keeps state beyond the read buffers: behaviour is written once, above the backends.
 
 There is no function that closes a cache. The handle that ``open`` returns destroys it when its last reference goes, and
 each call under way holds one, so that a cache can be dropped by one thread while others are still inside it.
@@ -72,7 +72,8 @@ NAME = "ctypes"
 _FIRST_BATCH_BUFFER = 1024
 _KEYS_AT_ONCE = 1024
 
-# A put of so many bytes gives the interpreter's lock up: compressing and copying take longer than that costs. Arbitrary: some 10 us.
+# A put of so many bytes gives the interpreter's lock up: compressing and copying take longer than that costs.
+# Arbitrary: some 10 us.
 _LONG_VALUE = 64 * 1024
 
 

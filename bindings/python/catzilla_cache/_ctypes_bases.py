@@ -1,7 +1,8 @@
 """What ``BytesCache`` and ``SmartCache`` inherit on ctypes: their hottest calls, each in one frame.
 
-The compiled module has the same bases (``native/engine_bytes.c``, ``native/engine_values.c``). What is out of the ordinary, and every failure,
-goes to the method of the same name with an underscore in front, which is written once for both backends.
+The compiled module has the same bases (``native/engine_bytes.c``, ``native/engine_values.c``). What is out of the
+ordinary, and every failure, goes to the method of the same name with an underscore in front, which is written once for
+both backends.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _BYTES, _TEXT = b"\x05", b"\x06"
 _encode = str.encode
 _take, _give = free_buffers.pop, free_buffers.append
 
-#: What comes of a key that is no text, of one that is longer than the prepared sizes, of having no free buffer, and of a text that is none. None
-#: of it is an error yet.
+#: What comes of a key that is no text, of one that is longer than the prepared sizes, of having no free buffer, and of
+#: a text that is none. None of it is an error yet.
 _UNUSUAL = (TypeError, UnicodeError, IndexError)
 
 
@@ -164,8 +165,8 @@ class ValuesBase(_Base):
     def set(self, key: _Key, value: object, ttl: Optional[float] = None, *, tags: _Tags = ()) -> bool:
         """Stores a value, for ``ttl`` seconds; None or 0 is the default of each tier, ``math.inf`` never expires. True.
 
-        With ``tags`` it goes with ``invalidate``. A value that cannot be stored is a ``CacheValueError``. False: there is one tier
-        below memory and no memory, and that tier is down.
+        With ``tags`` it goes with ``invalidate``. A value that cannot be stored is a ``CacheValueError``. False: there
+        is one tier below memory and no memory, and that tier is down.
         """
         return self._set(key, value, ttl, tags=tags)
 

@@ -1,4 +1,6 @@
-"""What the library has made for this process and has to be given back, for ctypes: an open cache, a walk through keys, the right to load a key."""
+"""What the library has made for this process and has to be given back, for ctypes: an open cache, a walk through
+keys, the right to load a key.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class Handle:
-    """An open cache. Destroys it when the last reference goes; so who calls the library with `argument` holds the handle meanwhile."""
+    """An open cache. Destroys it when the last reference goes; so who calls the library with `argument` holds the
+    handle meanwhile.
+    """
 
     __slots__ = ("address", "argument", "read", "put", "remove", "contains", "asks_below", "is_long", "listening", "__weakref__")
 

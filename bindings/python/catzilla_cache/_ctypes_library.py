@@ -1,4 +1,5 @@
-"""The library's functions for ctypes, by their C names without ``catzilla_``: what they take, what they return, and which of them keep the interpreter's lock.
+"""The library's functions for ctypes, by their C names without ``catzilla_``: what they take, what they return, and
+which of them keep the interpreter's lock.
 
 Called by the other files of the ctypes backend. Loads the library when it is imported, and refuses one of another ABI.
 """
@@ -91,8 +92,9 @@ departed_cause = _bind("departed_cause", c_int32, c_void_p)
 
 # ---- The calls that have to be quick ----
 #
-# Without types to convert to, ctypes takes bytes and what is a parameter already as they are. So the sizes and addresses for these calls are
-# made into parameters beforehand, and whoever calls makes sure of every type. Both halve what a call costs (a hit: 640 to 340 ns).
+# Without types to convert to, ctypes takes bytes and what is a parameter already as they are. So the sizes and
+# addresses for these calls are made into parameters beforehand, and whoever calls makes sure of every type. Both halve
+# what a call costs (a hit: 640 to 340 ns).
 
 
 class Quick(NamedTuple):
@@ -130,7 +132,8 @@ def pointer(address: int) -> Any:
     return c_void_p.from_param(address)
 
 
-#: Sizes as parameters of the quick calls; `size` makes those beyond. Arbitrary: nearly all keys, and the values that are copied in no time.
+#: Sizes as parameters of the quick calls; `size` makes those beyond. Arbitrary: nearly all keys, and the values that
+#: are copied in no time.
 SIZES: list[Any] = [c_size_t.from_param(size) for size in range(1024)]
 
 

@@ -1,7 +1,8 @@
 """How values come out of the library, for ctypes: copied through a buffer, copied out of the entry, or seen where they lie.
 
-A buffer belongs to one read, so that neither another thread's read nor one that interrupts it (a signal handler's, a finaliser's) changes its
-bytes. What interrupts a read for good keeps its buffer from coming back, which costs the next read a new one.
+A buffer belongs to one read, so that neither another thread's read nor one that interrupts it (a signal handler's, a
+finaliser's) changes its bytes. What interrupts a read for good keeps its buffer from coming back, which costs the next
+read a new one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from catzilla_cache import _ctypes_library as c
 from catzilla_cache import _status
 from catzilla_cache._ctypes_handles import Handle
 
-#: How long a value may be to go through a buffer; a longer one is copied out of the entry, which takes more calls and no room. Arbitrary: most
-#: values are shorter. The other backend has the same number.
+#: How long a value may be to go through a buffer; a longer one is copied out of the entry, which takes more calls and
+#: no room. Arbitrary: most values are shorter. The other backend has the same number.
 ROOM = 16 * 1024
 
 #: The memory; as parameters, where it is and how large; and where the library tells the length, as object and as parameter.

@@ -1,4 +1,5 @@
-"""What a ``SmartCache`` stores for its values, and what it makes of stored bytes: which are believed, which are fresh. Counts those that are not.
+"""What a ``SmartCache`` stores for its values, and what it makes of stored bytes: which are believed, which are fresh.
+Counts those that are not.
 
 The values' own bytes are ``codec``'s, what stands in front of them ``_annotation``'s. Asks no cache anything.
 """
@@ -13,8 +14,8 @@ from catzilla_cache import _annotation, _status, codec
 from catzilla_cache._annotation import Annotation
 from catzilla_cache._lifetimes import Lifetimes
 
-#: What `revive` answers for what was found and is not served: a miss, told from one where nothing was found by being this very pair.
-#: Made at run time, since constants of one value may be one object.
+#: What `revive` answers for what was found and is not served: a miss, told from one where nothing was found by being
+#: this very pair. Made at run time, since constants of one value may be one object.
 NOT_SERVED: Tuple[Any, bool] = tuple([None, False])  # type: ignore[assignment]
 
 
@@ -66,7 +67,8 @@ class StoredValues:
         return value, True
 
     def prolonged(self, key: bytes, data: bytes, lifetime_ms: int) -> Optional[tuple[Annotation, Optional[bytes]]]:
-        """Stored bytes with another lifetime from now on, and what they say of themselves; None: not to be believed, or stale, so not there.
+        """Stored bytes with another lifetime from now on, and what they say of themselves; None: not to be believed, or
+        stale, so not there.
 
         No bytes: these do not say when they end.
         """
@@ -87,8 +89,8 @@ class StoredValues:
         return annotation, _with(annotation, data if rebound is None else rebound)
 
     def counts(self) -> tuple[int, int]:
-        """How often something was not believed (not ours, damaged, or past its end), and how often something was there for those alone who can
-        load it anew. The library has counted each as a hit, and each was a miss.
+        """How often something was not believed (not ours, damaged, or past its end), and how often something was there
+        for those alone who can load it anew. The library has counted each as a hit, and each was a miss.
         """
         with self._lock:
             return self._refused, self._stale

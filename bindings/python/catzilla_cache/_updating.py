@@ -1,6 +1,7 @@
 """Writes of a ``SmartCache`` that depend on what is stored: it is read, and written again unless somebody else was faster.
 
-Memory has versions, by which that is noticed. Of what is in another tier alone, nobody else in this process writes at the same time.
+Memory has versions, by which that is noticed. Of what is in another tier alone, nobody else in this process writes at
+the same time.
 """
 
 from __future__ import annotations

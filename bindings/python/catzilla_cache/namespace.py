@@ -16,7 +16,8 @@ _SIGNS = re.compile(rb"[*?\\]")
 
 
 class Namespace:
-    """``SmartCache.namespace(name, version)``. Another version sees none of the keys of this one: raise it when what is stored changes its meaning.
+    """``SmartCache.namespace(name, version)``. Another version sees none of the keys of this one: raise it when what is
+    stored changes its meaning.
 
     Shares everything with its cache but the keys: capacity, policy, tiers, figures.
     """
@@ -97,7 +98,9 @@ class Namespace:
         return self._cache.delete_prefix(self._key(prefix))
 
     def delete_pattern(self, pattern: Key) -> int:
-        """As ``SmartCache.delete_pattern``, of the keys of this namespace and version, whose own beginning counts as part of the pattern's length."""
+        """As ``SmartCache.delete_pattern``, of the keys of this namespace and version, whose own beginning counts as
+        part of the pattern's length.
+        """
         return self._cache.delete_pattern(_SIGNS.sub(rb"\\\g<0>", self._prefix) + pattern_bytes(pattern))
 
     def keys(self) -> Iterator[bytes]:

@@ -1,4 +1,6 @@
-"""Which keys fit a pattern, for commands that look at keys without the library. What the signs mean is said in ``src/pattern.rs``, which a test holds beside this."""
+"""Which keys fit a pattern, for commands that look at keys without the library. What the signs mean is said in
+``src/pattern.rs``, which a test holds beside this.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ _ELEMENT = re.compile(rb"\\(.)|(.)", re.DOTALL)
 
 
 class KeyPattern:
-    """Keys that look alike: ``*`` stands for any bytes, also none, ``?`` for one byte, and ``\\`` before a byte takes that as it is."""
+    """Keys that look alike: ``*`` stands for any bytes, also none, ``?`` for one byte, and ``\\`` before a byte takes
+    that as it is.
+    """
 
     __slots__ = ("beginning", "_parts", "_tail_len")
 

@@ -1,4 +1,6 @@
-"""``catzilla-cache purge``: removes everything, a prefix, what fits a pattern, or a tag from a disk folder or a Redis, through the library."""
+"""``catzilla-cache purge``: removes everything, a prefix, what fits a pattern, or a tag from a disk folder or a
+Redis, through the library.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--all", action="store_true", help="everything")
     what.add_argument("--prefix", metavar="TEXT", help="every entry whose key begins so")
-    what.add_argument("--pattern", metavar="TEXT", help=r"every entry whose key fits: * is anything, ? one byte, \ takes the next as it is")
+    what.add_argument(
+        "--pattern", metavar="TEXT", help=r"every entry whose key fits: * is anything, ? one byte, \ takes the next as it is"
+    )
     what.add_argument("--tag", metavar="TEXT", help="every entry that was stored with this tag")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -71,7 +75,8 @@ def _chosen(asked: argparse.Namespace) -> _Chosen:
     # Arguments are bytes, which need not be text.
     if asked.prefix is not None:
         prefix = os.fsencode(asked.prefix)
-        return _Chosen(f"what begins with {asked.prefix!r}", prefix, lambda entry: True, lambda cache: cache.delete_prefix(prefix))
+        words = f"what begins with {asked.prefix!r}"
+        return _Chosen(words, prefix, lambda entry: True, lambda cache: cache.delete_prefix(prefix))
     if asked.pattern is not None:
         text = pattern_bytes(os.fsencode(asked.pattern))
         pattern = KeyPattern(text)
