@@ -1,105 +1,70 @@
-"""The C interface as flat Python functions, over the compiled module. The same functions as ``_ctypes_backend``, only faster.
-
-Every call of ``lib`` gives the interpreter's lock up while it runs. The calls that have to be faster than that are builtins of
-``native``, which keep it: they ask memory alone (see ``native/engine.c``).
-"""
+"""The C interface as flat Python functions, over the compiled module. The same functions as ``_ctypes_backend``, only faster."""
 
 from __future__ import annotations
 
-import atexit
-import importlib
-import importlib.util
-import sys
-import threading
-import weakref
-from importlib.machinery import ExtensionFileLoader
-from types import ModuleType
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 from catzilla_cache import _status
+from catzilla_cache._cffi_handles import Handle, Iterator, Lease
+from catzilla_cache._cffi_listening import set_listener
+from catzilla_cache._cffi_module import ffi, lib, native
+from catzilla_cache._cffi_reading import acquire, copied, inspect, read, read_memory
+
+__all__ = [
+    "BytesBase",
+    "Handle",
+    "Iterator",
+    "Lease",
+    "NAME",
+    "ValuesBase",
+    "abi_version",
+    "acquire",
+    "contains",
+    "flush",
+    "get_many",
+    "health",
+    "increment",
+    "inspect",
+    "keys",
+    "last_error",
+    "lease",
+    "lease_cancel",
+    "lease_fail",
+    "lease_fulfil",
+    "library_file",
+    "native",
+    "next_key",
+    "open",
+    "option_rows",
+    "purge",
+    "put",
+    "put_many",
+    "put_with",
+    "read",
+    "read_memory",
+    "remove",
+    "remove_many",
+    "set_listener",
+    "set_option",
+    "statistics",
+    "status_name",
+    "sweep",
+    "tier_contains",
+    "tier_remove",
+    "tier_statistics",
+    "touch",
+    "version",
+]
 
 NAME = "cffi"
 
-_catzilla_cffi: Any = importlib.import_module("catzilla_cache._catzilla_cffi")
-
-ffi: Any = _catzilla_cffi.ffi
-lib: Any = _catzilla_cffi.lib
-
-if lib.catzilla_abi_version() != _status.ABI_VERSION:
-    raise ImportError(
-        f"catzilla_cache: the library has ABI {lib.catzilla_abi_version()}, this package is for ABI {_status.ABI_VERSION}: "
-        "use the library and the package of one release"
-    )
-
-
-def _load_native() -> ModuleType:
-    # The builtins are in the file of the cffi module, under an init function of their own.
-    name = "catzilla_cache._native"
-    loader = ExtensionFileLoader(name, _catzilla_cffi.__file__)
-    spec = importlib.util.spec_from_file_location(name, _catzilla_cffi.__file__, loader=loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    sys.modules[name] = module
-    return module
-
-
-native: Any = _load_native()
+#: What ``BytesCache`` and ``SmartCache`` inherit: their calls that a builtin can answer.
 BytesBase: Any = native.BytesBase
 ValuesBase: Any = native.ValuesBase
 
 # As in _ctypes_backend, and as arbitrary.
-_FIRST_BUFFER = 4096
-_LARGEST_KEPT_BUFFER = 1024 * 1024
 _FIRST_BATCH_BUFFER = 1024
 _KEYS_AT_ONCE = 1024
-
-
-class Handle:
-    """An open cache. Destroys it when the last reference goes."""
-
-    __slots__ = ("address", "cache", "listening", "__weakref__")
-
-    def __init__(self, cache: Any) -> None:
-        self.cache = cache
-        #: For ``native``, which works on the cache itself.
-        self.address = int(ffi.cast("uintptr_t", cache))
-        #: Set with the first listener, and stays: the library may call it until the cache is destroyed.
-        self.listening: Any = None
-
-    # Bound here, because at interpreter exit the module's globals may be gone before the last handle is.
-    def __del__(self, destroy: Any = lib.catzilla_cache_destroy) -> None:
-        destroy(self.cache)
-
-
-class Iterator:
-    """A walk through keys. Ends when the last reference goes."""
-
-    __slots__ = ("walk",)
-
-    def __init__(self, walk: Any) -> None:
-        self.walk = walk
-
-    def __del__(self, close: Any = lib.catzilla_iterator_close) -> None:
-        close(self.walk)
-
-
-class Lease:
-    """The right to load a key. Gives it up when the last reference goes, unless it has been ended."""
-
-    __slots__ = ("lease",)
-
-    def __init__(self, lease: Any) -> None:
-        self.lease = lease
-
-    def __del__(self, cancel: Any = lib.catzilla_lease_cancel) -> None:
-        if self.lease is not None:
-            cancel(self.lease)
-
-    def take(self) -> Any:
-        """For the call that ends it."""
-        taken, self.lease = self.lease, ffi.NULL
-        return taken
 
 
 def library_file() -> str:
@@ -175,66 +140,6 @@ def touch(handle: Handle, key: bytes, ttl_ms: int) -> int:
     """OK when the key was there, and has a new lifetime."""
     status: int = lib.catzilla_cache_touch(handle.cache, key, len(key), ttl_ms)
     return status
-
-
-def read(handle: Handle, key: bytes) -> tuple[int, bytes]:
-    """The value of a key, copied; the bytes mean something only when the status is OK."""
-    # Taken out of the list while in use: see _ctypes_backend.
-    try:
-        buffer = _free.buffers.pop()
-    except IndexError:
-        buffer = _Buffer(_FIRST_BUFFER)
-    try:
-        while True:
-            status: int = lib.catzilla_cache_read(handle.cache, key, len(key), buffer.memory, buffer.capacity, buffer.length)
-            if status == _status.OK:
-                return status, ffi.buffer(buffer.memory, buffer.length[0])[:]
-            if status != _status.TRUNCATED:
-                return status, b""
-            # In a loop, since the value may have been replaced by a longer one since its length was told.
-            buffer = _Buffer(max(buffer.length[0], 2 * buffer.capacity))
-    finally:
-        if buffer.capacity <= _LARGEST_KEPT_BUFFER:
-            _free.buffers.append(buffer)
-
-
-def read_memory(handle: Handle, key: bytes, is_last: bool) -> tuple[int, bytes]:
-    """As ``read``, but asks memory alone: waits for nothing. A miss counts only if the look-up is the last."""
-    status, value = native.read_memory(handle.address, key, is_last)
-    return status, value
-
-
-def acquire(handle: Handle, key: bytes) -> tuple[int, memoryview]:
-    """A view of the value where it lies, which stays as it is; the status says whether there is one."""
-    out = ffi.new("catzilla_value_t **")
-    status: int = lib.catzilla_cache_acquire(handle.cache, key, len(key), out)
-    if status != _status.OK:
-        return status, memoryview(b"")
-    size = lib.catzilla_value_size(out[0])
-    if size == 0:
-        lib.catzilla_value_release(out[0])
-        return status, memoryview(b"")
-    # Freed with the last view, since each holds the buffer, and that the pointer.
-    data = ffi.cast("char *", lib.catzilla_value_data(out[0]))
-    value = out[0]
-    release = lib.catzilla_value_release
-    pinned = ffi.gc(data, lambda _data: release(value), size)
-    return status, memoryview(ffi.buffer(pinned, size)).toreadonly()
-
-
-def inspect(handle: Handle, key: bytes) -> tuple[int, bytes, int, int, int]:
-    """As ``read``; and what is left of the value's lifetime in milliseconds, its version, and the tier that it came from."""
-    out = ffi.new("catzilla_value_t **")
-    status: int = lib.catzilla_cache_acquire(handle.cache, key, len(key), out)
-    if status != _status.OK:
-        return status, b"", 0, 0, 0
-    value = out[0]
-    try:
-        data = ffi.buffer(ffi.cast("char *", lib.catzilla_value_data(value)), lib.catzilla_value_size(value))[:]
-        left_ms, version = lib.catzilla_value_ttl_ms(value), lib.catzilla_value_version(value)
-        return status, data, left_ms, version, lib.catzilla_value_tier(value)
-    finally:
-        lib.catzilla_value_release(value)
 
 
 def increment(handle: Handle, key: bytes, delta: int, initial: int, ttl_ms: int) -> tuple[int, int]:
@@ -347,8 +252,7 @@ def lease(handle: Handle, key: bytes, timeout_ms: int) -> tuple[int, bytes, Opti
     if status != _status.OK:
         return status, b"", Lease(lease[0]) if lease[0] else None
     try:
-        size = lib.catzilla_value_size(value[0])
-        return status, ffi.buffer(ffi.cast("char *", lib.catzilla_value_data(value[0])), size)[:], None
+        return status, copied(value[0]), None
     finally:
         lib.catzilla_value_release(value[0])
 
@@ -420,65 +324,6 @@ def tier_statistics(handle: Handle, tier: int) -> tuple[int, dict[str, int]]:
     return status, _fields(counted)
 
 
-def set_listener(handle: Handle, listener: Optional[Callable[[bytes, bytes, int], object]]) -> int:
-    """Has a function told key, value and cause of every entry that leaves; None: nobody.
-
-    Waits for calls of the former one that are under way, unless it is called by it.
-    """
-    if handle.listening is None:
-        if listener is None:
-            return _status.OK
-        handle.listening = ffi.new_handle(_Listening())
-    ffi.from_handle(handle.listening).listener = listener
-    _with_listener[id(handle)] = handle
-    told = ffi.NULL if listener is None else lib.catzilla_python_told
-    status: int = lib.catzilla_cache_set_listener(handle.cache, told, handle.listening)
-    return status
-
-
-class _Listening:
-    """What the library calls for a cache. Does not keep the cache."""
-
-    listener: Optional[Callable[[bytes, bytes, int], object]] = None
-
-
-# What it raises goes to sys.unraisablehook.
-@ffi.def_extern(name="catzilla_python_told", onerror=lambda *error: _raised(*error))  # type: ignore[untyped-decorator]
-def _told(user: Any, departed: Any) -> None:
-    listener = ffi.from_handle(user).listener
-    if listener is None:
-        return
-    value = lib.catzilla_departed_value(departed)
-    if not value:
-        raise MemoryError("no memory for the plain form of a compressed value")
-    key = ffi.buffer(lib.catzilla_departed_key(departed), lib.catzilla_departed_key_size(departed))[:]
-    listener(key, ffi.buffer(value, lib.catzilla_departed_value_size(departed))[:], lib.catzilla_departed_cause(departed))
-
-
-class _Unraisable:
-    """What ``sys.unraisablehook`` takes."""
-
-    def __init__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self.exc_type, self.exc_value, self.exc_traceback = kind, error, traceback
-        self.err_msg = "Exception ignored in a listener"
-        self.object = None
-
-
-def _raised(kind: Any, error: Any, traceback: Any) -> None:
-    told: Any = _Unraisable(kind, error, traceback)
-    sys.unraisablehook(told)
-
-
-_with_listener: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
-
-
-@atexit.register
-def _nobody_listens_any_more() -> None:
-    # A cache's own thread must not call into an interpreter that is going.
-    for handle in list(_with_listener.values()):
-        set_listener(handle, None)
-
-
 def _options(ttl_ms: int, flags: int, expected_version: int, tags: Sequence[bytes]) -> tuple[Any, object]:
     """What a put wants, and the memory that it points to."""
     options = ffi.new("catzilla_put_options_t *")
@@ -502,24 +347,3 @@ def _fields(struct: Any) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return ffi.string(value).decode("utf-8", "replace") if value else ""
-
-
-class _Buffer:
-    """Memory that the library copies a value into, and the place where it tells the length."""
-
-    __slots__ = ("capacity", "length", "memory")
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.memory = ffi.new("char[]", capacity)
-        self.length = ffi.new("size_t *")
-
-
-class _FreeBuffers(threading.local):
-    """This thread's buffers that no read is using: one, unless a read was interrupted by another."""
-
-    def __init__(self) -> None:
-        self.buffers: list[_Buffer] = []
-
-
-_free = _FreeBuffers()

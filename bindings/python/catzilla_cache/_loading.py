@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
     from catzilla_cache.smart_cache import SmartCache
 
-# What `SmartCache._revive` answers for what was found and is not served: a miss, told from one where nothing was found by being this very pair.
-# Made at run time, since constants of one value may be one object.
-NOT_SERVED: tuple[Any, bool] = tuple([None, False])  # type: ignore[assignment]
-
 FRESH, STALE, MISSING = range(3)
 
 # By the lowest tier that a value goes to.
@@ -91,7 +87,7 @@ class Load:
         self.fresh_for: Optional[float] = None
         self.lifetime_ms = ttl_ms(ttl)
         if grace or beta:
-            fresh_for = ttl or cache._default_fresh
+            fresh_for = ttl or cache._stored.lifetimes.shortest
             if math.isfinite(fresh_for):
                 self.fresh_for = fresh_for
                 self.lifetime_ms = ttl_ms(fresh_for + grace)
@@ -125,7 +121,7 @@ class Load:
     def _worth(self, data: bytes) -> tuple[int, Any]:
         """What stored bytes are worth to this call, and the value in them."""
         try:
-            annotation, value = self.cache._decode(self.name, data)
+            annotation, value = self.cache._stored.decode(self.name, data)
         except codec.Refused:
             return MISSING, None
         if annotation.fresh_until is None:
@@ -182,7 +178,7 @@ class Load:
     def _encoded(self, value: object, cost: float) -> bytes:
         """What is stored for a loaded value."""
         fresh_until = None if self.fresh_for is None else time.time() + self.fresh_for
-        return self.cache._encode(self.name, value, self.lifetime_ms, Annotation(fresh_until, cost, self.tags))
+        return self.cache._stored.encode(self.name, value, self.lifetime_ms, Annotation(fresh_until, cost, self.tags))
 
     # ---- Loading anew what is there ----
 

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional, Union
 
 from catzilla_cache._arguments import Key, Tags
-from catzilla_cache._loading import NOT_SERVED, Load
+from catzilla_cache._loading import Load
 from catzilla_cache._loading_async import get_or_set_async, in_turn, off_loop
+from catzilla_cache._stored_values import NOT_SERVED
 from catzilla_cache.errors import CacheValueError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ and after a fork on both sides of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Iterable, Mapping, Optional, TypeVar, Union, overload
+from typing import Callable, Iterable, Mapping, Optional, Union
 
 from catzilla_cache import _status
 from catzilla_cache._arguments import Key, Tags, check, fail, found, key_bytes, tag_bytes, timeout_ms, ttl_ms, value_bytes
@@ -15,7 +15,6 @@ from catzilla_cache._backend import backend as _backend
 from catzilla_cache._open_cache import TIER_NAMES, OpenCache, Tier
 
 BytesLike = Union[bytes, bytearray, memoryview]
-Default = TypeVar("Default")
 
 
 @dataclass(frozen=True)
@@ -49,50 +48,7 @@ class BytesCache(OpenCache, _backend.BytesBase):
     def __init__(self, options: Optional[Mapping[str, object]] = None) -> None:
         self._open(options)
 
-    # The methods with an underscore are what the compiled base of the same name falls back on.
-    if TYPE_CHECKING or not hasattr(_backend.BytesBase, "get"):
-
-        @overload
-        def get(self, key: Key) -> Optional[bytes]: ...
-        @overload
-        def get(self, key: Key, default: Default) -> Union[bytes, Default]: ...
-        def get(self, key: Key, default: object = None) -> object:
-            """The value of a key, or the default when it is absent or expired."""
-            # As `_get` does, in fewer steps.
-            try:
-                name = key if type(key) is bytes else key.encode() if type(key) is str else key_bytes(key)
-            except UnicodeEncodeError:
-                name = key_bytes(key)
-            status, value = _backend.read(self._handle or self._live(), name)
-            if status == 0:
-                return value
-            return default if status == _status.NOT_FOUND else fail(status)
-
-        def set(self, key: Key, value: BytesLike, ttl: Optional[float] = None, *, tags: Tags = ()) -> None:
-            """Stores a value, for ``ttl`` seconds; None or 0 is the default of each tier, ``math.inf`` never expires.
-
-            With ``tags`` it goes with ``delete_tag``.
-            """
-            self._set(key, value, ttl, tags=tags)
-
-        def delete(self, key: Key) -> bool:
-            """Removes a key from every tier. True when it was there."""
-            return self._delete(key)
-
-        def get_many(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-            """The values of those keys that are there; Redis and disk are asked once for all."""
-            if self._asks_below:
-                return self._get_below({}, list(keys))
-            # Memory alone is asked faster one by one than a batch is put together.
-            pairs = ((key, self.get(key)) for key in keys)
-            return {key: value for key, value in pairs if value is not None}
-
-        def __contains__(self, key: object) -> bool:
-            """Whether a key is there. Counts neither as a request nor as a use."""
-            return self._exists(key)
-
-        def __getitem__(self, key: Key) -> bytes:
-            return self._getitem(key)
+    # `get`, `set`, `get_many`, `delete`, `in` and brackets are the base's; these are what it falls back on.
 
     def _get(self, key: Key, default: object = None) -> object:
         status, value = _backend.read(self._live(), key_bytes(key))

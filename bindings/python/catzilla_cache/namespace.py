@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Union
 
-from catzilla_cache._arguments import Key, Tags, key_bytes
+from catzilla_cache._arguments import Key, Tags, key_bytes, pattern_bytes
 from catzilla_cache.errors import CacheKeyError
 
 if TYPE_CHECKING:
     from catzilla_cache.smart_cache import SmartCache
 
+#: What means something in a pattern, and may be in a namespace's name.
+_SIGNS = re.compile(rb"[*?\\]")
+
 
 class Namespace:
-    """``SmartCache.namespace(name, version)``. Another version sees none of the keys of this one: raise it when what is stored changes its meaning.
+    """``SmartCache.namespace(name, version)``. Another version sees none of the keys of this one: raise it when what is
+    stored changes its meaning.
 
     Shares everything with its cache but the keys: capacity, policy, tiers, figures.
     """
@@ -87,6 +92,16 @@ class Namespace:
     def delete_many(self, keys: Iterable[Key]) -> int:
         """As ``SmartCache.delete_many``."""
         return self._cache.delete_many([self._key(key) for key in keys])
+
+    def delete_prefix(self, prefix: Key) -> int:
+        """As ``SmartCache.delete_prefix``, of the keys of this namespace and version."""
+        return self._cache.delete_prefix(self._key(prefix))
+
+    def delete_pattern(self, pattern: Key) -> int:
+        """As ``SmartCache.delete_pattern``, of the keys of this namespace and version, whose own beginning counts as
+        part of the pattern's length.
+        """
+        return self._cache.delete_pattern(_SIGNS.sub(rb"\\\g<0>", self._prefix) + pattern_bytes(pattern))
 
     def keys(self) -> Iterator[bytes]:
         """The namespace's keys in memory, in no order."""

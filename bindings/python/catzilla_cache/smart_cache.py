@@ -6,22 +6,22 @@ become bytes is decided in ``codec``, what waits for whom in ``_flights``, what 
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
-from catzilla_cache import _annotation, _forks, _status, codec, keys
+from catzilla_cache import _forks, _status, _updating, codec, keys
 from catzilla_cache._annotation import Annotation
-from catzilla_cache._arguments import Key, Tags, check, fail, found, key_bytes, tag_bytes, timeout_ms, ttl_ms
+from catzilla_cache._arguments import Key, Tags, check, found, key_bytes, tag_bytes, ttl_ms
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache._flights import Flights
 from catzilla_cache._lifetimes import Lifetimes
-from catzilla_cache._loading import NOT_SERVED, Load, get_or_set
+from catzilla_cache._loading import Load, get_or_set
 from catzilla_cache._open_cache import OpenCache, Tier
+from catzilla_cache._process_cache import get_cache, reset_cache
 from catzilla_cache._rates import Rates
 from catzilla_cache._smart_config import SmartCacheConfig
+from catzilla_cache._stored_values import StoredValues
 from catzilla_cache._tier_view import TierView
 from catzilla_cache.decorator import CacheInfo, cached
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheNotAvailableError, CacheValueError
@@ -63,9 +63,6 @@ LZ4_AVAILABLE = True
 _WITHOUT_MEMORY: Dict[str, object] = {"memory.capacity": 1, "memory.max_value_size": 0, "memory.ttl": "36500d"}
 
 
-_BYTES = bytes([codec.plain.BYTES])
-
-
 class SmartCache(OpenCache, _backend.ValuesBase):
     """Values of any kind in memory, and below it in Redis and on disk as the configuration says.
 
@@ -104,22 +101,18 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         self._has_redis = self.health("redis") is not None
         self._has_disk = self.health("disk") is not None
         folder = options.get("disk.path") if self._has_disk else None
-        self._values = codec.ValueCodec(
+        values = codec.ValueCodec(
             config.codec,
             # Caches that share a Redis but no keys do not believe each other's values.
             namespace=str(options.get("redis.key_prefix", "")).encode() if self._has_redis else b"",
             secrets=self._secrets(config, None if folder is None else str(folder)),
             leaves_process=self._asks_below,
         )
-        self._lifetimes = Lifetimes(options, self._tiers())
+        self._stored = StoredValues(values, Lifetimes(options, self._tiers()))
         self._flights = Flights()
         #: Keys that are being loaded anew; by which task, if it is one.
         self._refreshing: Dict[bytes, Optional[asyncio.Future[Any]]] = {}
         self._rates = Rates(config.stats_collection_interval)
-        #: How often something that was stored was not believed: not ours, damaged, or past its end. Each was a miss.
-        self._refused = 0
-        #: How often something was there for those alone who can load it anew. Each was a miss, too.
-        self._stale = 0
         #: How often a value could not be loaded anew in the background, and went on being served.
         self._failed_refreshes = 0
         self._make_locks()
@@ -133,6 +126,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
     def renew_in_child(self) -> None:
         """In a forked child: those who held a lock, led a flight or loaded something anew are not there any more."""
         self._make_locks()
+        self._stored.renew_in_child()
         self._flights.renew_in_child()
         self._rates.renew_in_child()
         self._refreshing = {}
@@ -154,11 +148,6 @@ class SmartCache(OpenCache, _backend.ValuesBase):
             return ()
         return codec.secret_for(config.secret, redis=self._has_redis, disk_folder=folder)
 
-    @property
-    def _default_fresh(self) -> float:
-        """For how many seconds a value without a lifetime is fresh."""
-        return self._lifetimes.shortest
-
     # Made when they are asked for, since what refers to the cache in the cache would keep it until the next collection.
 
     @property
@@ -173,62 +162,15 @@ class SmartCache(OpenCache, _backend.ValuesBase):
     def _disk_cache(self) -> Optional[TierView]:
         return TierView(self, "disk") if self._has_disk else None
 
-    # ---- What the compiled base has, too: its methods without the underscore ----
-
-    if TYPE_CHECKING or not hasattr(_backend.ValuesBase, "get"):
-
-        def get(self, key: Key) -> tuple[Any, bool]:
-            """The value of a key and True, or None and False."""
-            # As `_get` does, in fewer steps for what is most common.
-            try:
-                name = key if type(key) is bytes else key.encode() if type(key) is str else key_bytes(key)
-            except UnicodeEncodeError:
-                name = key_bytes(key)
-            status, data = _backend.read(self._handle or self._live(), name)
-            if status != _status.OK:
-                found(status)
-                return None, False
-            if data[:1] == _BYTES:
-                return data[1:], True
-            return self._revive(key, data)
-
-        def set(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
-            """Stores a value, for ``ttl`` seconds; None or 0 is the default of each tier, ``math.inf`` never expires. True.
-
-            With ``tags`` it goes with ``invalidate``. A value that cannot be stored is a ``CacheValueError``. False: there is one tier
-            below memory and no memory, and that tier is down.
-            """
-            return self._set(key, value, ttl, tags=tags)
-
-        def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
-            """The values of those keys that are there."""
-            if self._asks_below:
-                return self._get_below({}, list(keys))
-            # Memory alone is asked faster one by one than a batch is put together.
-            pairs = ((key, self.get(key)) for key in keys)
-            return {key: value for key, (value, is_there) in pairs if is_there}
-
-        def delete(self, key: Key) -> bool:
-            """Removes a key from every tier. True when it was there."""
-            return self._delete(key)
-
-        def exists(self, key: Key) -> bool:
-            """Whether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."""
-            return self._exists(key)
-
-        def _get_from_memory(self, key: Key) -> tuple[Any, bool]:
-            """As ``get``, but asks memory alone. A miss is counted by whoever goes on."""
-            status, data = _backend.read_memory(self._live(), key_bytes(key), False)
-            return self._revive(key, data) if found(status) else (None, False)
-
-        def __contains__(self, key: object) -> bool:
-            return self._exists(key)
-
-        def __getitem__(self, key: Key) -> Any:
-            return self._getitem(key)
+    # ---- What the base falls back on, for its methods without the underscore ----
 
     def _get(self, key: Key) -> tuple[Any, bool]:
         status, data = _backend.read(self._live(), key_bytes(key))
+        return self._revive(key, data) if found(status) else (None, False)
+
+    def _look_in_memory(self, key: Key) -> tuple[Any, bool]:
+        """For ``_get_from_memory``, which nothing else has: as ``get``, but asks memory alone. A miss is counted by whoever goes on."""
+        status, data = _backend.read_memory(self._live(), key_bytes(key), False)
         return self._revive(key, data) if found(status) else (None, False)
 
     def _getitem(self, key: Key) -> Any:
@@ -238,12 +180,13 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         return value
 
     def _set(self, key: Key, value: object, ttl: Optional[float] = None, *, tags: Tags = ()) -> bool:
-        name, lifetime, encoded_tags = key_bytes(key), ttl_ms(ttl), tag_bytes(tags)
-        data = self._encode(name, value, lifetime, Annotation(tags=encoded_tags))
-        if encoded_tags:
-            status, _ = _backend.put_with(self._live(), name, data, lifetime, 0, 0, encoded_tags)
-        else:
-            status = _backend.put(self._live(), name, data, lifetime)
+        name, lifetime = key_bytes(key), ttl_ms(ttl)
+        # () is what there is when nobody has said anything; what else is empty is looked at.
+        if tags == ():
+            return self._is_stored(_backend.put(self._live(), name, self._stored.encode(name, value, lifetime), lifetime))
+        encoded_tags = tag_bytes(tags)
+        data = self._stored.encode(name, value, lifetime, Annotation(tags=encoded_tags))
+        status, _ = _backend.put_with(self._live(), name, data, lifetime, 0, 0, encoded_tags)
         return self._is_stored(status)
 
     def _get_below(self, answers: dict[Key, Any], keys: list[Key]) -> dict[Key, Any]:
@@ -265,13 +208,6 @@ class SmartCache(OpenCache, _backend.ValuesBase):
 
     # ---- Values and bytes ----
 
-    def _encode(self, key: bytes, value: object, lifetime_ms: int, annotation: Annotation = _annotation.NONE) -> bytes:
-        """What is stored for a value."""
-        data = self._values.dumps(key, value, self._lifetimes.end(lifetime_ms))
-        if annotation is not _annotation.NONE and _says(annotation):
-            return _annotation.write(annotation, data)
-        return data
-
     def _is_stored(self, status: int) -> bool:
         """What came of a put. False: the one tier that there is did not take it; that it is down is no exception."""
         if not self._has_memory and status == _status.VALUE_TOO_LARGE:
@@ -279,35 +215,13 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         check(status)
         return True
 
-    def _decode(self, key: bytes, data: bytes) -> tuple[Annotation, Any]:
-        """What was stored; raises ``codec.Refused`` for what is not to be believed, and counts it."""
-        try:
-            try:
-                annotation, data = _annotation.read(data)
-            except ValueError as error:
-                raise codec.Refused(str(error)) from None
-            return annotation, self._values.loads(key, data, time.time())
-        except codec.Refused:
-            with self._lock:
-                self._refused += 1
-            raise
-
     def _count_failed_refresh(self) -> None:
         with self._lock:
             self._failed_refreshes += 1
 
     def _revive(self, key: Key, data: bytes) -> tuple[Any, bool]:
-        """The pair of ``get``, from what was stored. Called by the compiled base for what it does not read itself."""
-        try:
-            annotation, value = self._decode(key_bytes(key), data)
-        except codec.Refused:
-            return NOT_SERVED
-        if annotation.fresh_until is not None and time.time() >= annotation.fresh_until:
-            # Kept for those who can load it anew.
-            with self._lock:
-                self._stale += 1
-            return NOT_SERVED
-        return value, True
+        """The pair of ``get``, from what was stored. Called by the base for what it does not read itself."""
+        return self._stored.revive(key_bytes(key), data)
 
     # ---- Writes that depend on what is there ----
 
@@ -321,89 +235,20 @@ class SmartCache(OpenCache, _backend.ValuesBase):
 
     def _put_if(self, flags: int, key: Key, value: object, ttl: Optional[float], tags: Tags) -> bool:
         name, lifetime, encoded_tags = key_bytes(key), ttl_ms(ttl), tag_bytes(tags)
-        data = self._encode(name, value, lifetime, Annotation(tags=encoded_tags))
+        data = self._stored.encode(name, value, lifetime, Annotation(tags=encoded_tags))
         status, _ = _backend.put_with(self._live(), name, data, lifetime, flags, 0, encoded_tags)
         return status <= 0 and self._is_stored(status)
 
     def touch(self, key: Key, ttl: Optional[float] = None) -> bool:
         """Gives a key a new lifetime from now on, as in ``set``. True when it was there."""
-        name, lifetime = key_bytes(key), ttl_ms(ttl)
-        while True:
-            # Only what says itself when it ends has to be written again.
-            if not (self._asks_below or self._has_annotated):
-                return found(_backend.touch(self._live(), name, lifetime))
-            status, stored, _, version, _ = _backend.inspect(self._live(), name)
-            if not found(status):
-                return False
-            try:
-                annotation, data = _annotation.read(stored)
-                rebound = self._values.rebind(name, data, self._lifetimes.end(lifetime))
-            except ValueError:
-                # Not to be believed, so not there.
-                return False
-            if annotation.fresh_until is not None:
-                now = time.time()
-                if now >= annotation.fresh_until:
-                    return False
-                fresh_for = lifetime / 1000 if lifetime else self._default_fresh
-                annotation = Annotation(None if lifetime == _status.TTL_FOREVER else now + fresh_for, annotation.cost, annotation.tags)
-            elif rebound is None:
-                return found(_backend.touch(self._live(), name, lifetime))
-            data = data if rebound is None else rebound
-            if _says(annotation):
-                data = _annotation.write(annotation, data)
-            condition = 0 if version else _status.PUT_IF_PRESENT
-            status, _ = _backend.put_with(self._live(), name, data, lifetime, condition, version, list(annotation.tags))
-            if status != _status.VERSION_MISMATCH:
-                return found(status)
+        return _updating.touch(self, key, ttl)
 
     def incr(self, key: Key, delta: int = 1) -> int:
         """Adds to a whole number and returns the sum; an absent key counts from 0. Of several threads none loses what it adds.
 
         The key keeps its end. A value that is no ``int`` is a ``CacheValueError``.
         """
-        if not isinstance(delta, int):
-            raise CacheValueError(f"a delta is an int, not {type(delta).__name__}")
-        name = key_bytes(key)
-        if self._has_memory and -(2**63) <= delta < 2**63:
-            # The built-in encoding of a number is what the library counts.
-            status, total = _backend.increment(self._live(), name, delta, delta, 0)
-            if status == _status.OK:
-                return total
-            if status not in (_status.NOT_A_NUMBER, _status.NUMBER_OVERFLOW):
-                fail(status)
-        # What is not in memory has no version, by which two threads could tell that they are at it at the same time.
-        with self._update_lock:
-            return self._incr(key, name, delta)
-
-    def _incr(self, key: Key, name: bytes, delta: int) -> int:
-        """The same for numbers that the library does not count."""
-        while True:
-            status, stored, left_ms, version, _ = _backend.inspect(self._live(), name)
-            if not found(status):
-                status, _ = _backend.put_with(self._live(), name, self._encode(name, delta, 0), 0, _status.PUT_IF_ABSENT, 0, [])
-                if status == _status.EXISTS:
-                    continue
-                # When the one tier that there is did not take it, the next begins at 0 again.
-                self._is_stored(status)
-                return delta
-            try:
-                annotation, value = self._decode(name, stored)
-                is_over = annotation.fresh_until is not None and time.time() >= annotation.fresh_until
-            except codec.Refused:
-                is_over = True
-            if is_over:
-                # Or not to be believed: so not there.
-                self.set(key, delta)
-                return delta
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise CacheValueError(f"the value of {key!r} is {type(value).__name__}, and only an int can be counted up and down")
-            data = self._encode(name, value + delta, left_ms, annotation)
-            condition = 0 if version else _status.PUT_IF_PRESENT
-            status, _ = _backend.put_with(self._live(), name, data, max(left_ms, 1), condition, version, list(annotation.tags))
-            if status <= 0:
-                self._is_stored(status)
-                return value + delta
+        return _updating.increment(self, key, delta)
 
     def decr(self, key: Key, delta: int = 1) -> int:
         """As ``incr``, downward."""
@@ -446,7 +291,7 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         """
         lifetime = ttl_ms(ttl)
         names = [key_bytes(key) for key in mapping]
-        pairs = [(name, self._encode(name, value, lifetime)) for name, value in zip(names, mapping.values())]
+        pairs = [(name, self._stored.encode(name, value, lifetime)) for name, value in zip(names, mapping.values())]
         status, _ = _backend.put_many(self._live(), pairs, lifetime)
         return self._is_stored(status)
 
@@ -505,9 +350,10 @@ class SmartCache(OpenCache, _backend.ValuesBase):
 
     def get_stats(self) -> CacheStats:
         """What was counted up to now, and what is held."""
+        refused, stale = self._stored.counts()
         with self._lock:
-            refused, stale, failed_refreshes = self._refused, self._stale, self._failed_refreshes
-        # Asked after that: each of these was counted as a hit before.
+            failed_refreshes = self._failed_refreshes
+        # Asked after those: each of them was counted as a hit before.
         statistics = self.statistics().less_hits(refused + stale)
         below = {tier: self.tier_statistics(tier) for tier in ("redis", "disk")}
         stats = CacheStats.of(statistics, below, refused, failed_refreshes, self._rates.of(vars(statistics)))
@@ -517,10 +363,6 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         """Which tiers can be used now; False for one that is not configured."""
         health = {tier: self.health(tier) for tier in ("memory", "redis", "disk")}
         return {tier: told is not None and told.is_up for tier, told in health.items()}
-
-
-def _says(annotation: Annotation) -> bool:
-    return annotation.fresh_until is not None or bool(annotation.tags)
 
 
 class MemoryCache(SmartCache):
@@ -557,38 +399,3 @@ class DiskCache(SmartCache):
         config = replace(config, redis_enabled=False, disk_enabled=True)
         options = {"disk.sync": "commit", **config.library_options(), **_WITHOUT_MEMORY}
         return {name: value for name, value in options.items() if not name.startswith("redis.")}
-
-
-_the_cache: Optional[SmartCache] = None
-_the_cache_lock = threading.Lock()
-
-
-def _in_child() -> None:
-    global _the_cache_lock
-    _the_cache_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
-
-
-def get_cache(config: Optional[SmartCacheConfig] = None) -> SmartCache:
-    """The cache of this process, opened by the first call, with its configuration; later ones get the same, whatever they pass."""
-    global _the_cache
-    cache = _the_cache
-    if cache is None or cache.closed:
-        with _the_cache_lock:
-            cache = _the_cache
-            if cache is None or cache.closed:
-                cache = _the_cache = SmartCache(config)
-    return cache
-
-
-def reset_cache() -> None:
-    """Clears the cache of this process, in every tier, and closes it; the next ``get_cache`` opens another."""
-    global _the_cache
-    with _the_cache_lock:
-        cache, _the_cache = _the_cache, None
-    if cache is not None and not cache.closed:
-        cache.clear()
-        cache.close()

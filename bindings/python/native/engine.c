@@ -21,53 +21,10 @@ PyObject *engine_no_value;
 PyObject *engine_str_get, *engine_str_set, *engine_str_getitem, *engine_str_revive;
 static PyObject *engine_str_address, *engine_str_delete, *engine_str_exists, *engine_str_get_below;
 
-/* ---- The cache, held for a call ---- */
-
-int engine_hold(struct engine *self, struct held *held)
-{
-#ifdef Py_GIL_DISABLED
-    Py_BEGIN_CRITICAL_SECTION(self);
-#endif
-    held->handle = self->handle;
-    held->cache = self->cache;
-    held->memory_only = self->memory_only;
-    held->is_long = &self->is_long;
-    Py_XINCREF(held->handle);
-#ifdef Py_GIL_DISABLED
-    Py_END_CRITICAL_SECTION();
-#endif
-    return held->handle != NULL;
-}
-
-void engine_let_go(struct held *held)
-{
-    Py_DECREF(held->handle);
-}
-
-/* ---- Keys ---- */
-
-/* The bytes of a key; 0 for what needs a word said about it. */
-int engine_key_of(PyObject *object, struct key *key)
-{
-    if (PyUnicode_CheckExact(object)) {
-        key->data = PyUnicode_AsUTF8AndSize(object, &key->len);
-        if (key->data != NULL)
-            return 1;
-        PyErr_Clear();
-        return 0;
-    }
-    if (PyBytes_CheckExact(object)) {
-        key->data = PyBytes_AsString(object);
-        key->len = PyBytes_Size(object);
-        return 1;
-    }
-    return 0;
-}
-
 /* ---- Lifetimes ---- */
 
 /* Milliseconds of a lifetime in seconds; 0 for what needs a word said about it. */
-int engine_ttl_of(PyObject *object, uint64_t *ttl_ms)
+static int ttl_of(PyObject *object, uint64_t *ttl_ms)
 {
     double seconds;
     if (object == NULL || object == Py_None) {
@@ -259,24 +216,62 @@ static PyObject *ask(PyObject *object, PyObject *key_object, catzilla_status_t (
     return PyObject_CallMethodObjArgs(object, name, key_object, NULL);
 }
 
-PyObject *engine_delete(PyObject *object, PyObject *key)
+PyObject *engine_delete(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return ask(object, key, catzilla_cache_remove, engine_str_delete);
+    PyObject *key = engine_only("delete", "key", args, count, names);
+    return key == NULL ? NULL : ask(object, key, catzilla_cache_remove, engine_str_delete);
 }
 
-PyObject *engine_exists(PyObject *object, PyObject *key)
+PyObject *engine_exists(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return ask(object, key, catzilla_cache_contains, engine_str_exists);
+    PyObject *key = engine_only("exists", "key", args, count, names);
+    return key == NULL ? NULL : ask(object, key, catzilla_cache_contains, engine_str_exists);
 }
 
 int engine_contains(PyObject *object, PyObject *key)
 {
-    PyObject *answer = engine_exists(object, key);
+    PyObject *answer = ask(object, key, catzilla_cache_contains, engine_str_exists);
     if (answer == NULL)
         return -1;
     int is_there = PyObject_IsTrue(answer);
     Py_DECREF(answer);
     return is_there;
+}
+
+PyObject *engine_getitem(PyObject *object, PyObject *key, finder find)
+{
+    PyObject *found;
+    switch (find(object, key, EVERY_TIER, &found)) {
+    case FOUND:
+        return found;
+    case NOT_SERVED:
+        Py_DECREF(found);
+        /* fall through */
+    case ABSENT:
+        PyErr_SetObject(PyExc_KeyError, key);
+        return NULL;
+    case FAILED:
+        return NULL;
+    case ELSEWHERE:
+        break;
+    }
+    return PyObject_CallMethodObjArgs(object, engine_str_getitem, key, NULL);
+}
+
+/* ---- Putting ---- */
+
+int engine_set(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names, storer store)
+{
+    struct held held;
+    struct key key;
+    uint64_t ttl_ms;
+    if (names != NULL || count < 2 || count > 3 || !engine_hold((struct engine *)object, &held))
+        return 0;
+    int done = 0;
+    if (held.memory_only && engine_key_of(args[0], &key) && ttl_of(count == 3 ? args[2] : NULL, &ttl_ms))
+        done = store(&held, &key, args[1], ttl_ms);
+    engine_let_go(&held);
+    return done;
 }
 
 int engine_stored(struct held *held, const struct key *key, const void *data, size_t len, uint64_t ttl_ms)
@@ -294,23 +289,26 @@ int engine_stored(struct held *held, const struct key *key, const void *data, si
 
 /* ---- Many keys ---- */
 
-PyObject *engine_get_many(PyObject *object, PyObject *keys, finder find)
+PyObject *engine_get_many(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names, finder find)
 {
+    PyObject *keys = engine_only("get_many", "keys", args, count, names);
+    if (keys == NULL)
+        return NULL;
     PyObject *all = NULL, *missing = NULL, *found = PyDict_New(), *iterator = PyObject_GetIter(keys), *key;
     if (found == NULL || iterator == NULL)
         goto done;
     while ((key = PyIter_Next(iterator)) != NULL) {
         PyObject *value = NULL;
-        enum answer answer = find(object, key, &value);
+        enum answer answer = find(object, key, THEN_A_BATCH, &value);
         int failure = answer == FAILED;
-        if (answer == FOUND && value != NULL) {
+        if (answer == FOUND) {
             failure = PyDict_SetItem(found, key, value) < 0;
-            Py_DECREF(value);
         } else if (answer == ELSEWHERE) {
             if (missing == NULL)
                 missing = PyList_New(0);
             failure = missing == NULL || PyList_Append(missing, key) < 0;
         }
+        Py_XDECREF(value);
         Py_DECREF(key);
         if (failure)
             goto done;

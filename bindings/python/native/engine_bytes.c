@@ -1,33 +1,23 @@
 /* What `BytesCache` inherits: its calls that a builtin can answer. */
 #include "engine.h"
 
-static enum answer find_bytes(struct engine *self, PyObject *object, enum reach reach, PyObject **found)
+static enum answer find_bytes(PyObject *object, PyObject *key_object, enum reach reach, PyObject **found)
 {
     struct held held;
     struct key key;
     *found = NULL;
-    if (!engine_hold(self, &held))
+    if (!engine_hold((struct engine *)object, &held))
         return ELSEWHERE;
-    enum answer answer = engine_key_of(object, &key) ? engine_visit(&held, &key, reach, engine_make_bytes, found) : ELSEWHERE;
+    enum answer answer = engine_key_of(key_object, &key) ? engine_visit(&held, &key, reach, engine_make_bytes, found) : ELSEWHERE;
     engine_let_go(&held);
     return answer == FOUND && *found == NULL ? FAILED : answer;
-}
-
-static enum answer find_one_bytes(PyObject *self, PyObject *key, PyObject **found)
-{
-    return find_bytes((struct engine *)self, key, THEN_A_BATCH, found);
-}
-
-static PyObject *bytes_get_many(PyObject *object, PyObject *keys)
-{
-    return engine_get_many(object, keys, find_one_bytes);
 }
 
 static PyObject *bytes_get(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names == NULL && (count == 1 || count == 2)) {
         PyObject *found;
-        switch (find_bytes((struct engine *)object, args[0], EVERY_TIER, &found)) {
+        switch (find_bytes(object, args[0], EVERY_TIER, &found)) {
         case FOUND:
             return found;
         case ABSENT:
@@ -36,7 +26,7 @@ static PyObject *bytes_get(PyObject *object, PyObject *const *args, Py_ssize_t c
             return found;
         case FAILED:
             return NULL;
-        case ELSEWHERE:
+        default:
             break;
         }
     }
@@ -45,45 +35,37 @@ static PyObject *bytes_get(PyObject *object, PyObject *const *args, Py_ssize_t c
 
 static PyObject *bytes_getitem(PyObject *object, PyObject *key)
 {
-    PyObject *found;
-    switch (find_bytes((struct engine *)object, key, EVERY_TIER, &found)) {
-    case FOUND:
-        return found;
-    case ABSENT:
-        PyErr_SetObject(PyExc_KeyError, key);
-        return NULL;
-    case FAILED:
-        return NULL;
-    case ELSEWHERE:
-        break;
-    }
-    return PyObject_CallMethodObjArgs(object, engine_str_getitem, key, NULL);
+    return engine_getitem(object, key, find_bytes);
+}
+
+static PyObject *bytes_get_many(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return engine_get_many(object, args, count, names, find_bytes);
+}
+
+static int store_bytes(struct held *held, const struct key *key, PyObject *value, uint64_t ttl_ms)
+{
+    return PyBytes_CheckExact(value) && engine_stored(held, key, PyBytes_AsString(value), (size_t)PyBytes_Size(value), ttl_ms);
 }
 
 static PyObject *bytes_set(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    struct held held;
-    struct key key;
-    uint64_t ttl_ms;
-    if (names == NULL && (count == 2 || count == 3) && PyBytes_CheckExact(args[1]) && engine_hold((struct engine *)object, &held)) {
-        int done = held.memory_only && engine_key_of(args[0], &key) && engine_ttl_of(count == 3 ? args[2] : NULL, &ttl_ms) &&
-                   engine_stored(&held, &key, PyBytes_AsString(args[1]), (size_t)PyBytes_Size(args[1]), ttl_ms);
-        engine_let_go(&held);
-        if (done)
-            Py_RETURN_NONE;
-    }
+    if (engine_set(object, args, count, names, store_bytes) > 0)
+        Py_RETURN_NONE;
     return engine_in_python(object, engine_str_set, args, count, names);
 }
 
 static PyMethodDef bytes_methods[] = {
     {"_attach", (PyCFunction)(void (*)(void))engine_attach, METH_FASTCALL, NULL},
     {"_detach", engine_detach, METH_NOARGS, NULL},
-    {"get", (PyCFunction)(void (*)(void))bytes_get, METH_FASTCALL | METH_KEYWORDS,
-     "get(key, default=None)\n\nThe value of a key, or the default when it is absent or expired."},
-    {"set", (PyCFunction)(void (*)(void))bytes_set, METH_FASTCALL | METH_KEYWORDS,
-     "set(key, value, ttl=None)\n\nStores a value, for `ttl` seconds; None or 0 is the default lifetime, math.inf never expires."},
-    {"get_many", bytes_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
-    {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key. True when it was there."},
+    {"get", ENGINE_METHOD(bytes_get),
+     "get($self, /, key, default=None)\n--\n\nThe value of a key, or the default when it is absent or expired."},
+    {"set", ENGINE_METHOD(bytes_set),
+     "set($self, /, key, value, ttl=None, *, tags=())\n--\n\n"
+     "Stores a value, for `ttl` seconds; None or 0 is the default of each tier, math.inf never expires.\n\nWith `tags` it goes with `delete_tag`."},
+    {"get_many", ENGINE_METHOD(bytes_get_many),
+     "get_many($self, /, keys)\n--\n\nThe values of those keys that are there; Redis and disk are asked once for all."},
+    {"delete", ENGINE_METHOD(engine_delete), "delete($self, /, key)\n--\n\nRemoves a key from every tier. True when it was there."},
     {NULL, NULL, 0, NULL},
 };
 

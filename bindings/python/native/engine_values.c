@@ -38,65 +38,61 @@ static void make_value(void *user, const void *data, size_t len)
     }
 }
 
-/* As find_bytes. What only Python code can read is asked of `_revive`, with the key and the stored bytes: it returns the pair. */
-static enum answer find_value(struct engine *self, PyObject *object, enum reach reach, PyObject **found, PyObject **pair)
+/* What only Python code can read is asked of `_revive`, with the key and the stored bytes: it returns the value and whether it is served. */
+static enum answer revive(PyObject *object, PyObject *key, PyObject *bytes, PyObject **found)
+{
+    PyObject *pair = PyObject_CallMethodObjArgs(object, engine_str_revive, key, bytes, NULL);
+    if (pair == NULL)
+        return FAILED;
+    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) {
+        PyErr_SetString(PyExc_TypeError, "_revive has to return a pair");
+        Py_DECREF(pair);
+        return FAILED;
+    }
+    if (PyTuple_GetItem(pair, 1) != Py_True) {
+        *found = pair;
+        return NOT_SERVED;
+    }
+    *found = PyTuple_GetItem(pair, 0);
+    Py_INCREF(*found);
+    Py_DECREF(pair);
+    return FOUND;
+}
+
+static enum answer find_value(PyObject *object, PyObject *key_object, enum reach reach, PyObject **found)
 {
     struct held held;
     struct key key;
     struct shown shown = {NULL, SHOWN_VALUE};
-    *found = *pair = NULL;
-    if (!engine_hold(self, &held))
+    *found = NULL;
+    if (!engine_hold((struct engine *)object, &held))
         return ELSEWHERE;
-    enum answer answer = engine_key_of(object, &key) ? engine_visit(&held, &key, reach, make_value, &shown) : ELSEWHERE;
+    enum answer answer = engine_key_of(key_object, &key) ? engine_visit(&held, &key, reach, make_value, &shown) : ELSEWHERE;
     engine_let_go(&held);
     if (answer != FOUND)
         return answer;
     if (shown.object == NULL)
         return FAILED;
     if (shown.what == SHOWN_PLAIN) {
-        PyObject *bytes = shown.object;
-        shown.object = codec_decode((const unsigned char *)PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
-        if (shown.object == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        *found = codec_decode((const unsigned char *)PyBytes_AsString(shown.object), (size_t)PyBytes_Size(shown.object));
+        if (*found == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
             PyErr_Clear();
-            shown.object = bytes;
             shown.what = SHOWN_OTHER;
-        } else {
-            Py_DECREF(bytes);
         }
     }
-    if (shown.what != SHOWN_OTHER) {
+    switch (shown.what) {
+    case SHOWN_VALUE:
         *found = shown.object;
-        return *found == NULL ? FAILED : FOUND;
+        return FOUND;
+    case SHOWN_PLAIN:
+        answer = *found == NULL ? FAILED : FOUND;
+        break;
+    case SHOWN_OTHER:
+        answer = revive(object, key_object, shown.object, found);
+        break;
     }
-    *pair = PyObject_CallMethodObjArgs((PyObject *)self, engine_str_revive, object, shown.object, NULL);
     Py_DECREF(shown.object);
-    if (*pair == NULL)
-        return FAILED;
-    if (!PyTuple_Check(*pair) || PyTuple_Size(*pair) != 2) {
-        PyErr_SetString(PyExc_TypeError, "_revive has to return a pair");
-        Py_CLEAR(*pair);
-        return FAILED;
-    }
-    return FOUND;
-}
-
-static enum answer find_one_value(PyObject *self, PyObject *key, PyObject **found)
-{
-    PyObject *pair;
-    enum answer answer = find_value((struct engine *)self, key, THEN_A_BATCH, found, &pair);
-    if (answer == FOUND && pair != NULL) {
-        if (PyTuple_GetItem(pair, 1) == Py_True) {
-            *found = PyTuple_GetItem(pair, 0);
-            Py_INCREF(*found);
-        }
-        Py_DECREF(pair);
-    }
     return answer;
-}
-
-static PyObject *values_get_many(PyObject *object, PyObject *keys)
-{
-    return engine_get_many(object, keys, find_one_value);
 }
 
 /* (found, True); takes the reference over. */
@@ -107,12 +103,16 @@ static PyObject *found_pair(PyObject *found)
     return pair;
 }
 
-static PyObject *values_get(PyObject *object, PyObject *key)
+static PyObject *values_get(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, EVERY_TIER, &found, &pair)) {
+    PyObject *found, *key = engine_only("get", "key", args, count, names);
+    if (key == NULL)
+        return NULL;
+    switch (find_value(object, key, EVERY_TIER, &found)) {
     case FOUND:
-        return pair != NULL ? pair : found_pair(found);
+        return found_pair(found);
+    case NOT_SERVED:
+        return found;
     case ABSENT:
         Py_INCREF(engine_no_value);
         return engine_no_value;
@@ -127,10 +127,12 @@ static PyObject *values_get(PyObject *object, PyObject *key)
 /* What memory has, for calls that go on and are counted there. */
 static PyObject *values_get_from_memory(PyObject *object, PyObject *key)
 {
-    PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, THEN_A_LOADER, &found, &pair)) {
+    PyObject *found;
+    switch (find_value(object, key, THEN_A_LOADER, &found)) {
     case FOUND:
-        return pair != NULL ? pair : found_pair(found);
+        return found_pair(found);
+    case NOT_SERVED:
+        return found;
     case FAILED:
         return NULL;
     default:
@@ -141,63 +143,47 @@ static PyObject *values_get_from_memory(PyObject *object, PyObject *key)
 
 static PyObject *values_getitem(PyObject *object, PyObject *key)
 {
-    PyObject *found, *pair;
-    switch (find_value((struct engine *)object, key, EVERY_TIER, &found, &pair)) {
-    case FOUND:
-        if (pair == NULL)
-            return found;
-        if (PyTuple_GetItem(pair, 1) == Py_True) {
-            found = PyTuple_GetItem(pair, 0);
-            Py_INCREF(found);
-            Py_DECREF(pair);
-            return found;
-        }
-        Py_DECREF(pair);
-        /* fall through */
-    case ABSENT:
-        PyErr_SetObject(PyExc_KeyError, key);
-        return NULL;
-    case FAILED:
-        return NULL;
-    case ELSEWHERE:
-        break;
-    }
-    return PyObject_CallMethodObjArgs(object, engine_str_getitem, key, NULL);
+    return engine_getitem(object, key, find_value);
+}
+
+static PyObject *values_get_many(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return engine_get_many(object, args, count, names, find_value);
+}
+
+static int store_value(struct held *held, const struct key *key, PyObject *value, uint64_t ttl_ms)
+{
+    struct codec_buffer encoded;
+    codec_buffer_init(&encoded);
+    int outcome = codec_encode(value, &encoded);
+    int done = outcome <= 0 ? outcome : engine_stored(held, key, encoded.data, encoded.len, ttl_ms);
+    codec_buffer_free(&encoded);
+    return done;
 }
 
 static PyObject *values_set(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    struct held held;
-    struct key key;
-    uint64_t ttl_ms;
-    if (names == NULL && (count == 2 || count == 3) && engine_hold((struct engine *)object, &held)) {
-        struct codec_buffer encoded;
-        int done = 0;
-        if (held.memory_only && engine_key_of(args[0], &key) && engine_ttl_of(count == 3 ? args[2] : NULL, &ttl_ms)) {
-            codec_buffer_init(&encoded);
-            int outcome = codec_encode(args[1], &encoded);
-            done = outcome < 0 ? -1 : outcome > 0 && engine_stored(&held, &key, encoded.data, encoded.len, ttl_ms);
-            codec_buffer_free(&encoded);
-        }
-        engine_let_go(&held);
-        if (done > 0)
-            Py_RETURN_TRUE;
-        if (done < 0)
-            return NULL;
-    }
-    return engine_in_python(object, engine_str_set, args, count, names);
+    int done = engine_set(object, args, count, names, store_value);
+    if (done > 0)
+        Py_RETURN_TRUE;
+    return done < 0 ? NULL : engine_in_python(object, engine_str_set, args, count, names);
 }
 
 static PyMethodDef values_methods[] = {
     {"_attach", (PyCFunction)(void (*)(void))engine_attach, METH_FASTCALL, NULL},
     {"_detach", engine_detach, METH_NOARGS, NULL},
-    {"get", values_get, METH_O, "get(key)\n\nThe value of a key and True, or None and False."},
-    {"set", (PyCFunction)(void (*)(void))values_set, METH_FASTCALL | METH_KEYWORDS,
-     "set(key, value, ttl=None, *, tags=())\n\nStores a value, for `ttl` seconds; None or 0 is the default lifetime of each tier. True."},
+    {"get", ENGINE_METHOD(values_get), "get($self, /, key)\n--\n\nThe value of a key and True, or None and False."},
+    {"set", ENGINE_METHOD(values_set),
+     "set($self, /, key, value, ttl=None, *, tags=())\n--\n\n"
+     "Stores a value, for `ttl` seconds; None or 0 is the default of each tier, math.inf never expires. True.\n\n"
+     "With `tags` it goes with `invalidate`. A value that cannot be stored is a CacheValueError. False: there is one tier\n"
+     "below memory and no memory, and that tier is down."},
     {"_get_from_memory", values_get_from_memory, METH_O, NULL},
-    {"get_many", values_get_many, METH_O, "get_many(keys)\n\nThe values of those keys that are there."},
-    {"delete", engine_delete, METH_O, "delete(key)\n\nRemoves a key from every tier. True when it was there."},
-    {"exists", engine_exists, METH_O, "exists(key)\n\nWhether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."},
+    {"get_many", ENGINE_METHOD(values_get_many), "get_many($self, /, keys)\n--\n\nThe values of those keys that are there."},
+    {"delete", ENGINE_METHOD(engine_delete), "delete($self, /, key)\n--\n\nRemoves a key from every tier. True when it was there."},
+    {"exists", ENGINE_METHOD(engine_exists),
+     "exists($self, /, key)\n--\n\n"
+     "Whether something is stored under a key. Counts neither as a request nor as a use, and does not read the value."},
     {NULL, NULL, 0, NULL},
 };
 

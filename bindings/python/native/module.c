@@ -1,6 +1,6 @@
 /*
  * The module `catzilla_cache._native`: builtins for the calls that have to be fast. It lives in the file of the cffi module beside it,
- * under an init function of its own (see `_cffi_backend.py`, which loads both).
+ * under an init function of its own (see `_cffi_module.py`, which loads both).
  */
 #include "native.h"
 

@@ -1,72 +1,8 @@
-/* The object cache as a Python type: its methods, and its part in garbage collection. See object_cache.h. */
-#include "object_cache.h"
+/* The calls of an object cache: what the Python type's methods and brackets do. See object_cache.h. */
+#include "object_methods.h"
+#include "arguments.h"
 #include "object_flight.h"
-
-#include <structmember.h>
-
-PyTypeObject *object_cache_type;
-
-/* As in objects.py. */
-#define LONGEST_NANOSECONDS 4611686018427387904.0
-
-static PyObject *lifetime_name; /* "_lifetime" */
-
-/* Arguments of a call by position or name: `names` ends with NULL; what is not given stays as it is. */
-static bool parse(const char *function, const char *const *names, int required, PyObject *const *arguments, Py_ssize_t count,
-                  PyObject *keywords, PyObject **parsed)
-{
-    int most = 0;
-    while (names[most] != NULL)
-        most++;
-    if (count > most) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function, most, count);
-        return false;
-    }
-    for (Py_ssize_t position = 0; position < count; position++)
-        parsed[position] = arguments[position];
-    Py_ssize_t named = keywords != NULL ? PyTuple_Size(keywords) : 0;
-    for (Py_ssize_t word = 0; word < named; word++) {
-        PyObject *name = PyTuple_GetItem(keywords, word);
-        int position = 0;
-        while (position < most && PyUnicode_CompareWithASCIIString(name, names[position]) != 0)
-            position++;
-        if (position == most) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
-            return false;
-        }
-        if (position < count) {
-            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", function, names[position]);
-            return false;
-        }
-        parsed[position] = arguments[count + word];
-    }
-    for (int position = 0; position < required; position++) {
-        if (parsed[position] == NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", function, names[position]);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A lifetime in seconds as nanoseconds; what is not plainly one is for Python to judge. -2 with an exception. */
-static int64_t lifetime_from(ObjectCache *cache, PyObject *seconds)
-{
-    if (seconds == NULL || seconds == Py_None)
-        return LIFETIME_OF_CACHE;
-    if (PyFloat_CheckExact(seconds) || PyLong_CheckExact(seconds)) {
-        double nanoseconds = PyFloat_AsDouble(seconds) * 1e9;
-        if (nanoseconds > 0 && nanoseconds < LONGEST_NANOSECONDS)
-            return (int64_t)nanoseconds + (nanoseconds > (double)(int64_t)nanoseconds); /* rounded up */
-        PyErr_Clear();
-    }
-    PyObject *told = PyObject_CallMethodObjArgs((PyObject *)cache, lifetime_name, seconds, NULL);
-    if (told == NULL)
-        return -2;
-    int64_t lifetime = PyLong_AsLongLong(told);
-    Py_DECREF(told);
-    return lifetime == -1 ? -2 : lifetime;
-}
+#include "object_lifetime.h"
 
 PyDoc_STRVAR(get_doc, "get($self, /, key, default=None)\n--\n\n"
                       "The value of a key, or the default when it is absent or has expired.");
@@ -77,7 +13,7 @@ static PyObject *method_get(PyObject *self, PyObject *const *arguments, Py_ssize
         parsed[0] = arguments[0];
     } else {
         static const char *const names[] = {"key", "default", NULL};
-        if (!parse("get", names, 1, arguments, count, keywords, parsed))
+        if (!arguments_parse("get", names, 1, arguments, count, keywords, parsed))
             return NULL;
     }
     Wanted wanted;
@@ -103,7 +39,7 @@ static PyObject *method_put(PyObject *self, PyObject *const *arguments, Py_ssize
         parsed[1] = arguments[1];
     } else {
         static const char *const names[] = {"key", "value", "ttl_seconds", NULL};
-        if (!parse("put", names, 2, arguments, count, keywords, parsed))
+        if (!arguments_parse("put", names, 2, arguments, count, keywords, parsed))
             return NULL;
     }
     int64_t lifetime = lifetime_from(cache, parsed[2]);
@@ -126,7 +62,7 @@ static PyObject *method_get_or_set(PyObject *self, PyObject *const *arguments, P
     ObjectCache *cache = (ObjectCache *)self;
     static const char *const names[] = {"key", "loader", "ttl_seconds", NULL};
     PyObject *parsed[3] = {NULL, NULL, NULL};
-    if (!parse("get_or_set", names, 2, arguments, count, keywords, parsed))
+    if (!arguments_parse("get_or_set", names, 2, arguments, count, keywords, parsed))
         return NULL;
     int64_t lifetime = lifetime_from(cache, parsed[2]);
     Wanted wanted;
@@ -138,17 +74,19 @@ static PyObject *method_get_or_set(PyObject *self, PyObject *const *arguments, P
     return flight_load(cache, &wanted, parsed[0], parsed[1], NULL, NULL, lifetime);
 }
 
-PyDoc_STRVAR(contains_doc, "contains($self, key, /)\n--\n\nWhether a key is there. Not counted, and no use of it.");
-static PyObject *method_contains(PyObject *self, PyObject *key)
+PyDoc_STRVAR(contains_doc, "contains($self, /, key)\n--\n\nWhether a key is there. Not counted, and no use of it.");
+static PyObject *method_contains(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
-    int is_there = cache_contains((ObjectCache *)self, key);
+    PyObject *key = arguments_only("contains", "key", arguments, count, keywords);
+    int is_there = key == NULL ? -1 : cache_contains((ObjectCache *)self, key);
     return is_there < 0 ? NULL : PyBool_FromLong(is_there);
 }
 
-PyDoc_STRVAR(remove_doc, "remove($self, key, /)\n--\n\nRemoves a key. Its value, or None when it was not there.");
-static PyObject *method_remove(PyObject *self, PyObject *key)
+PyDoc_STRVAR(remove_doc, "remove($self, /, key)\n--\n\nRemoves a key. Its value, or None when it was not there.");
+static PyObject *method_remove(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
-    PyObject *value = cache_remove((ObjectCache *)self, key);
+    PyObject *key = arguments_only("remove", "key", arguments, count, keywords);
+    PyObject *value = key == NULL ? NULL : cache_remove((ObjectCache *)self, key);
     if (value != NULL || PyErr_Occurred())
         return value;
     Py_RETURN_NONE;
@@ -324,17 +262,17 @@ static PyObject *method_sizeof(PyObject *self, PyObject *nothing)
     return PyLong_FromSize_t(bytes);
 }
 
-static int type_contains(PyObject *self, PyObject *key)
+int object_cache_contains(PyObject *self, PyObject *key)
 {
     return cache_contains((ObjectCache *)self, key);
 }
 
-static Py_ssize_t cache_len(PyObject *self)
+Py_ssize_t object_cache_len(PyObject *self)
 {
     return ((ObjectCache *)self)->table.len;
 }
 
-static PyObject *cache_subscript(PyObject *self, PyObject *key)
+PyObject *object_cache_subscript(PyObject *self, PyObject *key)
 {
     Wanted wanted;
     if (!wanted_from(&wanted, key))
@@ -351,7 +289,7 @@ static PyObject *cache_subscript(PyObject *self, PyObject *key)
     return value;
 }
 
-static int cache_assign(PyObject *self, PyObject *key, PyObject *value)
+int object_cache_assign(PyObject *self, PyObject *key, PyObject *value)
 {
     ObjectCache *cache = (ObjectCache *)self;
     if (value != NULL) {
@@ -373,119 +311,14 @@ static int cache_assign(PyObject *self, PyObject *key, PyObject *value)
     return -1;
 }
 
-/* ---- Life and death ---- */
-
-/* (max_size, policy, lifetime, threshold, max_bytes, weigher, timer), all checked by objects.py; 0 is no bound, None is
-   not there. */
-static int cache_initialise(PyObject *self, PyObject *arguments, PyObject *keywords)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    unsigned long long max_size, max_bytes;
-    long long lifetime;
-    int policy;
-    double threshold;
-    PyObject *weigher, *timer;
-    if (keywords != NULL && PyDict_Size(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "ObjectCache takes no keywords");
-        return -1;
-    }
-    if (!PyArg_ParseTuple(arguments, "KiLdKOO", &max_size, &policy, &lifetime, &threshold, &max_bytes, &weigher, &timer))
-        return -1;
-    if (cache->table.capacity > 0 || cache->clears > 0) {
-        PyErr_SetString(PyExc_RuntimeError, "a cache that was used cannot be initialised again");
-        return -1;
-    }
-    cache->max_size = max_size;
-    cache->max_bytes = max_bytes;
-    cache->lifetime = lifetime;
-    cache->order.policy = (PolicyNumber)policy;
-    cache->order.threshold = threshold;
-    if (!order_begin(&cache->order, &cache->table) || (max_bytes != 0 && !table_add_weights(&cache->table))) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    PyObject *old_weigher = cache->weigher, *old_timer = cache->timer;
-    cache->weigher = weigher == Py_None ? NULL : weigher;
-    cache->timer = timer == Py_None ? NULL : timer;
-    Py_XINCREF(cache->weigher);
-    Py_XINCREF(cache->timer);
-    Py_XDECREF(old_weigher);
-    Py_XDECREF(old_timer);
-    return 0;
-}
-
-static PyObject *cache_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
-{
-    (void)arguments;
-    (void)keywords;
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    ObjectCache *cache = (ObjectCache *)allocate(type, 0); /* with nothing but zeros in it */
-    if (cache == NULL)
-        return NULL;
-    table_init(&cache->table);
-    table_init(&cache->flights);
-    order_init(&cache->order, LRU, 0.0);
-    deadlines_init(&cache->deadlines);
-    cache->max_size = 1;
-    cache->lifetime = NEVER;
-    return (PyObject *)cache;
-}
-
-static int cache_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    /* No guard: the collector runs where no thread holds one. */
-    ObjectCache *cache = (ObjectCache *)self;
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(cache->weigher);
-    Py_VISIT(cache->timer);
-    for (uint32_t at = 0; at < cache->table.used; at++) {
-        Py_VISIT(cache->table.entries[at].key);
-        if (cache->table.entries[at].key != NULL)
-            Py_VISIT(cache->table.entries[at].value);
-    }
-    for (uint32_t at = 0; at < cache->flights.used; at++)
-        Py_VISIT(cache->flights.entries[at].key);
-    return 0;
-}
-
-static int cache_break_cycles(PyObject *self)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    cache_empty(cache);
-    Py_CLEAR(cache->weigher);
-    Py_CLEAR(cache->timer);
-    if (cache->max_bytes != 0) {
-        /* A finaliser may still put something; nobody weighs any more. */
-        cache->max_bytes = 0;
-        cache->table.has_weights = false;
-    }
-    return 0;
-}
-
-static void cache_deallocate(PyObject *self)
-{
-    ObjectCache *cache = (ObjectCache *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (cache->weak_references != NULL)
-        PyObject_ClearWeakRefs(self);
-    cache_break_cycles(self);
-    table_free(&cache->table);
-    order_free(&cache->order);
-    deadlines_free(&cache->deadlines);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
-}
-
 #define FAST(method) ((PyCFunction)(void (*)(void))(method))
 
-static PyMethodDef methods[] = {
+PyMethodDef object_cache_methods[] = {
     {"get", FAST(method_get), METH_FASTCALL | METH_KEYWORDS, get_doc},
     {"put", FAST(method_put), METH_FASTCALL | METH_KEYWORDS, put_doc},
     {"get_or_set", FAST(method_get_or_set), METH_FASTCALL | METH_KEYWORDS, get_or_set_doc},
-    {"contains", method_contains, METH_O, contains_doc},
-    {"remove", method_remove, METH_O, remove_doc},
+    {"contains", FAST(method_contains), METH_FASTCALL | METH_KEYWORDS, contains_doc},
+    {"remove", FAST(method_remove), METH_FASTCALL | METH_KEYWORDS, remove_doc},
     {"clear", method_clear, METH_NOARGS, clear_doc},
     {"size", method_size, METH_NOARGS, size_doc},
     {"cleanup", method_cleanup, METH_NOARGS, cleanup_doc},
@@ -500,41 +333,3 @@ static PyMethodDef methods[] = {
     {"__sizeof__", method_sizeof, METH_NOARGS, sizeof_doc},
     {NULL, NULL, 0, NULL},
 };
-
-static PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(ObjectCache, weak_references), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyType_Slot slots[] = {
-    {Py_tp_doc, "A cache of Python objects: what objects.SmartCache is made of."},
-    {Py_tp_new, cache_new},
-    {Py_tp_init, cache_initialise},
-    {Py_tp_dealloc, cache_deallocate},
-    {Py_tp_traverse, cache_traverse},
-    {Py_tp_clear, cache_break_cycles},
-    {Py_tp_methods, methods},
-    {Py_tp_members, members},
-    {Py_mp_length, cache_len},
-    {Py_mp_subscript, cache_subscript},
-    {Py_mp_ass_subscript, cache_assign},
-    {Py_sq_contains, type_contains},
-    {0, NULL},
-};
-
-static PyType_Spec spec = {
-    .name = "catzilla_cache._native.ObjectCache",
-    .basicsize = sizeof(ObjectCache),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-    .slots = slots,
-};
-
-int object_cache_add_to(PyObject *module)
-{
-    lifetime_name = PyUnicode_InternFromString("_lifetime");
-    object_cache_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (lifetime_name == NULL || object_cache_type == NULL)
-        return -1;
-    Py_INCREF(object_cache_type); /* the module's own; this file's is for as long as the process runs */
-    return PyModule_AddObject(module, "ObjectCache", (PyObject *)object_cache_type);
-}

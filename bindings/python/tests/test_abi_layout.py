@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from catzilla_cache import _ctypes_backend as backend
+from catzilla_cache import _ctypes_structs as structs
 from catzilla_cache import _status
 from catzilla_cache.stats import Statistics, TierStatistics
 from frozen_structs import LAYOUTS
 
 #: C name -> class, for the structs whose layout the header alone decides.
 MODERN = {
-    "struct catzilla_statistics": backend.CStatistics,
-    "struct catzilla_tier_statistics": backend.CTierStatistics,
-    "struct catzilla_health": backend.CHealth,
-    "struct catzilla_option_info": backend.COptionInfo,
-    "struct catzilla_get": backend.CGet,
-    "struct catzilla_put": backend.CPut,
-    "struct catzilla_remove": backend.CRemove,
+    "struct catzilla_statistics": structs.CStatistics,
+    "struct catzilla_tier_statistics": structs.CTierStatistics,
+    "struct catzilla_health": structs.CHealth,
+    "struct catzilla_option_info": structs.COptionInfo,
+    "struct catzilla_get": structs.CGet,
+    "struct catzilla_put": structs.CPut,
+    "struct catzilla_remove": structs.CRemove,
 }
 
 
@@ -39,9 +39,9 @@ def test_the_frozen_structs_have_the_promised_size_order_and_offsets(name: str) 
 
 def test_the_items_of_batches_have_the_promised_size_and_offsets() -> None:
     # They stand side by side in the caller's array, so they can never grow.
-    assert layout(backend.CGet) == (48, dict(key=0, key_len=8, buffer=16, capacity=24, value_len=32, status=40))
-    assert layout(backend.CPut) == (48, dict(key=0, key_len=8, value=16, value_len=24, ttl_ms=32, status=40))
-    assert layout(backend.CRemove) == (24, dict(key=0, key_len=8, status=16))
+    assert layout(structs.CGet) == (48, dict(key=0, key_len=8, buffer=16, capacity=24, value_len=32, status=40))
+    assert layout(structs.CPut) == (48, dict(key=0, key_len=8, value=16, value_len=24, ttl_ms=32, status=40))
+    assert layout(structs.CRemove) == (24, dict(key=0, key_len=8, status=16))
 
 
 def evaluate_in_c(repository: Path, compiler: str, folder: Path, expressions: list[str]) -> list[int]:
@@ -92,7 +92,7 @@ def test_the_numbers_of_the_package_are_those_of_the_header(repository: Path, c_
 
 
 def test_the_snapshots_have_exactly_the_counters_of_the_c_structs() -> None:
-    counters = [field[0] for field in backend.CStatistics._fields_]
+    counters = [field[0] for field in structs.CStatistics._fields_]
     assert counters == ["struct_size", *Statistics.__dataclass_fields__]
-    counters = [field[0] for field in backend.CTierStatistics._fields_]
+    counters = [field[0] for field in structs.CTierStatistics._fields_]
     assert counters == ["struct_size", *TierStatistics.__dataclass_fields__]

@@ -91,7 +91,7 @@ def test_the_flat_functions_tell_the_status_of_each_item() -> None:
     found = (_status.OK, [(_status.OK, b"1"), (_status.NOT_FOUND, b""), (_status.OK, b"3")])
     assert backend.get_many(handle, [b"a", b"b", b"c"]) == found
     assert backend.remove_many(handle, [b"a", b"b"]) == (_status.OK, [_status.OK, _status.NOT_FOUND])
-    null = backend.Handle()
+    null = backend.Handle(0, asks_below=False)
     assert backend.get_many(null, [b"a"]) == (_status.INVALID_ARGUMENT, [(_status.INVALID_ARGUMENT, b"")])
     assert backend.put_many(null, [(b"a", b"1")], 0)[0] == _status.INVALID_ARGUMENT
     assert backend.remove_many(null, [])[0] == _status.INVALID_ARGUMENT

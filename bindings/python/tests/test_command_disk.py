@@ -228,6 +228,31 @@ def test_purge_removes_a_prefix_and_nothing_else(folder: Path) -> None:
         assert cache.get("eternal") is None
 
 
+def test_purge_by_pattern_removes_what_fits_and_nothing_else(folder: Path) -> None:
+    before = living(folder)
+    told = good("purge", "--disk", folder, "--pattern", "?age/*1", "--yes", "--json").document
+    gone = {key for key in before if key.startswith("page/") and key.endswith("1")}
+    assert living(folder) == before - gone and len(gone) > 1
+    assert (told["entries"], told["what"]) == (len(gone), "what fits '?age/*1'")
+    assert good("purge", "--disk", folder, "--pattern", "no such*", "--yes", "--json").document["entries"] == 0
+    assert "--pattern is empty" in refused("purge", "--disk", folder, "--pattern", "", "--yes")
+    assert "at most 4096 bytes, not 4097" in refused("purge", "--disk", folder, "--pattern", "*" * 4097, "--yes")
+    assert living(folder) == before - gone
+    good("purge", "--disk", folder, "--pattern", "*", "--yes")
+    assert living(folder) == set()
+
+
+def test_purge_takes_arguments_that_are_no_text_as_the_bytes_that_they_are(folder: Path) -> None:
+    with BytesCache({"disk.path": folder}) as cache:
+        cache.set(b"\xff1", b"1", tags=[b"\xfe"])
+        cache.set(b"\xff2", b"1")
+        cache.set(b"\xfd", b"1")
+    before = living(folder)
+    for arguments in (("--tag", "\udcfe"), ("--prefix", "\udcff"), ("--pattern", "\udcfd*")):
+        assert good("purge", "--disk", folder, *arguments, "--yes", "--json").document["entries"] == 1
+    assert len(living(folder)) == len(before) - 3
+
+
 def test_purge_by_tag_takes_what_has_the_tag(folder: Path) -> None:
     with BytesCache({"disk.path": folder}) as cache:
         cache.set("red", b"1", tags=["colour", "warm"])

@@ -49,7 +49,7 @@ def test_the_version_is_the_librarys() -> None:
         (("replay",), "TRACE"),
         (("inspect",), "one of the arguments --disk --redis is required"),
         (("inspect", "--disk", "a", "--redis", "b"), "not allowed with"),
-        (("purge", "--disk", "a"), "one of the arguments --all --prefix --tag is required"),
+        (("purge", "--disk", "a"), "one of the arguments --all --prefix --pattern --tag is required"),
         (("purge", "--disk", "a", "--all", "--tag", "b"), "not allowed with"),
         (("bench", "--rounds", "many"), "invalid int value"),
     ],

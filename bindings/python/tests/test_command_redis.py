@@ -67,6 +67,16 @@ def test_purge_removes_what_was_asked_for_and_no_neighbour(url: str, server: Red
     assert server.ask("EXISTS neighbour") == ":1"
 
 
+def test_purge_by_pattern_removes_what_fits_and_no_neighbour(url: str, server: RedisServer) -> None:
+    assert good("purge", "--redis", url, "--pattern", "page/4?", "--yes", "--json").document["entries"] == 10
+    assert good("purge", "--redis", url, "--pattern", r"we\[ir]d\*\?\\", "--yes", "--json").document["entries"] == 1
+    assert good("inspect", "--redis", url, "--json").document["entries"] == 502 - 11
+    assert good("purge", "--redis", url, "--pattern", "*zero", "--yes", "--json").document["entries"] == 1
+    assert good("purge", "--redis", url, "--pattern", "*", "--yes", "--json").document["entries"] == 490
+    assert good("inspect", "--redis", url, "--key-prefix", "other:", "--json").document["entries"] == 1
+    assert server.ask("EXISTS neighbour") == ":1"
+
+
 def test_purge_by_tag_takes_what_has_the_tag(url: str) -> None:
     with BytesCache({"redis.url": url}) as cache:
         cache.set("red", b"1", tags=["colour", "warm"])

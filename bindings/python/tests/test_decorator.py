@@ -452,7 +452,7 @@ def test_grace_beta_and_timeout_are_those_of_get_or_set(cache: SmartCache) -> No
     assert function() == "old"
     time.sleep(0.05)
     assert function() == "old"
-    until(lambda: cache._decode(function.cache_key().encode(), stored(cache, function.cache_key()))[1] == "new")  # type: ignore[attr-defined]
+    until(lambda: cache._stored.decode(function.cache_key().encode(), stored(cache, function.cache_key()))[1] == "new")  # type: ignore[attr-defined]
     begun, go = threading.Event(), threading.Event()
 
     @cached(cache=cache, timeout=0.01)

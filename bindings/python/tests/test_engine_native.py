@@ -164,7 +164,7 @@ def test_a_value_that_only_python_can_read_is_asked_of_it(cache: SmartCache) -> 
 def test_arguments_are_checked(cache: SmartCache) -> None:
     c: Any = cache
     wrong: list[Callable[[], object]] = [
-        lambda: c.get(), lambda: c.get("a", "b"), lambda: c.get(key="a"), lambda: c.set(), lambda: c.set("a"), lambda: c.set("a", 1, 2, 3),
+        lambda: c.get(), lambda: c.get("a", "b"), lambda: c.get(name="a"), lambda: c.set(), lambda: c.set("a"), lambda: c.set("a", 1, 2, 3),
         lambda: c.set("a", 1, lifetime=5), lambda: c.set("a", 1, 5, ttl=5), lambda: c.set("a", value=1, key="b"), lambda: c.delete(),
         lambda: c.delete("a", "b"), lambda: c.exists(), lambda: c.get_many(), lambda: c.get_many(5), lambda: c.get_many("a", "b"),
         lambda: c._attach(), lambda: c._attach(1), lambda: c._attach(1, 2, 3),

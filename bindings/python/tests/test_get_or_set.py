@@ -538,7 +538,7 @@ def test_touch_makes_a_value_with_grace_fresh_for_longer(cache: SmartCache) -> N
     cache.get_or_set("key", lambda: "value", 60, grace=600)
     before = time.time()
     assert cache.touch("key", 5000) is True and cache.get("key") == ("value", True)
-    annotation, value = cache._decode(b"key", backend.read(cache._live(), b"key")[1])
+    annotation, value = cache._stored.decode(b"key", backend.read(cache._live(), b"key")[1])
     assert annotation.fresh_until is not None and before + 5000 <= annotation.fresh_until <= time.time() + 5000
     assert cache.touch("key", 0.01)
     time.sleep(0.03)
@@ -573,7 +573,7 @@ def test_beta_loads_anew_before_the_end_the_sooner_the_longer_a_load_takes(monke
     with SmartCache() as cache:
         for cost, beta, left in [(2.0, 1.0, 2.0), (2.0, 1.0, 6.0), (1.0, 3.0, 2.0), (2.0, 0.5, 0.5), (0.0, 1.0, 0.001), (2.0, 0.0, 0.001)]:
             load = loading.Load(cache, "key", 100, (), None, 0, beta)
-            data = cache._encode(b"key", "value", 100_000, Annotation(clock.now + left, cost))
+            data = cache._stored.encode(b"key", "value", 100_000, Annotation(clock.now + left, cost))
             asked = 4000
             early = sum(load._worth(data)[0] == loading.STALE for _ in range(asked))
             expected = math.exp(-left / (cost * beta)) if cost * beta else 0.0
@@ -585,7 +585,7 @@ def test_beta_loads_anew_before_the_end_the_sooner_the_longer_a_load_takes(monke
             return "value"
 
         cache.get_or_set("key", load_for_seven_seconds, 100, beta=1)
-        stored = cache._decode(b"key", loading._backend.read(cache._live(), b"key")[1])
+        stored = cache._stored.decode(b"key", loading._backend.read(cache._live(), b"key")[1])
         assert stored == (Annotation(clock.now + 100, 7.0, []), "value")
 
 

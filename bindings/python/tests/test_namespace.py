@@ -56,6 +56,34 @@ def test_every_operation_is_that_of_the_cache_under_its_own_keys(cache: SmartCac
         iter(space)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("name", ["space", "s*", "s?ace", "s\\*", "*"])
+def test_a_prefix_and_a_pattern_reach_the_namespaces_own_keys_alone(cache: SmartCache, name: str) -> None:
+    mine = cache.namespace(name)
+    others = [cache.namespace(name, 2), cache.namespace("spaced"), cache.namespace("some"), cache.namespace("s\\x")]
+    for space in (mine, *others):
+        space.set_many({"page:1": 1, "page:2": 2, "user:1": 3, "*": 4, "page:10": 5})
+    cache["page:1"] = 1
+    assert mine.delete_pattern("page:?") == 2 and mine.delete_pattern(b"\\*") == 1 and mine.delete_pattern("page:?") == 0
+    assert sorted(mine.keys()) == [b"page:10", b"user:1"]
+    assert mine.delete_prefix("page:") == 1 and list(mine.keys()) == [b"user:1"]
+    assert mine.delete_pattern("*") == 1 and list(mine.keys()) == []
+    assert [len(list(space.keys())) for space in others] == [5, 5, 5, 5] and "page:1" in cache
+    assert others[0].delete_prefix("") == 5 and mine.delete_prefix("") == 0
+
+
+def test_a_pattern_is_as_long_as_the_librarys_with_the_namespaces_beginning(cache: SmartCache) -> None:
+    space = cache.namespace("space")
+    longest = 4096 - len("space:v1:")
+    assert space.delete_pattern("*" * longest) == 0
+    with pytest.raises(CacheValueError, match="a pattern has at most 4096 bytes, not 4097"):
+        space.delete_pattern("*" * (longest + 1))
+    for wrong in (5, None, "\ud800"):
+        with pytest.raises(CacheValueError, match="a pattern"):
+            space.delete_pattern(wrong)  # type: ignore[arg-type]
+    with pytest.raises(CacheKeyError, match="a key is str or bytes, not int"):
+        space.delete_prefix(5)  # type: ignore[arg-type]
+
+
 def test_no_name_makes_keys_of_another_namespace(cache: SmartCache) -> None:
     for wrong in ("", "a:b", ":", None, 5, b"a", "\ud800"):
         with pytest.raises(CacheKeyError, match="key|namespace"):

@@ -497,3 +497,14 @@ def test_a_cache_in_a_cache_as_deep_as_one_likes_is_freed() -> None:
     del innermost, outer, cache
     gc.collect()
     assert gone() is None
+
+
+def test_arguments_of_every_call_may_be_named() -> None:
+    cache: Any = SmartCache(max_size=5)
+    assert cache.put(key="a", value=1, ttl_seconds=60) is None and cache.get(key="a") == 1 and cache.get(key="b", default=2) == 2
+    assert cache.get_or_set(key="c", loader=lambda: 3) == 3 and cache.contains(key="c") is True and cache.remove(key="c") == 3
+    for call in (cache.contains, cache.remove):
+        for arguments, named in (((), {}), (("a", "b"), {}), (("a",), {"key": "a"}), ((), {"name": "a"})):
+            with pytest.raises(TypeError):
+                call(*arguments, **named)
+    assert cache.get("a") == 1

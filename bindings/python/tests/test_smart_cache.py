@@ -671,3 +671,16 @@ def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with SmartCache(SmartCacheConfig(disk_enabled=True, disk_path="~/cache")) as cache:
         assert cache.set("key", 1)
     assert (tmp_path / "cache" / "cache.db").is_file()
+
+
+@pytest.mark.parametrize("before", [b"value", "value"])
+def test_stored_bytes_that_are_no_value_are_a_miss_whatever_was_read_before(before: object) -> None:
+    with MemoryCache() as cache:
+        cache.set("whole", before)
+        for damaged in (b"", b"\x06\xff", b"\x00"):
+            backend.put(cache._live(), b"damaged", damaged, 0)
+            assert cache.get("whole") == (before, True)
+            assert cache.get("damaged") == (None, False)
+            assert cache["whole"] == before and cache.get_many(["damaged", "whole"]) == {"whole": before}
+        stats = cache.get_stats()
+        assert (stats.refused, stats.hits, stats.misses) == (6, 9, 6)

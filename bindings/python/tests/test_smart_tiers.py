@@ -371,7 +371,7 @@ def test_a_signed_end_moves_with_the_lifetimes_that_options_lengthen(tmp_path: P
             time.sleep(0.005)
         assert cache.get_stats().refused == 0
     with SmartCache(SmartCacheConfig(disk_enabled=True, disk_path=str(tmp_path / "cache"), options={"memory.ttl_jitter": 50})) as cache:
-        assert cache._lifetimes.end(10_000) == pytest.approx(time.time() + 15, abs=5)
+        assert cache._stored.lifetimes.end(10_000) == pytest.approx(time.time() + 15, abs=5)
 
 
 # ---- Tiers that cannot be used ----

@@ -56,7 +56,7 @@ def test_a_caller_gets_types_and_not_any(tmp_path: Path) -> None:
     done = mypy(tmp_path, str(caller))
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert 'caller.py:6: error: Argument 2 to "set" of "BytesCache" has incompatible type "str"' in done.stdout
+    assert 'caller.py:6: error: Argument 2 to "set" of "BytesBase" has incompatible type "str"' in done.stdout
     for number in (3, 4, 5):
         assert any(f"caller.py:{number}: note: Revealed type" in line and '"Any"' not in line for line in lines), done.stdout
     assert done.stdout.count("error:") == 1

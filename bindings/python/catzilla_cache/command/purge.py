@@ -1,17 +1,24 @@
-"""``catzilla-cache purge``: removes everything, a prefix or a tag from a disk folder or a Redis, through the library."""
+"""``catzilla-cache purge``: removes everything, a prefix, what fits a pattern, or a tag from a disk folder or a
+Redis, through the library.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from typing import Literal
+from dataclasses import dataclass
+from typing import Callable, Literal
 
 from catzilla_cache import BytesCache
+from catzilla_cache._arguments import pattern_bytes
 from catzilla_cache.command import place
+from catzilla_cache.command.envelope import Entry
 from catzilla_cache.command.failure import OK, Failure, Refusal
+from catzilla_cache.command.key_pattern import KeyPattern
 from catzilla_cache.command.report import print_json
 
-DESCRIPTION = """remove everything, a prefix or a tag from a disk folder or a Redis
+DESCRIPTION = """remove everything, a prefix, what fits a pattern, or a tag from a disk folder or a Redis
 
 Programs that have the cache open may go on; what they have in their own memory already stays there until its time is over.
 Entries with a purged tag are not found from then on; their room is given back by and by.
@@ -26,38 +33,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--all", action="store_true", help="everything")
     what.add_argument("--prefix", metavar="TEXT", help="every entry whose key begins so")
+    what.add_argument(
+        "--pattern", metavar="TEXT", help=r"every entry whose key fits: * is anything, ? one byte, \ takes the next as it is"
+    )
     what.add_argument("--tag", metavar="TEXT", help="every entry that was stored with this tag")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What is to go."""
+
+    words: str
+    #: What all of its keys begin with, so that no others are looked at.
+    prefix: bytes
+    includes: Callable[[Entry], bool]
+    remove: Callable[[BytesCache], object]
+
+
 def run(asked: argparse.Namespace) -> int:
-    if asked.prefix == "":
-        raise Refusal("--prefix is empty; if everything is to go, say --all")
-    selector, words = _chosen(asked)
+    chosen = _chosen(asked)
     # Closed before the library opens the same folder.
     with place.opened(asked) as where:
-        matching = sum(
-            asked.tag is None or bool(entry.head and selector in entry.head.tags)
-            for entry in where.entries(selector if asked.prefix is not None else b"")
-            if entry.dead is None
-        )
+        matching = sum(entry.dead is None and chosen.includes(entry) for entry in where.entries(chosen.prefix))
     if not asked.yes:
-        _confirm(f"Remove {words} ({matching} entries) from {where.kind} {where.name}?")
-    _purge(asked, where)
+        _confirm(f"Remove {chosen.words} ({matching} entries) from {where.kind} {where.name}?")
+    _purge(chosen, where)
     if asked.json:
-        print_json({"place": where.name, "kind": where.kind, "what": words, "entries": matching})
+        print_json({"place": where.name, "kind": where.kind, "what": chosen.words, "entries": matching})
     else:
-        print(f"removed {words}: {matching} entries")
+        print(f"removed {chosen.words}: {matching} entries")
     return OK
 
 
-def _chosen(asked: argparse.Namespace) -> tuple[bytes, str]:
-    """What keys begin with or entries are tagged with, and what that is called."""
+def _chosen(asked: argparse.Namespace) -> _Chosen:
+    for name in ("prefix", "pattern"):
+        if getattr(asked, name) == "":
+            raise Refusal(f"--{name} is empty; if everything is to go, say --all")
     if asked.all:
-        return b"", "everything"
+        return _Chosen("everything", b"", lambda entry: True, BytesCache.clear)
+    # Arguments are bytes, which need not be text.
     if asked.prefix is not None:
-        return asked.prefix.encode(), f"what begins with {asked.prefix!r}"
-    return asked.tag.encode(), f"what has the tag {asked.tag!r}"
+        prefix = os.fsencode(asked.prefix)
+        words = f"what begins with {asked.prefix!r}"
+        return _Chosen(words, prefix, lambda entry: True, lambda cache: cache.delete_prefix(prefix))
+    if asked.pattern is not None:
+        text = pattern_bytes(os.fsencode(asked.pattern))
+        pattern = KeyPattern(text)
+        return _Chosen(
+            f"what fits {asked.pattern!r}",
+            pattern.beginning,
+            lambda entry: pattern.fits(entry.key),
+            lambda cache: cache.delete_pattern(text),
+        )
+    tag = os.fsencode(asked.tag)
+    return _Chosen(
+        f"what has the tag {asked.tag!r}",
+        b"",
+        lambda entry: entry.head is not None and tag in entry.head.tags,
+        lambda cache: cache.delete_tag(tag),
+    )
 
 
 def _confirm(question: str) -> None:
@@ -68,15 +103,10 @@ def _confirm(question: str) -> None:
         raise Failure("nothing was removed")
 
 
-def _purge(asked: argparse.Namespace, where: place.Place) -> None:
+def _purge(chosen: _Chosen, where: place.Place) -> None:
     # With next to no memory: nothing is read.
     with BytesCache({**where.options(), "memory.capacity": 1}) as cache:
-        if asked.all:
-            cache.clear()
-        elif asked.prefix is not None:
-            cache.delete_prefix(asked.prefix)
-        else:
-            cache.delete_tag(asked.tag)
+        chosen.remove(cache)
         # A tier that fails is no failure of a purge: the cache would remember it, and do it when the tier is back. This process
         # ends, so that here it is one.
         cache.flush(_FLUSH_SECONDS)
