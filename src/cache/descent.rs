@@ -98,7 +98,7 @@ impl Cache {
     }
 
     /// Keeps what was found below in memory, unless it was written meanwhile, and ends the descent.
-    fn take_up(&self, descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
+    fn take_up(&self, mut descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
         let (lower, memory) = (descent.lower, self.memory());
         let (Some(ticket), Some(envelope)) = (&descent.ticket, found.hit.open()) else { return Ok(Got::Found(found)) };
         let ttl = self.ttl_of(&found, &envelope);
@@ -114,6 +114,7 @@ impl Cache {
             self.stored(ttl);
         }
         if !is_waited_for {
+            descent.ticket = None;
             return Ok(Got::Found(found));
         }
         // What this descent has stored, or what it has read: both are no older than any write that has ended a flight before this one.
