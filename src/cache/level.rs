@@ -167,7 +167,7 @@ impl Level {
         let tended = &*self.tended;
         let look = match tended.look_in_queue(key) {
             Some(look) => look,
-            None => tended.read(&[key]).pop().unwrap_or(Look::Away),
+            None => tended.read_one(key),
         };
         if counts {
             tended.count_look(&look);

@@ -45,6 +45,11 @@ pub(crate) trait Tier: Send + Sync {
     /// believed any more (see [`Tier::clear`]). Says nothing of lifetimes and tags, which are in the envelope.
     fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault>;
 
+    /// [`Tier::read`] of one key.
+    fn read_one(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.read(&[key]).map(|mut found| found.pop().flatten())
+    }
+
     /// Does these writes in their order, in one round trip or one transaction, and sets the outcome of each. With an error
     /// none, some or all of them have been done.
     fn write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault>;
