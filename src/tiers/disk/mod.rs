@@ -3,7 +3,7 @@
 //!
 //! - `folder.rs`: whose the folder and the files are. `file.rs`: connections, to a file that is made or replaced if need be.
 //! - `schema.rs`: what is in the file, and why it is laid out like that.
-//! - `store.rs`: reads, with a pool of connections. They never wait for a write.
+//! - `store.rs`: reads, with a pool of connections, each in a `finder.rs`. They never wait for a write.
 //! - `writer.rs`: the one connection that writes, and its transactions; within them `transaction.rs` (the books), `rows.rs`
 //!   (a row), `room.rs` (who goes), `purge.rs` (what is removed on demand). `upkeep.rs`: what is done in between.
 //! - `recency.rs`: what is remembered of reads, in memory only. `faults.rs`: what went wrong.
@@ -12,6 +12,7 @@
 
 mod faults;
 mod file;
+mod finder;
 mod folder;
 mod purge;
 mod recency;
@@ -27,9 +28,10 @@ mod user;
 mod writer;
 
 use self::file::TheFile;
+use self::finder::Finder;
 use self::folder::Folder;
 use self::recency::{Hints, Marks};
-use self::store::Readers;
+use self::store::{Readers, Ways};
 use self::writer::{Shared, Writer};
 use super::{Fault, Figures, Tier, Write};
 use crate::error::Result;
@@ -103,6 +105,16 @@ impl Disk {
         })
     }
 
+    fn reading<T>(
+        &self,
+        what: impl FnOnce(&mut Finder, &Ways<'_>) -> std::result::Result<T, Fault>,
+    ) -> std::result::Result<T, Fault> {
+        let Shared { file, hints, marks, hash_of, .. } = &self.shared;
+        let read = self.readers.with(file, |finder| what(finder, &Ways { hash_of: *hash_of, hints, marks }));
+        file.tell();
+        read
+    }
+
     fn writing<T>(
         &self,
         what: impl FnOnce(&mut Writer, &Shared) -> std::result::Result<T, Fault>,
@@ -122,10 +134,11 @@ impl Disk {
 
 impl Tier for Disk {
     fn read(&self, keys: &[&[u8]]) -> std::result::Result<Vec<Option<Vec<u8>>>, Fault> {
-        let Shared { file, hints, marks, hash_of, .. } = &self.shared;
-        let found = self.readers.with(file, |connection| store::read(connection, keys, *hash_of, hints, marks));
-        file.tell();
-        found
+        self.reading(|finder, ways| store::read_many(finder, keys, ways))
+    }
+
+    fn read_one(&self, key: &[u8]) -> std::result::Result<Option<Vec<u8>>, Fault> {
+        self.reading(|finder, ways| store::read(finder, key, ways))
     }
 
     fn write(&self, writes: &mut [Write<'_>]) -> std::result::Result<(), Fault> {
@@ -134,7 +147,7 @@ impl Tier for Disk {
 
     fn is_purged(&self, tags: &[&[u8]], since: u64) -> std::result::Result<bool, Fault> {
         let since = i64::try_from(since).unwrap_or(i64::MAX);
-        self.readers.with(&self.shared.file, |connection| store::is_purged(connection, tags, since))
+        self.readers.with(&self.shared.file, |finder| store::is_purged(finder.connection(), tags, since))
     }
 
     fn purge_tag(&self, tag: &[u8], at: u64) -> std::result::Result<(), Fault> {
@@ -159,10 +172,7 @@ impl Tier for Disk {
 
     fn probe(&self) -> std::result::Result<(), Fault> {
         self.writing(|writer, shared| writer.probe(shared))?;
-        self.readers.with(&self.shared.file, |connection| {
-            store::read(connection, &[b""], self.shared.hash_of, &self.shared.hints, &self.shared.marks)
-        })?;
-        Ok(())
+        self.read_one(b"").map(|_| ())
     }
 
     fn maintain(&self) -> std::result::Result<Option<Duration>, Fault> {

@@ -86,6 +86,19 @@ impl Hints {
             }
         }
     }
+
+    /// As [`Hints::note`], where there is no other: what was found by a walk through the file is asked for less than what was found
+    /// because it was.
+    pub(super) fn note_if_free(&self, hash: u64, id: i64) {
+        if self.at(hash).load(Relaxed) == 0 {
+            self.note(hash, id);
+        }
+    }
+
+    /// How many it has room for.
+    pub(super) fn room(&self) -> u64 {
+        self.words.len() as u64
+    }
 }
 
 /// How many there are to be, a power of two.

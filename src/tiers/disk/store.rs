@@ -3,11 +3,12 @@
 
 use super::faults::{OrFault, Outcome};
 use super::file::{Connected, TheFile};
+use super::finder::Finder;
 use super::recency::{Hints, Marks};
 use super::schema::Role;
 use super::HashOf;
 use crate::tiers::{Fault, FaultKind};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::Connection;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,12 +19,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// up to 4 MiB each: arbitrary.
 const MOST: usize = 16;
 
-/// By a rowid that is guessed.
-const BY_ID: &str = "SELECT key, envelope FROM entries WHERE id = ?1";
-const BY_HASH: &str = "
-    SELECT e.id, e.key, e.envelope FROM recent i CROSS JOIN entries e ON e.id = i.id WHERE i.hash = ?1 UNION ALL
-    SELECT e.id, e.key, e.envelope FROM settled i CROSS JOIN entries e ON e.id = i.id WHERE i.hash = ?1";
-
 pub(super) struct Readers {
     pool: Mutex<Pool>,
     /// A connection was given back.
@@ -33,7 +28,7 @@ pub(super) struct Readers {
 #[derive(Default)]
 struct Pool {
     /// The one that was used last is used next.
-    idle: Vec<Connected>,
+    idle: Vec<Reader>,
     /// How many are in use.
     out: usize,
     /// Somebody waits until none is, and nobody is to begin.
@@ -51,28 +46,39 @@ impl Readers {
     }
 
     /// Lends a connection to `use_it`. When that fails, or the file has been replaced meanwhile, the connection goes.
-    pub(super) fn with<T>(&self, file: &TheFile, use_it: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
+    pub(super) fn with<T>(&self, file: &TheFile, use_it: impl FnOnce(&mut Finder) -> Outcome<T>) -> Outcome<T> {
         let mut seat = self.sit_down()?;
-        let connected = match seat.connected.take() {
-            Some(connected) if connected.age == file.age() => connected,
+        let mut reader = match seat.reader.take() {
+            Some(reader) if reader.age == file.age() => reader,
             _ => {
-                let connected = file.connect(Role::Reader, PATIENCE)?;
+                let Connected { connection, age } = file.connect(Role::Reader, PATIENCE)?;
+                let finder = Finder::new(connection)?;
                 self.lock().connects += 1;
-                connected
+                Reader { finder, age }
             }
         };
-        let result = use_it(&connected.connection);
+        let result = use_it(&mut reader.finder);
         match &result {
-            Ok(_) if connected.age == file.age() => seat.connected = Some(connected),
-            Err(Fault { kind: FaultKind::Damaged, .. }) => file.is_damaged(connected.age),
+            Ok(_) if reader.age == file.age() => seat.reader = Some(reader),
+            Err(Fault { kind: FaultKind::Damaged, .. }) => file.is_damaged(reader.age),
             _ => {}
         }
         result
     }
 
     fn sit_down(&self) -> Outcome<Seat<'_>> {
-        let began = Instant::now();
         let mut pool = self.lock();
+        if pool.closing || (pool.idle.is_empty() && pool.out >= MOST) {
+            pool = self.wait(pool)?;
+        }
+        pool.out += 1;
+        Ok(Seat { readers: self, reader: pool.idle.pop() })
+    }
+
+    /// Until there is a seat.
+    #[cold]
+    fn wait<'a>(&'a self, mut pool: MutexGuard<'a, Pool>) -> Outcome<MutexGuard<'a, Pool>> {
+        let began = Instant::now();
         while pool.closing || (pool.idle.is_empty() && pool.out >= MOST) {
             let left = PATIENCE.saturating_sub(began.elapsed());
             if left.is_zero() {
@@ -80,8 +86,7 @@ impl Readers {
             }
             pool = self.returned.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        pool.out += 1;
-        Ok(Seat { readers: self, connected: pool.idle.pop() })
+        Ok(pool)
     }
 
     /// Waits until nobody reads, closes all connections, and keeps everybody off until the result is dropped.
@@ -110,17 +115,23 @@ impl Readers {
     }
 }
 
+/// A connection that is ready to be read with, and how old the file was that it is to.
+struct Reader {
+    finder: Finder,
+    age: u64,
+}
+
 /// The right to use a connection; the one in it goes back into the pool.
 struct Seat<'a> {
     readers: &'a Readers,
-    connected: Option<Connected>,
+    reader: Option<Reader>,
 }
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut pool = self.readers.lock();
         pool.out -= 1;
-        pool.idle.extend(self.connected.take());
+        pool.idle.extend(self.reader.take());
         let waited_for = pool.closing || pool.out + 1 >= MOST;
         drop(pool);
         if waited_for {
@@ -130,71 +141,33 @@ impl Drop for Seat<'_> {
     }
 }
 
+/// How a key is looked up, beside the connection.
+pub(super) struct Ways<'a> {
+    pub(super) hash_of: HashOf,
+    pub(super) hints: &'a Hints,
+    pub(super) marks: &'a Marks,
+}
+
+/// The envelope of a key.
+pub(super) fn read(finder: &mut Finder, key: &[u8], ways: &Ways<'_>) -> Outcome<Option<Vec<u8>>> {
+    let hash = (ways.hash_of)(key);
+    // A key has one row at most at any moment, so a row with this key is the one, wherever the guess came from.
+    if let Some(id) = ways.hints.guess(hash) {
+        if let Some(envelope) = finder.by_id(id, key)? {
+            ways.marks.mark(id);
+            return Ok(Some(envelope));
+        }
+    }
+    let Some((id, envelope)) = finder.by_hash(hash, key)? else { return Ok(None) };
+    ways.marks.mark(id);
+    ways.hints.note(hash, id);
+    Ok(Some(envelope))
+}
+
 /// The envelopes of these keys, as of one moment.
-pub(super) fn read(
-    connection: &Connection,
-    keys: &[&[u8]],
-    hash_of: HashOf,
-    hints: &Hints,
-    marks: &Marks,
-) -> Outcome<Vec<Option<Vec<u8>>>> {
-    let mut find = Find { connection, by_id: None, by_hash: None, hints, marks };
-    if let [key] = keys {
-        return Ok(vec![find.envelope(key, hash_of(key)).or_fault()?]);
-    }
+pub(super) fn read_many(finder: &mut Finder, keys: &[&[u8]], ways: &Ways<'_>) -> Outcome<Vec<Option<Vec<u8>>>> {
     // Each statement for itself would begin and end a transaction, which is a third of its time.
-    let snapshot = connection.unchecked_transaction().or_fault()?;
-    let found = keys.iter().map(|key| find.envelope(key, hash_of(key))).collect::<rusqlite::Result<_>>().or_fault();
-    drop(find);
-    snapshot.finish().or_fault()?;
-    found
-}
-
-struct Find<'a> {
-    connection: &'a Connection,
-    by_id: Option<CachedStatement<'a>>,
-    by_hash: Option<CachedStatement<'a>>,
-    hints: &'a Hints,
-    marks: &'a Marks,
-}
-
-impl<'a> Find<'a> {
-    fn envelope(&mut self, key: &[u8], hash: u64) -> rusqlite::Result<Option<Vec<u8>>> {
-        // A key has one row at most at any moment, so a row with this key is the one, wherever the guess came from.
-        if let Some(id) = self.hints.guess(hash) {
-            let by_id = prepared(self.connection, &mut self.by_id, BY_ID)?;
-            let mut rows = by_id.query([id])?;
-            if let Some(row) = rows.next()? {
-                if row.get_ref(0)?.as_blob()? == key {
-                    self.marks.mark(id);
-                    return Ok(Some(row.get_ref(1)?.as_blob()?.to_vec()));
-                }
-            }
-        }
-        let by_hash = prepared(self.connection, &mut self.by_hash, BY_HASH)?;
-        let mut rows = by_hash.query([hash as i64])?;
-        while let Some(row) = rows.next()? {
-            if row.get_ref(1)?.as_blob()? == key {
-                let id = row.get(0)?;
-                self.marks.mark(id);
-                self.hints.note(hash, id);
-                return Ok(Some(row.get_ref(2)?.as_blob()?.to_vec()));
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn prepared<'s, 'c>(
-    connection: &'c Connection,
-    place: &'s mut Option<CachedStatement<'c>>,
-    sql: &str,
-) -> rusqlite::Result<&'s mut CachedStatement<'c>> {
-    let statement = match place.take() {
-        Some(statement) => statement,
-        None => connection.prepare_cached(sql)?,
-    };
-    Ok(place.insert(statement))
+    finder.in_one_moment(|finder| keys.iter().map(|key| read(finder, key, ways)).collect())
 }
 
 /// Whether one of the tags was purged at or after a time.
