@@ -106,8 +106,8 @@ impl Cache {
         let mut stored = false;
         let is_waited_for = lower.descents.store_and_end(ticket, || {
             // What is there was written by somebody who had not seen this descent, and is newer.
-            stored = ready.is_some_and(|ready| {
-                matches!(memory.put_ready(key, &ready, Condition::IfAbsent), Ok(PutOutcome::Stored(_)))
+            stored = ready.as_ref().is_some_and(|ready| {
+                matches!(memory.put_ready(key, ready, Condition::IfAbsent), Ok(PutOutcome::Stored(_)))
             });
         });
         if stored {

@@ -144,11 +144,15 @@ impl Tended {
         self.counts[what as usize].fetch_add(by, Relaxed);
     }
 
-    pub(super) fn count_look(&self, look: &Look) {
-        match look {
-            Look::Found(_) => self.count(Count::Hits, 1),
-            Look::Absent => self.count(Count::Misses, 1),
-            Look::Away => {}
+    pub(super) fn count_looks(&self, looks: &[Look]) {
+        let count = |is: fn(&Look) -> bool| looks.iter().filter(|look| is(look)).count() as u64;
+        for (what, many) in [
+            (Count::Hits, count(|look| matches!(look, Look::Found(_)))),
+            (Count::Misses, count(|look| matches!(look, Look::Absent))),
+        ] {
+            if many > 0 {
+                self.count(what, many);
+            }
         }
     }
 
