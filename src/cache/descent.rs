@@ -58,6 +58,7 @@ impl Cache {
         if Memory::check_key(key).is_err() {
             return Ok(None);
         }
+        lower.expect(key);
         let ticket = match lower.descents.join(key, PATIENCE) {
             Ok(Turn::Leads(ticket)) => ticket,
             Ok(Turn::Answered(answer)) => return got(answer),

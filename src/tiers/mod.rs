@@ -45,6 +45,9 @@ pub(crate) trait Tier: Send + Sync {
     /// believed any more (see [`Tier::clear`]). Says nothing of lifetimes and tags, which are in the envelope.
     fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault>;
 
+    /// A key will be read in a moment: what memory that needs can be fetched meanwhile.
+    fn expect(&self, _key: &[u8]) {}
+
     /// [`Tier::read`] of one key.
     fn read_one(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         self.read(&[key]).map(|mut found| found.pop().flatten())

@@ -137,6 +137,10 @@ impl Tier for Disk {
         self.reading(|finder, ways| store::read_many(finder, keys, ways))
     }
 
+    fn expect(&self, key: &[u8]) {
+        self.shared.hints.expect((self.shared.hash_of)(key));
+    }
+
     fn read_one(&self, key: &[u8]) -> std::result::Result<Option<Vec<u8>>, Fault> {
         self.reading(|finder, ways| store::read(finder, key, ways))
     }
