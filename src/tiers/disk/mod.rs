@@ -3,13 +3,14 @@
 //!
 //! - `folder.rs`: whose the folder and the files are. `file.rs`: connections, to a file that is made or replaced if need be.
 //! - `schema.rs`: what is in the file, and why it is laid out like that.
-//! - `store.rs`: reads, with a pool of connections, each in a `finder.rs`. They never wait for a write.
+//! - `store.rs`: reads, with a pool of connections, each in a `finder.rs`. They never wait for a write. `commits.rs`: whether there was one.
 //! - `writer.rs`: the one connection that writes, and its transactions; within them `transaction.rs` (the books), `rows.rs`
 //!   (a row), `room.rs` (who goes), `purge.rs` (what is removed on demand). `upkeep.rs`: what is done in between.
 //! - `recency.rs`: what is remembered of reads, in memory only. `faults.rs`: what went wrong.
 //!
 //! It starts no threads, retries nothing, and knows nothing of what is in an envelope.
 
+mod commits;
 mod faults;
 mod file;
 mod finder;
@@ -41,7 +42,7 @@ use crate::options::DiskOptions;
 use crate::pattern::KeySet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// From a key to what it is found by. The same in every process and version that shares a file.
@@ -53,6 +54,8 @@ pub(crate) struct Disk {
     writer: Mutex<Writer>,
     readers: Readers,
     shared: Shared,
+    /// When upkeep is due that [`Tier::maintain`] was called before, to close views.
+    upkeep_at: Mutex<Option<Instant>>,
 }
 
 /// What can be told without asking the file: as of this process's last transaction.
@@ -87,7 +90,7 @@ impl Disk {
             tally: Tally::default(),
             hash_of,
         };
-        let disk = Self { writer: Mutex::default(), readers: Readers::new(), shared };
+        let disk = Self { writer: Mutex::default(), readers: Readers::new(), shared, upkeep_at: Mutex::default() };
         // A file that is no use is set aside now, and the figures are those of the file.
         if let Err(fault) = disk.writing(|writer, shared| writer.look(shared)) {
             log::warn(|| format!("the disk tier cannot be used now: {fault}"));
@@ -111,6 +114,10 @@ impl Disk {
     ) -> std::result::Result<T, Fault> {
         let Shared { file, hints, marks, hash_of, .. } = &self.shared;
         let read = self.readers.with(file, |finder| what(finder, &Ways { hash_of: *hash_of, hints, marks }));
+        if read.is_err() {
+            // Nobody may read again for a while.
+            self.readers.calm_down();
+        }
         file.tell();
         read
     }
@@ -119,6 +126,8 @@ impl Disk {
         &self,
         what: impl FnOnce(&mut Writer, &Shared) -> std::result::Result<T, Fault>,
     ) -> std::result::Result<T, Fault> {
+        // A view would keep the WAL from being moved; and who ends views that nobody reads with may be here for a while.
+        let held_off = self.readers.hold_off();
         let mut writer = self.lock();
         let age = self.shared.file.age();
         let result = what(&mut writer, &self.shared);
@@ -127,6 +136,10 @@ impl Disk {
             self.readers.close_idle();
         }
         drop(writer);
+        drop(held_off);
+        if result.is_err() {
+            self.readers.calm_down();
+        }
         self.shared.file.tell();
         result
     }
@@ -151,7 +164,7 @@ impl Tier for Disk {
 
     fn is_purged(&self, tags: &[&[u8]], since: u64) -> std::result::Result<bool, Fault> {
         let since = i64::try_from(since).unwrap_or(i64::MAX);
-        self.readers.with(&self.shared.file, |finder| store::is_purged(finder.connection(), tags, since))
+        self.reading(|finder, _| store::is_purged(finder, tags, since))
     }
 
     fn purge_tag(&self, tag: &[u8], at: u64) -> std::result::Result<(), Fault> {
@@ -180,7 +193,22 @@ impl Tier for Disk {
     }
 
     fn maintain(&self) -> std::result::Result<Option<Duration>, Fault> {
-        self.writing(|writer, shared| writer.maintain(shared))
+        let tick = self.readers.tick();
+        // What was sooner only for the sake of the views.
+        let sooner = || self.upkeep_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let left =
+            sooner().take().map(|at| at.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero());
+        let pause = match left {
+            Some(left) => Some(left),
+            None => self.writing(|writer, shared| writer.maintain(shared))?,
+        };
+        match tick {
+            Some(tick) if pause.is_none_or(|pause| tick < pause) => {
+                *sooner() = pause.and_then(|pause| Instant::now().checked_add(pause));
+                Ok(Some(tick))
+            }
+            _ => Ok(pause),
+        }
     }
 
     fn has_upkeep(&self) -> bool {
@@ -213,10 +241,13 @@ impl Tier for Disk {
         // child what the parent uses drops the parent's.
         let mut writer = self.lock();
         writer.close();
-        Box::new((self.readers.hold(), writer, self.shared.file.hold()))
+        let upkeep_at = self.upkeep_at.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::new((self.readers.hold(), writer, upkeep_at, self.shared.file.hold()))
     }
 
-    fn after_fork_in_child(&self) {}
+    fn after_fork_in_child(&self) {
+        self.readers.after_fork_in_child();
+    }
 }
 
 impl Drop for Disk {

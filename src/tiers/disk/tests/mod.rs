@@ -7,6 +7,7 @@ mod places;
 mod processes;
 mod purges;
 mod trouble;
+mod views;
 
 #[path = "../../../../tests/support/folder.rs"]
 mod folder;
