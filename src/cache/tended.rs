@@ -203,10 +203,13 @@ impl Tended {
             return Look::Away;
         }
         let look = self.looks.fetch_add(1, Relaxed);
-        let begun = (look < TIMED_AT_FIRST || look % TIMED_ONE_IN == 0).then(Instant::now);
+        let begun = (look < TIMED_AT_FIRST || look.is_multiple_of(TIMED_ONE_IN)).then(Instant::now);
         let read = self.tier.read_one(key);
         if let Some(begun) = begun {
             self.reads.add(begun.elapsed().as_nanos() as u64);
+        }
+        if self.tier.calls_for_upkeep() {
+            self.begin_upkeep();
         }
         match read {
             Ok(Some(bytes)) => self.judge(key, Bytes::Own(bytes), self.clock.wall(), true),

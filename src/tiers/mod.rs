@@ -86,6 +86,11 @@ pub(crate) trait Tier: Send + Sync {
         Ok(None)
     }
 
+    /// Whether [`Tier::maintain`] is to be called now, though its time has not come. Asked after reads; says so once.
+    fn calls_for_upkeep(&self) -> bool {
+        false
+    }
+
     /// Whether [`Tier::maintain`] has anything to do at all.
     fn has_upkeep(&self) -> bool {
         false

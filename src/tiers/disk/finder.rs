@@ -128,7 +128,7 @@ impl Statement {
         // with a zero byte, and `statement` is a place for a pointer.
         let (code, database) = unsafe {
             let database = connection.handle();
-            let flags = ffi::SQLITE_PREPARE_PERSISTENT as u32;
+            let flags = ffi::SQLITE_PREPARE_PERSISTENT;
             (ffi::sqlite3_prepare_v3(database, sql.as_ptr(), -1, flags, &mut statement, null_mut()), database)
         };
         match NonNull::new(statement) {

@@ -54,8 +54,16 @@ pub(crate) struct Disk {
     writer: Mutex<Writer>,
     readers: Readers,
     shared: Shared,
-    /// When upkeep is due that [`Tier::maintain`] was called before, to close views.
-    upkeep_at: Mutex<Option<Instant>>,
+    rhythm: Mutex<Rhythm>,
+}
+
+/// [`Tier::maintain`] is called for upkeep, and for views, which is more often and takes no time.
+#[derive(Clone, Copy, Default)]
+struct Rhythm {
+    /// When upkeep is.
+    due: Option<Instant>,
+    /// Whether the next call was wanted before that.
+    is_early: bool,
 }
 
 /// What can be told without asking the file: as of this process's last transaction.
@@ -90,7 +98,7 @@ impl Disk {
             tally: Tally::default(),
             hash_of,
         };
-        let disk = Self { writer: Mutex::default(), readers: Readers::new(), shared, upkeep_at: Mutex::default() };
+        let disk = Self { writer: Mutex::default(), readers: Readers::new(), shared, rhythm: Mutex::default() };
         // A file that is no use is set aside now, and the figures are those of the file.
         if let Err(fault) = disk.writing(|writer, shared| writer.look(shared)) {
             log::warn(|| format!("the disk tier cannot be used now: {fault}"));
@@ -193,22 +201,23 @@ impl Tier for Disk {
     }
 
     fn maintain(&self) -> std::result::Result<Option<Duration>, Fault> {
-        let tick = self.readers.tick();
-        // What was sooner only for the sake of the views.
-        let sooner = || self.upkeep_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let left =
-            sooner().take().map(|at| at.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero());
+        let (tick, was_called_for) = self.readers.tick();
+        let rhythm = || self.rhythm.lock().unwrap_or_else(PoisonError::into_inner);
+        let Rhythm { due, is_early } = *rhythm();
+        let left = due.map(|due| due.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero());
         let pause = match left {
-            Some(left) => Some(left),
-            None => self.writing(|writer, shared| writer.maintain(shared))?,
+            // Called for the views alone.
+            Some(left) if is_early || was_called_for => Some(left),
+            _ => self.writing(|writer, shared| writer.maintain(shared))?,
         };
-        match tick {
-            Some(tick) if pause.is_none_or(|pause| tick < pause) => {
-                *sooner() = pause.and_then(|pause| Instant::now().checked_add(pause));
-                Ok(Some(tick))
-            }
-            _ => Ok(pause),
-        }
+        let due = pause.and_then(|pause| Instant::now().checked_add(pause));
+        let tick = tick.filter(|tick| pause.is_none_or(|pause| *tick < pause));
+        *rhythm() = Rhythm { due, is_early: tick.is_some() };
+        Ok(tick.or(pause))
+    }
+
+    fn calls_for_upkeep(&self) -> bool {
+        self.readers.calls_for_tick()
     }
 
     fn has_upkeep(&self) -> bool {
@@ -241,8 +250,8 @@ impl Tier for Disk {
         // child what the parent uses drops the parent's.
         let mut writer = self.lock();
         writer.close();
-        let upkeep_at = self.upkeep_at.lock().unwrap_or_else(PoisonError::into_inner);
-        Box::new((self.readers.hold(), writer, upkeep_at, self.shared.file.hold()))
+        let rhythm = self.rhythm.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::new((self.readers.hold(), writer, rhythm, self.shared.file.hold()))
     }
 
     fn after_fork_in_child(&self) {

@@ -9,6 +9,7 @@ use super::schema::Role;
 use super::HashOf;
 use crate::tiers::{Fault, FaultKind};
 use rusqlite::Connection;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,13 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Reads within a tick that are fast: 3,200 a second. Each saves 0.7 us, together as much as a tick costs.
 pub(super) const BUSY: u64 = 16;
 
+/// So often it is looked how fast reads come while no views are kept: the clock is not read for each.
+const LOOK_AFTER: u64 = 64;
+
 pub(super) struct Readers {
     pool: Mutex<Pool>,
+    /// Reads have begun to come fast: the next tick should be now.
+    calls: AtomicBool,
     /// A connection was given back.
     returned: Condvar,
 }
@@ -41,8 +47,11 @@ struct Pool {
     /// Somebody waits until none is, and nobody is to begin.
     closing: bool,
     connects: u64,
-    /// Reads since the last round.
+    /// Reads since the last tick.
     reads: u64,
+    /// When it was looked last how fast they come, and whether a tick was called for then.
+    looked: Option<Instant>,
+    has_called: bool,
     /// Whether they come so fast that views stay open between them.
     is_busy: bool,
     /// Who is at work that views would be in the way of, or that keeps the next round from coming.
@@ -53,7 +62,7 @@ struct Pool {
 
 impl Readers {
     pub(super) fn new() -> Self {
-        Self { pool: Mutex::default(), returned: Condvar::new() }
+        Self { pool: Mutex::default(), calls: AtomicBool::new(false), returned: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Pool> {
@@ -86,13 +95,20 @@ impl Readers {
         result
     }
 
-    /// To be called again in [`TICK`] if that is what it returns, or views would be in the way of others for as long as nobody reads.
-    pub(super) fn tick(&self) -> Option<Duration> {
+    /// To be called again in the time that it returns, if it does, or views would be in the way of others for as long as nobody reads. And
+    /// whether it was called for.
+    pub(super) fn tick(&self) -> (Option<Duration>, bool) {
         let mut pool = self.lock();
-        pool.is_busy = pool.reads >= BUSY;
+        let was_called_for = std::mem::take(&mut pool.has_called);
+        pool.is_busy = was_called_for || pool.reads >= BUSY;
         pool.reads = 0;
         pool.close_views();
-        pool.is_busy.then_some(TICK)
+        (pool.is_busy.then_some(TICK), was_called_for)
+    }
+
+    /// Whether a tick is called for. Says so once.
+    pub(super) fn calls_for_tick(&self) -> bool {
+        self.calls.load(Relaxed) && self.calls.swap(false, Relaxed)
     }
 
     /// No view stays open between two reads until the result is dropped.
@@ -106,7 +122,7 @@ impl Readers {
     /// Something is wrong: no view stays open until reads come fast again.
     pub(super) fn calm_down(&self) {
         let mut pool = self.lock();
-        pool.is_busy = false;
+        (pool.is_busy, pool.has_called) = (false, false);
         pool.close_views();
     }
 
@@ -117,6 +133,14 @@ impl Readers {
         }
         pool.out += 1;
         pool.reads += 1;
+        if !pool.is_busy && pool.reads.is_multiple_of(LOOK_AFTER) {
+            let now = Instant::now();
+            let fast = TICK * (LOOK_AFTER / BUSY) as u32;
+            if pool.looked.replace(now).is_some_and(|before| now.saturating_duration_since(before) < fast) {
+                pool.has_called = true;
+                self.calls.store(true, Relaxed);
+            }
+        }
         Ok(Seat { readers: self, reader: pool.idle.pop(), keeps_view: pool.keeps_views(), round: pool.round })
     }
 
@@ -150,7 +174,7 @@ impl Readers {
     /// In a forked child: who was holding off is not there.
     pub(super) fn after_fork_in_child(&self) {
         let mut pool = self.lock();
-        (pool.is_busy, pool.holding_off) = (false, 0);
+        (pool.is_busy, pool.has_called, pool.holding_off) = (false, false, 0);
     }
 
     /// Closes what nobody uses.
