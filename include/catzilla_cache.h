@@ -1183,7 +1183,7 @@ struct catzilla_tier_statistics {
     uint64_t connections;
     /** Connections that were made. */
     uint64_t connects;
-    /** Look-ups, of one key or of many, whose time was taken: all. */
+    /** Look-ups whose time was taken: all of several keys; of those of one key the first 1,024, and then one in 16. */
     uint64_t read_samples;
     /** Half of them took no longer, in nanoseconds. */
     uint64_t read_p50_ns;

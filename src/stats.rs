@@ -159,7 +159,7 @@ pub struct TierStatistics {
     pub connections: u64,
     /// Connections that were made.
     pub connects: u64,
-    /// How long look-ups take, of one key or of many; each is timed.
+    /// How long look-ups take, of one key or of many. Each of many is timed; of those of one key the first 1,024, and then one in 16.
     pub reads: Latency,
     /// How long writes take, each round trip or transaction; each is timed.
     pub writes: Latency,

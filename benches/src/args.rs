@@ -15,12 +15,14 @@ pub struct Args {
     pub worker: Option<(String, String)>,
     engines: Vec<String>,
     scenarios: Vec<String>,
+    questions: Vec<String>,
 }
 
 const HELP: &str = "\
   --quick                    fewer and shorter rounds, fewer scenarios
   --engine NAME              only engines whose name begins so (may be repeated)
   --scenario TEXT            only scenarios whose name contains this (may be repeated)
+  --question NAME            only this question of a program that asks several (may be repeated)
   --rounds N  --round-ms N   how many rounds are counted, and how long one is
   --entries N                entries in the cache (batch, latency, memory, json); puts (fragmentation); gets (instructions)
   --option NAME=VALUE        an option for the row `catzilla` (may be repeated)
@@ -58,6 +60,11 @@ impl Args {
             .collect()
     }
 
+    /// Whether a program that asks several questions is to ask this one.
+    pub fn asks(&self, question: &str) -> bool {
+        self.questions.is_empty() || self.questions.iter().any(|wanted| wanted == question)
+    }
+
     /// The command line of a child that measures `engine` in the same way.
     pub fn for_worker(&self, engine: &str, scenario: &str) -> Vec<String> {
         let mut line: Vec<String> = ["--worker", engine, scenario, "--round-ms"].map(String::from).into();
@@ -91,6 +98,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
         worker: None,
         engines: Vec::new(),
         scenarios: Vec::new(),
+        questions: Vec::new(),
     };
     while let Some(word) = words.next() {
         let mut next = || words.next().ok_or(format!("{word} needs a value"));
@@ -99,6 +107,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
             "--list" => args.list = true,
             "--engine" => args.engines.push(next()?),
             "--scenario" => args.scenarios.push(next()?),
+            "--question" => args.questions.push(next()?),
             "--rounds" => args.rounds = number(&next()?)?,
             "--round-ms" => args.round = Duration::from_millis(number(&next()?)? as u64),
             "--entries" => args.entries = Some(number(&next()?)?),

@@ -58,6 +58,7 @@ impl Cache {
         if Memory::check_key(key).is_err() {
             return Ok(None);
         }
+        lower.expect(key);
         let ticket = match lower.descents.join(key, PATIENCE) {
             Ok(Turn::Leads(ticket)) => ticket,
             Ok(Turn::Answered(answer)) => return got(answer),
@@ -98,7 +99,7 @@ impl Cache {
     }
 
     /// Keeps what was found below in memory, unless it was written meanwhile, and ends the descent.
-    fn take_up(&self, descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
+    fn take_up(&self, mut descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
         let (lower, memory) = (descent.lower, self.memory());
         let (Some(ticket), Some(envelope)) = (&descent.ticket, found.hit.open()) else { return Ok(Got::Found(found)) };
         let ttl = self.ttl_of(&found, &envelope);
@@ -106,14 +107,15 @@ impl Cache {
         let mut stored = false;
         let is_waited_for = lower.descents.store_and_end(ticket, || {
             // What is there was written by somebody who had not seen this descent, and is newer.
-            stored = ready.is_some_and(|ready| {
-                matches!(memory.put_ready(key, &ready, Condition::IfAbsent), Ok(PutOutcome::Stored(_)))
+            stored = ready.as_ref().is_some_and(|ready| {
+                matches!(memory.put_ready(key, ready, Condition::IfAbsent), Ok(PutOutcome::Stored(_)))
             });
         });
         if stored {
             self.stored(ttl);
         }
         if !is_waited_for {
+            descent.ticket = None;
             return Ok(Got::Found(found));
         }
         // What this descent has stored, or what it has read: both are no older than any write that has ended a flight before this one.

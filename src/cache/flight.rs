@@ -35,63 +35,31 @@
 //! ([`Flights::locking`]), and who loads is spared `heavy`, which on a virtual machine may take longer than asking Redis: W's lock of the
 //! stripe comes before L's, and then L loads what W has changed, or after it, and then W finds the flight.
 
+use super::stripe::{At, Flight, Stripe};
 use crate::error::{Error, Result, Status};
 use crate::fork::Hold;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use crate::sync::{now, seed, this_thread, Condvar, Mutex, MutexGuard};
+use crate::sync::{now, seed, this_thread, Mutex, MutexGuard};
 use crate::tiers::memory::{barrier, Value};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// Arbitrary: so that callers of different keys seldom meet. In models, where they should, one.
 const STRIPES: usize = if cfg!(shuttle) { 1 } else { 32 };
 
-/// Which flight it is, of all that a cache has ever had.
-type Id = u64;
-
 pub(super) struct Flights {
     /// Whether writers look for flights without asking first whether there are any.
     always_locks: bool,
-    /// How many flights can be found. Read by every write to the cache.
+    /// How many flights can be found, where writers ask. Read by every write to the cache.
     loading: CachePadded<AtomicUsize>,
-    stripes: Box<[CachePadded<Mutex<Stripe>>]>,
+    stripes: Box<[CachePadded<Mutex<Stripe<End>>>]>,
     /// Seeded for each cache, so that nobody can choose keys that fall together.
     hasher: RandomState,
-    last_id: AtomicU64,
     loads: AtomicU64,
     failures: AtomicU64,
     waits: AtomicU64,
-}
-
-struct Stripe {
-    /// The flights that can be found, by their key.
-    found: HashMap<Box<[u8]>, Id, RandomState>,
-    /// All that have not ended, or whose answer somebody still has to take.
-    flights: HashMap<Id, Flight, RandomState>,
-}
-
-struct Flight {
-    /// Who loads; `None`: one of the waiting will.
-    leader: Option<u64>,
-    /// Whether it can be found: it is not outdated, and has not ended.
-    is_found: bool,
-    /// Threads that sleep until something changes.
-    waiting: usize,
-    end: Option<End>,
-    /// Made by the first who waits.
-    changed: Option<Arc<Condvar>>,
-}
-
-impl Flight {
-    /// Wakes all who wait.
-    fn tell(&self) {
-        if let Some(changed) = &self.changed {
-            changed.notify_all();
-        }
-    }
 }
 
 enum End {
@@ -130,8 +98,8 @@ pub(super) enum Turn {
 
 /// What the leader has of its flight.
 pub(super) struct Ticket {
-    pub(super) key: Box<[u8]>,
-    id: Id,
+    stripe: usize,
+    at: At,
     /// Whether writers can be relied on to outdate it.
     may_store: bool,
 }
@@ -148,15 +116,11 @@ impl Flights {
     }
 
     fn with(always_locks: bool) -> Self {
-        let hasher = seed();
-        let stripe =
-            || Stripe { found: HashMap::with_hasher(hasher.clone()), flights: HashMap::with_hasher(hasher.clone()) };
         Self {
             always_locks,
             loading: CachePadded::new(AtomicUsize::new(0)),
-            stripes: (0..STRIPES).map(|_| CachePadded::new(Mutex::new(stripe()))).collect(),
-            hasher,
-            last_id: AtomicU64::new(0),
+            stripes: (0..STRIPES).map(|_| CachePadded::new(Mutex::new(Stripe::new()))).collect(),
+            hasher: seed(),
             loads: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             waits: AtomicU64::new(0),
@@ -186,14 +150,10 @@ impl Flights {
         }
         for number in 0..self.stripes.len() {
             let stripe = &mut *self.lock(number);
-            stripe.found.retain(|key, id| {
-                let stays = !chosen(key);
-                if !stays {
-                    self.loading.fetch_sub(1, Release);
-                    Stripe::outdate(&mut stripe.flights, *id);
-                }
-                stays
-            });
+            let is_chosen =
+                |(at, flight): (At, &Flight<End>)| (flight.is_found() && chosen(flight.key())).then_some(at);
+            let outdated: Vec<At> = stripe.all().filter_map(is_chosen).collect();
+            outdated.into_iter().for_each(|at| self.outdate_flight(stripe, at));
         }
     }
 
@@ -211,10 +171,19 @@ impl Flights {
 
     #[cold]
     fn outdate_key(&self, key: &[u8]) {
-        let stripe = &mut *self.stripe(key);
-        if let Some(id) = stripe.found.remove(key) {
-            self.loading.fetch_sub(1, Release);
-            Stripe::outdate(&mut stripe.flights, id);
+        let (number, hash) = self.place_of(key);
+        let stripe = &mut *self.lock(number);
+        if let Some(at) = stripe.find(hash, key) {
+            self.outdate_flight(stripe, at);
+        }
+    }
+
+    /// A flight is not found any more. If it has no leader just now, those who wait begin anew.
+    fn outdate_flight(&self, stripe: &mut Stripe<End>, at: At) {
+        self.close(stripe, at);
+        if let Some(flight) = stripe.get_mut(at).filter(|flight| flight.leader.is_none()) {
+            flight.end = Some(End::Nothing);
+            flight.tell();
         }
     }
 
@@ -243,37 +212,37 @@ impl Flights {
             Ok(Turn::Leads(ticket)) => Some(ticket),
             _ => None,
         };
-        let tickets: Vec<_> = keys.map(lead).collect();
+        let mut tickets: Vec<_> = keys.map(lead).collect();
         // One for all of them.
         let may_store = self.begin();
-        tickets.into_iter().map(|ticket| ticket.map(|ticket| Ticket { may_store, ..ticket })).collect()
+        tickets.iter_mut().flatten().for_each(|ticket| ticket.may_store = may_store);
+        tickets
     }
 
     fn turn(&self, key: &[u8], timeout: Duration) -> Result<Turn> {
         let me = this_thread();
-        let leads = |id| owned(key).map(|key| Turn::Leads(Ticket { key, id, may_store: false }));
+        let (number, hash) = self.place_of(key);
+        let leads = |at| Turn::Leads(Ticket { stripe: number, at, may_store: false });
         let mut deadline = None;
-        let mut guard = self.stripe(key);
+        let mut guard = self.lock(number);
         loop {
             let stripe = &mut *guard;
-            let Some(&id) = stripe.found.get(key) else {
-                let turn = leads(self.last_id.fetch_add(1, Relaxed) + 1)?;
-                if let Turn::Leads(ticket) = &turn {
-                    stripe.add(ticket, me)?;
+            let Some(at) = stripe.find(hash, key) else {
+                let at = stripe.add(hash, key, me)?;
+                if !self.always_locks {
                     self.loading.fetch_add(1, Relaxed);
                 }
-                return Ok(turn);
+                return Ok(leads(at));
             };
             // What can be found is there.
-            let Some(flight) = stripe.flights.get_mut(&id) else { return Err(bug()) };
+            let Some(flight) = stripe.get_mut(at) else { return Err(bug()) };
             match flight.leader {
                 Some(leader) if leader == me => return Err(reentered()),
                 Some(_) if timeout.is_zero() => return Ok(Turn::TimedOut),
                 Some(_) => {}
                 None => {
-                    let turn = leads(id)?;
                     flight.leader = Some(me);
-                    return Ok(turn);
+                    return Ok(leads(at));
                 }
             }
             // What cannot be reached is not a deadline.
@@ -285,23 +254,18 @@ impl Flights {
             let changed = Arc::clone(flight.changed.get_or_insert_default());
             loop {
                 let is_late = deadline.is_some_and(|deadline| deadline <= now());
-                let Some(flight) = guard.flights.get_mut(&id) else { return Err(bug()) };
+                let Some(flight) = guard.get_mut(at) else { return Err(bug()) };
                 // First what has happened and then the time: who was woken to lead and is late leads, or nobody would.
                 if flight.end.is_some() {
-                    match guard.take_end(id)? {
+                    match take_end(&mut guard, at)? {
                         End::Answer(answer) => return Ok(Turn::Answered(answer)),
                         End::Nothing => break,
                     }
                 }
                 if flight.leader.is_none() {
-                    // Without memory for the ticket, the next one may have more luck.
                     flight.waiting -= 1;
-                    let turn = leads(id);
-                    match &turn {
-                        Ok(_) => flight.leader = Some(me),
-                        Err(_) => self.leave(&mut guard, key, id),
-                    }
-                    return turn;
+                    flight.leader = Some(me);
+                    return Ok(leads(at));
                 }
                 if is_late {
                     flight.waiting -= 1;
@@ -325,33 +289,33 @@ impl Flights {
 
     /// Whether no write has outdated the flight, and none could without it being known.
     pub(super) fn is_current(&self, ticket: &Ticket) -> bool {
-        ticket.may_store && self.stripe(&ticket.key).found.get(&ticket.key) == Some(&ticket.id)
+        ticket.may_store && self.lock(ticket.stripe).get(ticket.at).is_some_and(Flight::is_found)
     }
 
     /// Has `store` store what was loaded, unless a write has outdated it. From then on the flight is not found any more; its
     /// answer is still to come, by [`Flights::land`].
     pub(super) fn store(&self, ticket: &Ticket, store: impl FnOnce()) {
-        let mut stripe = self.stripe(&ticket.key);
-        if stripe.found.get(&ticket.key) == Some(&ticket.id) {
+        let mut stripe = self.lock(ticket.stripe);
+        if stripe.get(ticket.at).is_some_and(Flight::is_found) {
             if ticket.may_store {
                 store();
             }
-            self.close(&mut stripe, &ticket.key);
+            self.close(&mut stripe, ticket.at);
         }
     }
 
     /// As [`Flights::store`]; a flight for which nobody waits ends with it. True: somebody does, and the answer is to come.
     pub(super) fn store_and_end(&self, ticket: &Ticket, store: impl FnOnce()) -> bool {
-        let stripe = &mut *self.stripe(&ticket.key);
-        if stripe.found.get(&ticket.key) == Some(&ticket.id) {
+        let stripe = &mut *self.lock(ticket.stripe);
+        if stripe.get(ticket.at).is_some_and(Flight::is_found) {
             if ticket.may_store {
                 store();
             }
-            self.close(stripe, &ticket.key);
+            self.close(stripe, ticket.at);
         }
-        let waits = stripe.flights.get(&ticket.id).is_some_and(|flight| flight.waiting > 0);
+        let waits = stripe.get(ticket.at).is_some_and(|flight| flight.waiting > 0);
         if !waits {
-            stripe.flights.remove(&ticket.id);
+            stripe.remove(ticket.at);
         }
         waits
     }
@@ -361,16 +325,14 @@ impl Flights {
         if let Answer::Failed(_) = answer {
             self.failures.fetch_add(1, Relaxed);
         }
-        let stripe = &mut *self.stripe(&ticket.key);
-        if stripe.found.get(&ticket.key) == Some(&ticket.id) {
-            self.close(stripe, &ticket.key);
-        }
-        let Some(flight) = stripe.flights.get_mut(&ticket.id) else {
+        let stripe = &mut *self.lock(ticket.stripe);
+        self.close(stripe, ticket.at);
+        let Some(flight) = stripe.get_mut(ticket.at) else {
             // In a forked child, of a thread of the parent.
             return answer;
         };
         if flight.waiting == 0 {
-            stripe.flights.remove(&ticket.id);
+            stripe.remove(ticket.at);
             return answer;
         }
         let (mine, theirs) = match answer.share() {
@@ -384,19 +346,12 @@ impl Flights {
 
     /// Ends a leader's part without an answer: the next of the waiting leads.
     pub(super) fn give_up(&self, ticket: &Ticket) {
-        let mut stripe = self.stripe(&ticket.key);
-        self.leave(&mut stripe, &ticket.key, ticket.id);
-    }
-
-    fn leave(&self, stripe: &mut Stripe, key: &[u8], id: Id) {
-        let Some(flight) = stripe.flights.get_mut(&id) else { return };
+        let stripe = &mut *self.lock(ticket.stripe);
+        let Some(flight) = stripe.get_mut(ticket.at) else { return };
         if flight.waiting == 0 {
-            let was_found = flight.is_found;
-            stripe.flights.remove(&id);
-            if was_found {
-                self.close(stripe, key);
-            }
-        } else if flight.is_found {
+            self.close(stripe, ticket.at);
+            stripe.remove(ticket.at);
+        } else if flight.is_found() {
             flight.leader = None;
             if let Some(changed) = &flight.changed {
                 changed.notify_one();
@@ -408,14 +363,11 @@ impl Flights {
         }
     }
 
-    /// Takes the flight of a key from where it can be found.
-    fn close(&self, stripe: &mut Stripe, key: &[u8]) {
-        if let Some(id) = stripe.found.remove(key) {
+    /// Takes a flight from where it can be found.
+    fn close(&self, stripe: &mut Stripe<End>, at: At) {
+        if stripe.hide(at) && !self.always_locks {
             // Case 2 above.
             self.loading.fetch_sub(1, Release);
-            if let Some(flight) = stripe.flights.get_mut(&id) {
-                flight.is_found = false;
-            }
         }
     }
 
@@ -433,73 +385,44 @@ impl Flights {
     /// the thread that has forked leads goes on: it may be in the middle of its loader.
     pub(super) fn after_fork_in_child(&self) {
         let me = this_thread();
-        let mut loading = 0;
         for number in 0..self.stripes.len() {
             let stripe = &mut *self.lock(number);
-            stripe.flights.retain(|_, flight| flight.leader == Some(me) && flight.end.is_none());
-            for flight in stripe.flights.values_mut() {
+            let all: Vec<At> = stripe.all().map(|(at, _)| at).collect();
+            for at in all {
+                let Some(flight) = stripe.get_mut(at) else { continue };
                 flight.waiting = 0;
                 flight.changed = None;
+                if flight.leader != Some(me) || flight.end.is_some() {
+                    self.close(stripe, at);
+                    stripe.remove(at);
+                }
             }
-            let flights = &stripe.flights;
-            stripe.found.retain(|_, id| flights.contains_key(id));
-            loading += stripe.found.len();
         }
-        self.loading.store(loading, Release);
     }
 
-    fn stripe(&self, key: &[u8]) -> MutexGuard<'_, Stripe> {
-        self.lock((self.hasher.hash_one(key) >> 32) as usize % STRIPES)
+    /// Which stripe a key belongs to, and its hash there.
+    fn place_of(&self, key: &[u8]) -> (usize, u64) {
+        let hash = self.hasher.hash_one(key);
+        ((hash >> 32) as usize % STRIPES, hash)
     }
 
-    fn lock(&self, number: usize) -> MutexGuard<'_, Stripe> {
+    fn lock(&self, number: usize) -> MutexGuard<'_, Stripe<End>> {
         // A store that panics leaves the flight as it was, and its leader gives it up on the way out.
         self.stripes[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Stripe {
-    /// A flight that can be found from now on.
-    fn add(&mut self, ticket: &Ticket, leader: u64) -> Result<()> {
-        let key = owned(&ticket.key)?;
-        self.found.try_reserve(1).map_err(|_| Error::out_of_memory())?;
-        self.flights.try_reserve(1).map_err(|_| Error::out_of_memory())?;
-        self.found.insert(key, ticket.id);
-        let flight = Flight { leader: Some(leader), is_found: true, waiting: 0, end: None, changed: None };
-        self.flights.insert(ticket.id, flight);
-        Ok(())
+/// What one of the waiting takes with it. With the last one the flight goes.
+fn take_end(stripe: &mut Stripe<End>, at: At) -> Result<End> {
+    let Some(flight) = stripe.get_mut(at) else { return Err(bug()) };
+    flight.waiting -= 1;
+    if flight.waiting == 0 {
+        return stripe.remove(at).ok_or_else(bug);
     }
-
-    /// A flight is not found any more. If it has no leader just now, those who wait begin anew.
-    fn outdate(flights: &mut HashMap<Id, Flight, RandomState>, id: Id) {
-        let Some(flight) = flights.get_mut(&id) else { return };
-        flight.is_found = false;
-        if flight.leader.is_none() {
-            flight.end = Some(End::Nothing);
-            flight.tell();
-        }
+    match &flight.end {
+        Some(End::Answer(answer)) => answer.share().map(End::Answer),
+        _ => Ok(End::Nothing),
     }
-
-    /// What one of the waiting takes with it. With the last one the flight goes.
-    fn take_end(&mut self, id: Id) -> Result<End> {
-        let Some(flight) = self.flights.get_mut(&id) else { return Err(bug()) };
-        flight.waiting -= 1;
-        if flight.waiting == 0 {
-            let ended = self.flights.remove(&id).and_then(|flight| flight.end);
-            return ended.ok_or_else(bug);
-        }
-        match &flight.end {
-            Some(End::Answer(answer)) => answer.share().map(End::Answer),
-            _ => Ok(End::Nothing),
-        }
-    }
-}
-
-fn owned(key: &[u8]) -> Result<Box<[u8]>> {
-    let mut owned = Vec::new();
-    owned.try_reserve_exact(key.len()).map_err(|_| Error::out_of_memory())?;
-    owned.extend_from_slice(key);
-    Ok(owned.into_boxed_slice())
 }
 
 #[cold]

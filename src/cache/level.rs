@@ -167,10 +167,10 @@ impl Level {
         let tended = &*self.tended;
         let look = match tended.look_in_queue(key) {
             Some(look) => look,
-            None => tended.read(&[key]).pop().unwrap_or(Look::Away),
+            None => tended.read_one(key),
         };
         if counts {
-            tended.count_look(&look);
+            tended.count_looks(std::slice::from_ref(&look));
         }
         look
     }
@@ -186,7 +186,7 @@ impl Level {
         if tended.waiting.load(Acquire) == 0 {
             let looks = tended.read(keys);
             if counts {
-                looks.iter().for_each(|look| tended.count_look(look));
+                tended.count_looks(&looks);
             }
             return looks;
         }
@@ -201,7 +201,7 @@ impl Level {
         }
         let looks: Vec<Look> = looks.into_iter().map(|look| look.unwrap_or(Look::Away)).collect();
         if counts {
-            looks.iter().for_each(|look| tended.count_look(look));
+            tended.count_looks(&looks);
         }
         looks
     }

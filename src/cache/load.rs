@@ -29,6 +29,7 @@ pub enum Leased {
 pub struct Lease {
     /// It does not keep the cache open.
     cache: Weak<Cache>,
+    key: Box<[u8]>,
     /// `None`: it has ended.
     ticket: Option<Ticket>,
 }
@@ -105,6 +106,8 @@ impl Cache {
             let message = format!("the key has {} bytes; at most {MAX_KEY_LEN} are allowed", key.len());
             return Err(Error::new(Status::KeyTooLarge, message));
         }
+        // First, so that no flight has a leader who cannot go on.
+        let owned = owned(key)?;
         let ticket = match self.flights().join(key, timeout)? {
             Turn::Leads(ticket) => ticket,
             Turn::Answered(Answer::Value(value)) => return Ok(Leased::Found(value)),
@@ -112,7 +115,7 @@ impl Cache {
             Turn::Answered(Answer::Failed(error)) => return Err(error),
             Turn::TimedOut => return Err(timed_out(timeout)),
         };
-        let lease = Lease { cache: self.weak(), ticket: Some(ticket) };
+        let lease = Lease { cache: self.weak(), key: owned, ticket: Some(ticket) };
         // It may have come since this caller missed it: from a flight that has just ended, or from a write. Not for those who wait,
         // of whom the next leads: a write that is about to reach memory has outdated what it could find before, and who waits
         // may have come after it had ended.
@@ -134,28 +137,28 @@ impl Cache {
     }
 
     /// Stores what was loaded, unless it is out of date, and makes the value that all who waited for it get.
-    fn take_in(&self, ticket: &Ticket, value: &[u8], options: &PutOptions<'_>) -> Result<Value> {
+    fn take_in(&self, ticket: &Ticket, key: &[u8], value: &[u8], options: &PutOptions<'_>) -> Result<Value> {
         let ready = self.memory().make_ready(value, options)?;
         let mut stored = false;
         // Whoever writes the key for so long writes something newer.
-        let turn = self.lower().map(|lower| (lower, lower.turns.take(&ticket.key).ok()));
+        let turn = self.lower().map(|lower| (lower, lower.turns.take(key).ok()));
         if let Some((lower, Some(_))) = &turn {
             // A purge, which takes no turns, has outdated the flight, or waits until this is written.
             lower.filling(|| {
                 if self.flights().is_current(ticket) {
-                    self.write_loaded_below(lower, &ticket.key, ready.body(), options);
+                    self.write_loaded_below(lower, key, ready.body(), options);
                 }
             });
         }
         self.flights().store(ticket, || {
             // What is there was written by somebody who had not seen this flight, and is newer: see `flight`.
-            let outcome = self.memory().put_ready(&ticket.key, &ready, Condition::IfAbsent);
+            let outcome = self.memory().put_ready(key, &ready, Condition::IfAbsent);
             // One that is too large, or without memory, is not kept; the callers get it all the same.
             stored = matches!(outcome, Ok(PutOutcome::Stored(_)));
         });
         drop(ready);
         if let Some((lower, _)) = &turn {
-            lower.wrote(&ticket.key);
+            lower.wrote(key);
         }
         drop(turn);
         // What it has driven out; with no lock of the flight's.
@@ -163,7 +166,7 @@ impl Cache {
         if stored {
             self.stored(options.ttl);
             // As a copy of the cache's own it need not be there twice.
-            if let Ok(Some(value)) = self.memory().peek(&ticket.key) {
+            if let Ok(Some(value)) = self.memory().peek(key) {
                 return Ok(value);
             }
         }
@@ -183,7 +186,7 @@ impl Lease {
     pub fn fulfil(self, value: &[u8], options: &PutOptions<'_>) -> Result<Value> {
         let cache = self.cache.upgrade().ok_or_else(|| Error::invalid_argument("the cache of the lease is gone"))?;
         let Some(ticket) = &self.ticket else { return Err(Error::invalid_argument("the lease has ended")) };
-        let value = cache.take_in(ticket, value, options)?;
+        let value = cache.take_in(ticket, &self.key, value, options)?;
         match self.land(cache.flights(), Answer::Value(value)) {
             Some(Answer::Value(value)) => Ok(value),
             _ => Err(Error::invalid_argument("the lease has ended")),
@@ -203,7 +206,7 @@ impl Lease {
 
     /// The key that is to be loaded.
     pub fn key(&self) -> &[u8] {
-        self.ticket.as_ref().map_or(&[], |ticket| &ticket.key)
+        &self.key
     }
 
     fn end(self, answer: Answer) {
@@ -231,6 +234,13 @@ impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lease").field("key", &self.key()).finish_non_exhaustive()
     }
+}
+
+fn owned(key: &[u8]) -> Result<Box<[u8]>> {
+    let mut owned = Vec::new();
+    owned.try_reserve_exact(key.len()).map_err(|_| Error::out_of_memory())?;
+    owned.extend_from_slice(key);
+    Ok(owned.into_boxed_slice())
 }
 
 #[cold]

@@ -154,6 +154,11 @@ impl Lower {
         Some(Sealed { envelope, expires: expires.map(|expires| expires.div_ceil(1_000)) })
     }
 
+    /// A key will be looked for in a moment.
+    pub(super) fn expect(&self, key: &[u8]) {
+        self.levels.iter().for_each(|level| level.tended.tier.expect(key));
+    }
+
     /// The first tier that has a key, and which of those above it are known not to.
     pub(super) fn find(&self, key: &[u8], counts: bool) -> (Option<Found>, Absent) {
         let mut absent = 0;

@@ -19,6 +19,7 @@ mod owed;
 mod pressure;
 mod queue;
 mod stack;
+mod stripe;
 mod sweeper;
 mod tend;
 mod tended;

@@ -16,6 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, O
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+/// Of look-ups of one key so many are timed, so that what has been asked little tells how long that took, ...
+const TIMED_AT_FIRST: u64 = 1024;
+/// ... and then one in so many: with two looks at the clock a row on disk takes a twentieth longer.
+const TIMED_ONE_IN: u64 = 16;
+
 #[derive(Clone, Copy)]
 pub(super) enum Count {
     Hits,
@@ -60,6 +65,8 @@ pub(super) struct Tended {
     pub(super) counts: [AtomicU64; Count::Last as usize],
     pub(super) reads: Histogram,
     pub(super) writes: Histogram,
+    /// Look-ups of one key.
+    looks: AtomicU64,
     last_fault: Mutex<Option<(String, u64)>>,
 }
 
@@ -119,6 +126,7 @@ impl Tended {
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
             reads: Histogram::new(),
             writes: Histogram::new(),
+            looks: AtomicU64::new(0),
             last_fault: Mutex::new(None),
         })
     }
@@ -136,11 +144,15 @@ impl Tended {
         self.counts[what as usize].fetch_add(by, Relaxed);
     }
 
-    pub(super) fn count_look(&self, look: &Look) {
-        match look {
-            Look::Found(_) => self.count(Count::Hits, 1),
-            Look::Absent => self.count(Count::Misses, 1),
-            Look::Away => {}
+    pub(super) fn count_looks(&self, looks: &[Look]) {
+        let count = |is: fn(&Look) -> bool| looks.iter().filter(|look| is(look)).count() as u64;
+        for (what, many) in [
+            (Count::Hits, count(|look| matches!(look, Look::Found(_)))),
+            (Count::Misses, count(|look| matches!(look, Look::Absent))),
+        ] {
+            if many > 0 {
+                self.count(what, many);
+            }
         }
     }
 
@@ -182,6 +194,29 @@ impl Tended {
             Seen::Put(bytes) => {
                 let bytes = Bytes::Shared(bytes);
                 Some(self.judge(key, bytes, self.clock.wall(), false))
+            }
+        }
+    }
+
+    pub(super) fn read_one(&self, key: &[u8]) -> Look {
+        if !self.is_usable() {
+            return Look::Away;
+        }
+        let look = self.looks.fetch_add(1, Relaxed);
+        let begun = (look < TIMED_AT_FIRST || look.is_multiple_of(TIMED_ONE_IN)).then(Instant::now);
+        let read = self.tier.read_one(key);
+        if let Some(begun) = begun {
+            self.reads.add(begun.elapsed().as_nanos() as u64);
+        }
+        if self.tier.calls_for_upkeep() {
+            self.begin_upkeep();
+        }
+        match read {
+            Ok(Some(bytes)) => self.judge(key, Bytes::Own(bytes), self.clock.wall(), true),
+            Ok(None) => Look::Absent,
+            Err(fault) => {
+                self.fault(&fault);
+                Look::Away
             }
         }
     }

@@ -45,6 +45,14 @@ pub(crate) trait Tier: Send + Sync {
     /// believed any more (see [`Tier::clear`]). Says nothing of lifetimes and tags, which are in the envelope.
     fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault>;
 
+    /// A key will be read in a moment: what memory that needs can be fetched meanwhile.
+    fn expect(&self, _key: &[u8]) {}
+
+    /// [`Tier::read`] of one key.
+    fn read_one(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.read(&[key]).map(|mut found| found.pop().flatten())
+    }
+
     /// Does these writes in their order, in one round trip or one transaction, and sets the outcome of each. With an error
     /// none, some or all of them have been done.
     fn write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault>;
@@ -76,6 +84,11 @@ pub(crate) trait Tier: Send + Sync {
     /// call has returned has passed, if not later. `None`: nothing until something is written.
     fn maintain(&self) -> Result<Option<Duration>, Fault> {
         Ok(None)
+    }
+
+    /// Whether [`Tier::maintain`] is to be called now, though its time has not come. Asked after reads; says so once.
+    fn calls_for_upkeep(&self) -> bool {
+        false
     }
 
     /// Whether [`Tier::maintain`] has anything to do at all.

@@ -3,15 +3,17 @@
 //!
 //! - `folder.rs`: whose the folder and the files are. `file.rs`: connections, to a file that is made or replaced if need be.
 //! - `schema.rs`: what is in the file, and why it is laid out like that.
-//! - `store.rs`: reads, with a pool of connections. They never wait for a write.
+//! - `store.rs`: reads, with a pool of connections, each in a `finder.rs`. They never wait for a write. `commits.rs`: whether there was one.
 //! - `writer.rs`: the one connection that writes, and its transactions; within them `transaction.rs` (the books), `rows.rs`
 //!   (a row), `room.rs` (who goes), `purge.rs` (what is removed on demand). `upkeep.rs`: what is done in between.
 //! - `recency.rs`: what is remembered of reads, in memory only. `faults.rs`: what went wrong.
 //!
 //! It starts no threads, retries nothing, and knows nothing of what is in an envelope.
 
+mod commits;
 mod faults;
 mod file;
+mod finder;
 mod folder;
 mod purge;
 mod recency;
@@ -27,9 +29,10 @@ mod user;
 mod writer;
 
 use self::file::TheFile;
+use self::finder::Finder;
 use self::folder::Folder;
 use self::recency::{Hints, Marks};
-use self::store::Readers;
+use self::store::{Readers, Ways};
 use self::writer::{Shared, Writer};
 use super::{Fault, Figures, Tier, Write};
 use crate::error::Result;
@@ -39,7 +42,7 @@ use crate::options::DiskOptions;
 use crate::pattern::KeySet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// From a key to what it is found by. The same in every process and version that shares a file.
@@ -51,6 +54,16 @@ pub(crate) struct Disk {
     writer: Mutex<Writer>,
     readers: Readers,
     shared: Shared,
+    rhythm: Mutex<Rhythm>,
+}
+
+/// [`Tier::maintain`] is called for upkeep, and for views, which is more often and takes no time.
+#[derive(Clone, Copy, Default)]
+struct Rhythm {
+    /// When upkeep is.
+    due: Option<Instant>,
+    /// Whether the next call was wanted before that.
+    is_early: bool,
 }
 
 /// What can be told without asking the file: as of this process's last transaction.
@@ -85,7 +98,7 @@ impl Disk {
             tally: Tally::default(),
             hash_of,
         };
-        let disk = Self { writer: Mutex::default(), readers: Readers::new(), shared };
+        let disk = Self { writer: Mutex::default(), readers: Readers::new(), shared, rhythm: Mutex::default() };
         // A file that is no use is set aside now, and the figures are those of the file.
         if let Err(fault) = disk.writing(|writer, shared| writer.look(shared)) {
             log::warn(|| format!("the disk tier cannot be used now: {fault}"));
@@ -103,10 +116,26 @@ impl Disk {
         })
     }
 
+    fn reading<T>(
+        &self,
+        what: impl FnOnce(&mut Finder, &Ways<'_>) -> std::result::Result<T, Fault>,
+    ) -> std::result::Result<T, Fault> {
+        let Shared { file, hints, marks, hash_of, .. } = &self.shared;
+        let read = self.readers.with(file, |finder| what(finder, &Ways { hash_of: *hash_of, hints, marks }));
+        if read.is_err() {
+            // Nobody may read again for a while.
+            self.readers.calm_down();
+        }
+        file.tell();
+        read
+    }
+
     fn writing<T>(
         &self,
         what: impl FnOnce(&mut Writer, &Shared) -> std::result::Result<T, Fault>,
     ) -> std::result::Result<T, Fault> {
+        // A view would keep the WAL from being moved; and who ends views that nobody reads with may be here for a while.
+        let held_off = self.readers.hold_off();
         let mut writer = self.lock();
         let age = self.shared.file.age();
         let result = what(&mut writer, &self.shared);
@@ -115,6 +144,10 @@ impl Disk {
             self.readers.close_idle();
         }
         drop(writer);
+        drop(held_off);
+        if result.is_err() {
+            self.readers.calm_down();
+        }
         self.shared.file.tell();
         result
     }
@@ -122,10 +155,15 @@ impl Disk {
 
 impl Tier for Disk {
     fn read(&self, keys: &[&[u8]]) -> std::result::Result<Vec<Option<Vec<u8>>>, Fault> {
-        let Shared { file, hints, marks, hash_of, .. } = &self.shared;
-        let found = self.readers.with(file, |connection| store::read(connection, keys, *hash_of, hints, marks));
-        file.tell();
-        found
+        self.reading(|finder, ways| store::read_many(finder, keys, ways))
+    }
+
+    fn expect(&self, key: &[u8]) {
+        self.shared.hints.expect((self.shared.hash_of)(key));
+    }
+
+    fn read_one(&self, key: &[u8]) -> std::result::Result<Option<Vec<u8>>, Fault> {
+        self.reading(|finder, ways| store::read(finder, key, ways))
     }
 
     fn write(&self, writes: &mut [Write<'_>]) -> std::result::Result<(), Fault> {
@@ -134,7 +172,7 @@ impl Tier for Disk {
 
     fn is_purged(&self, tags: &[&[u8]], since: u64) -> std::result::Result<bool, Fault> {
         let since = i64::try_from(since).unwrap_or(i64::MAX);
-        self.readers.with(&self.shared.file, |connection| store::is_purged(connection, tags, since))
+        self.reading(|finder, _| store::is_purged(finder, tags, since))
     }
 
     fn purge_tag(&self, tag: &[u8], at: u64) -> std::result::Result<(), Fault> {
@@ -159,14 +197,27 @@ impl Tier for Disk {
 
     fn probe(&self) -> std::result::Result<(), Fault> {
         self.writing(|writer, shared| writer.probe(shared))?;
-        self.readers.with(&self.shared.file, |connection| {
-            store::read(connection, &[b""], self.shared.hash_of, &self.shared.hints, &self.shared.marks)
-        })?;
-        Ok(())
+        self.read_one(b"").map(|_| ())
     }
 
     fn maintain(&self) -> std::result::Result<Option<Duration>, Fault> {
-        self.writing(|writer, shared| writer.maintain(shared))
+        let (tick, was_called_for) = self.readers.tick();
+        let rhythm = || self.rhythm.lock().unwrap_or_else(PoisonError::into_inner);
+        let Rhythm { due, is_early } = *rhythm();
+        let left = due.map(|due| due.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero());
+        let pause = match left {
+            // Called for the views alone.
+            Some(left) if is_early || was_called_for => Some(left),
+            _ => self.writing(|writer, shared| writer.maintain(shared))?,
+        };
+        let due = pause.and_then(|pause| Instant::now().checked_add(pause));
+        let tick = tick.filter(|tick| pause.is_none_or(|pause| *tick < pause));
+        *rhythm() = Rhythm { due, is_early: tick.is_some() };
+        Ok(tick.or(pause))
+    }
+
+    fn calls_for_upkeep(&self) -> bool {
+        self.readers.calls_for_tick()
     }
 
     fn has_upkeep(&self) -> bool {
@@ -199,10 +250,13 @@ impl Tier for Disk {
         // child what the parent uses drops the parent's.
         let mut writer = self.lock();
         writer.close();
-        Box::new((self.readers.hold(), writer, self.shared.file.hold()))
+        let rhythm = self.rhythm.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::new((self.readers.hold(), writer, rhythm, self.shared.file.hold()))
     }
 
-    fn after_fork_in_child(&self) {}
+    fn after_fork_in_child(&self) {
+        self.readers.after_fork_in_child();
+    }
 }
 
 impl Drop for Disk {

@@ -149,3 +149,22 @@ pub(super) fn due_from(
     let due = rows.collect::<rusqlite::Result<Vec<_>>>().or_fault()?;
     Ok((due, end.and_then(|end| end.checked_add(1))))
 }
+
+/// The next entries of an index, from a hash on; and from where to go on, if there is more. Of those that share a hash with the last one
+/// some may be left out.
+pub(super) fn places_from(
+    connection: &rusqlite::Connection,
+    index: Index,
+    from: i64,
+) -> Outcome<(Vec<Place>, Option<i64>)> {
+    let sql = match index {
+        Index::Recent => "SELECT hash, id FROM recent WHERE hash >= ?1 ORDER BY hash LIMIT ?2",
+        Index::Settled => "SELECT hash, id FROM settled WHERE hash >= ?1 ORDER BY hash LIMIT ?2",
+    };
+    let mut places = connection.prepare_cached(sql).or_fault()?;
+    let rows = places.query_map([from, SWEPT_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?))).or_fault()?;
+    let places = rows.collect::<rusqlite::Result<Vec<Place>>>().or_fault()?;
+    let is_full = places.len() as i64 == SWEPT_AT_ONCE;
+    let next = places.last().filter(|_| is_full).and_then(|(hash, _)| hash.checked_add(1));
+    Ok((places, next))
+}

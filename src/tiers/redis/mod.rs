@@ -105,15 +105,6 @@ impl Redis {
         Ok(replies)
     }
 
-    fn read_one(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        self.step(|budget| {
-            let mut replies = self.exchange(budget, |batch| {
-                batch.begin(2).text("GET").key(&self.names.key(key)).end_for_any();
-            })?;
-            value(replies.next())
-        })
-    }
-
     /// The values of names, in one round trip.
     fn values<'a>(
         &self,
@@ -228,10 +219,16 @@ fn garbled(command: &str) -> Fault {
 
 impl Tier for Redis {
     fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        match keys {
-            [key] => Ok(vec![self.read_one(key)?]),
-            keys => self.values(keys.iter().map(|key| self.names.key(key)), true),
-        }
+        self.values(keys.iter().map(|key| self.names.key(key)), true)
+    }
+
+    fn read_one(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.step(|budget| {
+            let mut replies = self.exchange(budget, |batch| {
+                batch.begin(2).text("GET").key(&self.names.key(key)).end_for_any();
+            })?;
+            value(replies.next())
+        })
     }
 
     fn write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault> {

@@ -29,7 +29,7 @@ const BATCH: usize = 1024;
 fn main() -> ExitCode {
     let args = Args::from_command_line();
     if args.list {
-        println!("questions: redis, disk, sustained, memory; all are asked, one after the other");
+        println!("questions: redis, disk, sustained, memory; all are asked, one after the other, or those of --question");
         return ExitCode::SUCCESS;
     }
     machine::heading("tiers: what Redis and disk cost, beside the barest way to the same bytes");
@@ -44,12 +44,19 @@ fn main() -> ExitCode {
     let mut verdict = Verdict::default();
     let server = Server::start();
     match &server {
+        _ if !args.asks("redis") => {}
         Ok(server) => redis::ask(server, &args, &mut verdict),
         Err(why) => println!("\nredis: skipped, {why}"),
     }
-    disk::ask(&args, &mut verdict);
-    sustained::ask(&args, &mut verdict);
-    memory(server.as_ref().ok(), &args, &mut verdict);
+    if args.asks("disk") {
+        disk::ask(&args, &mut verdict);
+    }
+    if args.asks("sustained") {
+        sustained::ask(&args, &mut verdict);
+    }
+    if args.asks("memory") {
+        memory(server.as_ref().ok(), &args, &mut verdict);
+    }
     verdict.end()
 }
 

@@ -32,6 +32,33 @@ fn what_was_put_is_read_and_is_there_after_reopening() {
 }
 
 #[test]
+fn what_was_in_the_file_before_is_found_by_its_id_once_upkeep_has_gone_through_it() {
+    let folder = TemporaryFolder::new("learn");
+    // More than one step of the walk.
+    let keys: Vec<[u8; 4]> = (0..10_000_u32).map(u32::to_le_bytes).collect();
+    {
+        let disk = open(&folder, 64 * MIB);
+        for keys in keys.chunks(1_000) {
+            let mut writes: Vec<Write<'_>> = keys.iter().map(|key| put_of(key, key)).collect();
+            disk.write(&mut writes).unwrap();
+        }
+        remove(&disk, &keys[0]);
+        put(&disk, &keys[1], b"later");
+    }
+    let disk = open(&folder, 64 * MIB);
+    while disk.lock().upkeep.is_learning() {
+        disk.maintain().unwrap();
+    }
+    // Without the indexes nothing but a hint leads to a row.
+    let file = rusqlite::Connection::open(folder.join("values/cache.db")).unwrap();
+    file.execute_batch("DELETE FROM recent; DELETE FROM settled").unwrap();
+    assert_eq!((get(&disk, &keys[0]), get(&disk, &keys[1]).unwrap()), (None, b"later".to_vec()));
+    let found = keys[2..].iter().filter_map(|key| get(&disk, key).map(|value| assert_eq!(value, key))).count();
+    // Some hashes fall on the same place.
+    assert!(found > 9_000, "{found}");
+}
+
+#[test]
 fn two_handles_on_one_file_see_each_others_rows_at_once() {
     let folder = TemporaryFolder::new("two");
     let (one, other) = (open(&folder, 64 * MIB), open(&folder, 64 * MIB));

@@ -57,8 +57,11 @@ fn the_bound_is_held_within_a_twentieth_under_puts_of_all_sizes_overwrites_and_r
         assert!(figures.bytes <= bound / 20 * 21 && figures.bytes >= bound / 2, "{figures:?}");
         let rows: u64 = disk
             .readers
-            .with(&disk.shared.file, |connection| {
-                Ok(connection.query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0)).unwrap() as u64)
+            .with(&disk.shared.file, |finder| {
+                Ok(finder
+                    .connection()
+                    .query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0))
+                    .unwrap() as u64)
             })
             .unwrap();
         assert_eq!(figures.entries, rows);

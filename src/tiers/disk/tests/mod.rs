@@ -7,6 +7,7 @@ mod places;
 mod processes;
 mod purges;
 mod trouble;
+mod views;
 
 #[path = "../../../../tests/support/folder.rs"]
 mod folder;
@@ -53,7 +54,7 @@ fn outcome(disk: &Disk, write: Write<'_>) -> Outcome {
 }
 
 fn get(disk: &Disk, key: &[u8]) -> Option<Vec<u8>> {
-    disk.read(&[key]).unwrap().pop().unwrap()
+    disk.read_one(key).unwrap()
 }
 
 /// Numbers that look random and are the same in each run: each below what is asked for.

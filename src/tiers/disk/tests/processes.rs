@@ -99,8 +99,8 @@ fn four_processes_of_two_threads_share_a_file_and_nobody_is_told_that_it_is_busy
     let disk = open(&folder, SHARED_BOUND);
     let rows: i64 = disk
         .readers
-        .with(&disk.shared.file, |connection| {
-            Ok(connection.query_row("SELECT count(*) FROM entries", [], |row| row.get(0)).unwrap())
+        .with(&disk.shared.file, |finder| {
+            Ok(finder.connection().query_row("SELECT count(*) FROM entries", [], |row| row.get(0)).unwrap())
         })
         .unwrap();
     assert_eq!(disk.figures().entries, rows as u64, "the books are wrong");
