@@ -261,7 +261,8 @@ mod tests {
             random ^= random >> 7;
             random ^= random << 17;
             // From 8 to 8 thousand keys ago, and as likely between 8 and 16 as between 4,000 and 8,000.
-            let ago = (8 << (random >> 20) % 10) + (random >> 40) % (8 << (random >> 20) % 10);
+            let least = 8 << ((random >> 20) % 10);
+            let ago = least + (random >> 40) % least;
             if let Some(again) = number.checked_sub(ago) {
                 chooser.hit(hash(again));
             }

@@ -15,8 +15,7 @@ use super::sample;
 ///  31            24 23                        2 1       0
 ///  | level (8)     | of the key's hash (22)    | hits    |
 /// ```
-///
-/// So one look-up in 2,000 takes a key for another one, with the most entries; all shadows alike.
+/// One look-up in 2,000 takes a key for another one, with the most entries; all shadows alike.
 type Entry = u32;
 const HITS: u32 = 3;
 const _: () = assert!(MOST <= HITS);
@@ -246,14 +245,12 @@ impl Shadow {
 
     /// The same in a shadow of another size, which leaves out what does not fit. `None` when there is no memory.
     pub(super) fn resized(mut self, entries: usize) -> Option<Self> {
-        let rule = self.ruling.rule();
-        let mut resized = Self::new(entries, rule)?;
+        let mut resized = Self::new(entries, self.ruling.rule())?;
         while self.rings.window.len + self.rings.main.len > entries {
             self.evict();
         }
         for queue in [Queue::Window, Queue::Main] {
-            while let Some(hits) = self.rings.oldest(queue) {
-                let Some(key) = self.rings.pop(queue) else { break };
+            while let (Some(hits), Some(key)) = (self.rings.oldest(queue), self.rings.pop(queue)) {
                 resized.rings.push(queue, key, hits);
             }
         }
@@ -292,6 +289,7 @@ fn hash_of(key: u32) -> Hash {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rule::RULES;
     use super::*;
     use std::collections::VecDeque;
 
@@ -305,12 +303,9 @@ mod tests {
         for entries in [1, 2, 7, 100] {
             let mut shadow = Shadow::new(entries, Rule::Clock).unwrap();
             let mut model: VecDeque<(u64, u32)> = VecDeque::new();
-            let mut random = 0x5EED_u64;
+            let mut state = 0x5EED_u64;
             for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let number = (random >> 32) % (3 * entries as u64) * ((random >> 20) % 8) / 8;
+                let number = random(&mut state) % (3 * entries as u64) * (random(&mut state) % 8) / 8;
                 let known = model.iter_mut().find(|(known, _)| *known == number);
                 assert_eq!(shadow.request(hash(number)), known.is_some());
                 match known {
@@ -332,10 +327,9 @@ mod tests {
 
     #[test]
     fn the_index_knows_every_entry_under_every_rule() {
-        for rule in super::super::rule::RULES {
-            let entries = 60;
+        for rule in RULES {
+            let (entries, mut state) = (60, 0x5EED_u64);
             let mut shadow = Shadow::new(entries, rule).unwrap();
-            let mut state = 0x5EED_u64;
             for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
                 shadow.request(hash(random(&mut state) % 200 * (random(&mut state) % 8) / 8));
                 let rings = &mut shadow.rings;
@@ -361,48 +355,46 @@ mod tests {
 
     #[test]
     fn a_thinner_sample_leaves_those_of_its_keys_that_were_there() {
-        for rule in super::super::rule::RULES {
+        for rule in RULES {
             let mut shadow = Shadow::new(60, rule).unwrap();
             let mut state = 0x5EED_u64;
-            (0..2_000).for_each(|_| _ = shadow.request(hash(random(&mut state) % 100)));
+            (0..300).for_each(|_| _ = shadow.request(hash(random(&mut state) % 100)));
             let level = sample::ALL - sample::OCTAVE;
             let there = |shadow: &mut Shadow| {
                 (0..100).filter(|number| shadow.rings.find(key_of(hash(*number))).is_ok()).collect::<Vec<u64>>()
             };
-            let before = there(&mut shadow);
-            let stays = |number: &u64| sample::level(sample::value(hash(*number))) < level;
-            let expected: Vec<u64> = before.iter().copied().filter(stays).collect();
-            assert!(before.len() == 60 && !expected.is_empty() && expected.len() < 60);
+            let mut expected = there(&mut shadow);
+            expected.retain(|number| sample::level(sample::value(hash(*number))) < level);
+            assert!(!expected.is_empty() && expected.len() < 60);
             shadow.thin(level);
             assert_eq!(there(&mut shadow), expected);
-            assert_eq!(shadow.rings.window.len + shadow.rings.main.len, expected.len());
-            assert_eq!(shadow.rings.index.iter().filter(|place| **place != 0).count(), expected.len());
+            let indexed = shadow.rings.index.iter().filter(|place| **place != 0).count();
+            assert_eq!([indexed, shadow.rings.window.len + shadow.rings.main.len], [expected.len(); 2]);
         }
     }
 
     #[test]
     fn a_shadow_goes_on_in_one_of_another_size() {
-        for rule in super::super::rule::RULES {
+        for rule in RULES {
             let (mut shadow, mut other) = (Shadow::new(60, rule).unwrap(), Shadow::new(60, rule).unwrap());
             let mut state = 0x5EED_u64;
-            for number in 0..4_000 {
+            let rounds = if cfg!(miri) { 300 } else { 4_000 };
+            for number in 0..rounds {
                 let key = hash(random(&mut state) % 100 * (random(&mut state) % 8) / 8);
-                if number == 2_000 {
+                if number == rounds / 2 {
                     other = other.resized(60).unwrap();
                 }
                 assert_eq!(shadow.request(key), other.request(key), "{rule:?}, {number}");
             }
-            let smaller = shadow.resized(7).unwrap();
-            assert_eq!(smaller.rings.window.len + smaller.rings.main.len, 7);
+            let Rings { window, main, .. } = shadow.resized(7).unwrap().rings;
+            assert_eq!(window.len + main.len, 7);
         }
     }
 
     #[test]
     fn an_entry_takes_a_dozen_bytes() {
         let mut shadow = Shadow::new(1_000, Rule::Keep).unwrap();
-        for number in 0..5_000 {
-            assert!(!shadow.request(hash(number)));
-        }
+        (0..5_000).for_each(|number| assert!(!shadow.request(hash(number))));
         assert!(shadow.bytes() <= 15 * 1_000, "{}", shadow.bytes());
     }
 }
