@@ -3,7 +3,7 @@
 use super::arena::Heap;
 use super::budget::Budget;
 use super::policy::Chosen;
-use super::{barrier, known, record, shards_for, Count, Layout, Looked, Memory, Shard};
+use super::{barrier, record, shards_for, Count, Layout, Looked, Memory, Shard};
 use crate::fork::Hold;
 use crate::latency::Latency;
 use crate::options::MemoryOptions;
@@ -190,7 +190,7 @@ impl Memory {
         if self.lock(&self.shards[0]).policy_name() == options.policy {
             return;
         }
-        let policy = Chosen::new(options.policy, known(options.entries()), &self.deciders, &self.shared.hasher);
+        let policy = Chosen::new(options, &self.deciders, &self.shared.hasher);
         self.on_hit.change(&policy);
         for shard in &self.shards {
             let mut shard = self.lock(shard);

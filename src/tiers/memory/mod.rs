@@ -202,7 +202,7 @@ impl Memory {
         let (looked, hasher) = (Looks::new(), seed());
         let deciders = Deciders { chooser: Arc::new(Chooser::new()), switch: Arc::new(Switch::new(looked.clone())) };
         let departures = CachePadded::new(Departures::new(clock.clone()));
-        let policy = Chosen::new(options.policy, known(options.entries()), &deciders, &hasher);
+        let policy = Chosen::new(options, &deciders, &hasher);
         let shards: Box<[_]> = (0..shard_count(options)).map(|_| Shard::new(&policy, now, &heap)).collect();
         let memory = Self {
             layout: CachePadded::new(AtomicU64::new(shards.len() as u64)),
@@ -971,11 +971,6 @@ impl Drop for Memory {
             shard.give_up(&self.shared.heap);
         }
     }
-}
-
-/// A number of entries that is a bound.
-fn known(entries: u64) -> Option<u64> {
-    (entries != UNBOUNDED).then_some(entries)
 }
 
 /// A lifetime made longer at random, by at most so many percent.

@@ -1,50 +1,20 @@
 //! Which rule a cache's `adaptive` books follow: the one whose shadow has hit most often lately.
 //!
 //! There is one chooser a cache, and a shadow for each rule. All shadows see the requests for a sample of the keys: misses
-//! when they are stored, hits through a ring that look-ups write without a lock and the next insertions empty. Each
-//! request is a comparison of every two rules: one had the key, the other had not. A rule takes over when it leads the one in
-//! force by more than chance and the change would cost, and what is long ago counts less.
-//!
-//! Constants were chosen on generated workloads (Zipf, scans, loops, drifting and alternating phases) and looked at on
-//! recorded ones; halving or doubling one moves the mean hit ratio by some hundredths of a point, where nothing else is said.
+//! when they are stored, hits through a ring that look-ups write without a lock and the next insertions empty. What is made of
+//! them stands in `contest`.
 
 use super::super::index::Hash;
+use super::contest::{Contest, Room};
 use super::rule::{Rule, RULES};
-use super::shadow::{Shadow, MOST_ENTRIES};
+use super::sample;
 use crate::fork::Hold;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::Mutex;
+use std::mem;
 use std::sync::{OnceLock, PoisonError};
 
-/// A shadow has a part of the cache's entries, within bounds: all shadows together take less than 1% of the memory of entries
-/// of 200 bytes, and enough is left to tell the rules apart. (With 256 entries for 12,000 one seed in five is misled.)
-const PART: u64 = 32;
-const FEWEST: u64 = 512;
-const MOST: u64 = 2048;
-const _: () = assert!(MOST as usize <= MOST_ENTRIES);
-/// A small cache's shadow is smaller: an eighth of its entries, so that one request in eight is the most that is looked at; but
-/// for a hundred entries.
-const SMALL_PART: u64 = 8;
-const FEWEST_OF_SMALL: u64 = 100;
-
-/// Leads fade over so many requests of the sample, in entries of a shadow.
-const HORIZON: u32 = 64;
-/// A decision each so many, in parts of the entries of a shadow.
-const DECISION: u32 = 8;
-/// By how many hits a rule has to lead, in parts of the entries of a shadow: a change costs about that.
-const LEAD: f32 = 1.0 / 8.0;
-/// The same in a cache that has never changed its rule: it has little to lose.
-const FIRST_LEAD: f32 = 1.0 / 64.0;
-/// And by how many standard deviations of the difference.
-const SURE: f32 = 1.5;
-const FIRST_SURE: f32 = 1.0;
-
-/// No lead grows beyond this, in parts of the entries of a shadow: traffic that has changed is not to be held up by what was
-/// won before. After the work functions of Borodin, Linial and Saks, "An optimal on-line algorithm for metrical task systems"
-/// (Journal of the ACM 39, 1992), by which what can be owed to the past is bounded by the cost of a change.
-const GREATEST_LEAD: f32 = 0.5;
-
-/// With nothing known a cache keeps what it has.
+/// With nothing known a cache keeps what it has: what is popular tends to come first.
 const FIRST: Rule = Rule::Keep;
 
 /// Hits of the sample that wait. Fewer would lose those of a burst, and with them the case for recency.
@@ -52,12 +22,16 @@ const WAITING: usize = 512;
 /// How many of them an insertion looks at.
 const LOOKED_AT_PER_INSERT: usize = 16;
 
+/// An entry of a cache that is bound by its bytes is thought to have no fewer, so that the shadows are no larger than they may
+/// be before it is known how many there are.
+const BYTES_OF_ENTRY: u64 = 200;
+
 pub(in super::super) struct Chooser {
     /// The rule in force, as its place in [`RULES`].
     rule: AtomicUsize,
-    /// A key belongs to the sample if 32 bits of its hash are below this.
+    /// A key belongs to the sample if its value is below this.
     sample: AtomicU32,
-    /// For how many entries the shadows were made; 0: there are none.
+    /// With how many entries the cache is full, as far as that is known; else 0.
     fitted: AtomicU64,
     /// How many shards the entries are spread over.
     shards: AtomicU64,
@@ -66,23 +40,11 @@ pub(in super::super) struct Chooser {
     /// How many hits were written into `waiting`, and how many taken out.
     written: AtomicU32,
     taken: AtomicU32,
-    shadows: Mutex<Shadows>,
-}
-
-#[derive(Default)]
-struct Shadows {
-    /// One for each of [`RULES`], or none at all.
-    shadows: Vec<Shadow>,
-    entries: u32,
-    /// `wins[a][b]`: requests that `a` had and `b` had not.
-    wins: [[f32; RULES.len()]; RULES.len()],
-    /// Requests since the last decision.
-    seen: u32,
-    has_changed: bool,
+    contest: Mutex<Contest>,
 }
 
 impl Chooser {
-    /// Without shadows until [`Chooser::fit_to`] is called.
+    /// Without shadows until it is known how many entries the cache holds.
     pub(in super::super) fn new() -> Self {
         Self {
             rule: AtomicUsize::new(place_of(FIRST)),
@@ -92,7 +54,7 @@ impl Chooser {
             waiting: OnceLock::new(),
             written: AtomicU32::new(0),
             taken: AtomicU32::new(0),
-            shadows: Mutex::new(Shadows::default()),
+            contest: Mutex::new(Contest::default()),
         }
     }
 
@@ -105,10 +67,10 @@ impl Chooser {
         self.shards.store(shards as u64, Relaxed);
     }
 
-    /// Whether a key belongs to the sample: by bits that decide neither about the shard nor about the place in the index.
+    /// Whether a key belongs to the sample.
     #[inline(always)]
     fn samples(&self, hash: Hash) -> bool {
-        ((hash.0.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32) as u32) < self.sample.load(Relaxed)
+        sample::value(hash) < self.sample.load(Relaxed)
     }
 
     /// A look-up has found the key. Without a lock; when the ring is full the hit is not seen.
@@ -143,7 +105,7 @@ impl Chooser {
 
     #[inline(never)]
     fn look(&self, missed: Option<Hash>) {
-        let Ok(mut shadows) = self.shadows.try_lock() else { return };
+        let Ok(mut contest) = self.contest.try_lock() else { return };
         let Some(waiting) = self.waiting.get() else { return };
         let (written, mut taken) = (self.written.load(Relaxed), self.taken.load(Relaxed));
         for _ in 0..LOOKED_AT_PER_INSERT.min(written.wrapping_sub(taken) as usize) {
@@ -152,95 +114,73 @@ impl Chooser {
             slot.store(0, Relaxed);
             taken = taken.wrapping_add(1);
             if hash != 0 {
-                self.see(&mut shadows, Hash(hash));
+                self.see(&mut contest, Hash(hash));
             }
         }
         self.taken.store(taken, Relaxed);
         if let Some(hash) = missed {
-            self.see(&mut shadows, hash);
+            self.see(&mut contest, hash);
+            if contest.stored() {
+                self.set_sample(&contest);
+            }
         }
     }
 
-    fn see(&self, shadows: &mut Shadows, hash: Hash) {
-        if shadows.see(hash) {
-            let rule = shadows.decide(self.rule.load(Relaxed));
+    fn see(&self, contest: &mut Contest, hash: Hash) {
+        // The sample may have become thinner in the meantime.
+        if self.samples(hash) && contest.see(hash) {
+            let rule = contest.decide(self.rule.load(Relaxed));
             self.rule.store(rule, Relaxed);
         }
     }
 
-    /// A shard with so many entries evicts. Makes the shadows anew when the cache has become half as large again as they were
-    /// made for, or half.
+    /// A shard with so many entries evicts. Fits the shadows when the cache is half as large again as was known, or half.
     #[inline]
     pub(super) fn fit(&self, entries_of_shard: u64) {
         let entries = entries_of_shard.saturating_mul(self.shards.load(Relaxed));
         let fitted = self.fitted.load(Relaxed);
         if entries / 3 > fitted / 2 || entries < fitted / 2 {
-            self.fit_to(entries);
+            self.make(Room::Full(entries));
         }
     }
 
-    /// The cache holds so many entries when it is full.
+    /// The cache will hold so many entries, or bytes.
+    pub(super) fn expect(&self, entries: Option<u64>, bytes: Option<u64>) {
+        let by_bytes = bytes.map(|bytes| bytes / BYTES_OF_ENTRY);
+        let room = match (entries, by_bytes) {
+            (Some(entries), _) if self.fitted.load(Relaxed) > 0 => Room::Full(entries),
+            (Some(entries), Some(by_bytes)) if by_bytes < entries => Room::ForAtMost(by_bytes),
+            (Some(entries), _) => Room::For(entries),
+            (None, Some(by_bytes)) => Room::ForAtMost(by_bytes),
+            // Nothing will have to leave.
+            (None, None) => return,
+        };
+        self.make(room);
+    }
+
+    /// Makes the shadows for a cache, out of those that there are if it is full.
     #[cold]
-    pub(super) fn fit_to(&self, entries: u64) {
-        let Ok(mut shadows) = self.shadows.try_lock() else { return };
+    fn make(&self, room: Room) {
+        let Ok(mut contest) = self.contest.try_lock() else { return };
         self.waiting.get_or_init(|| (0..WAITING).map(|_| AtomicU64::new(0)).collect());
-        let entries = entries.max(1);
-        let small = (entries / SMALL_PART).max(FEWEST_OF_SMALL);
-        let part = (entries / PART).clamp(FEWEST, MOST).min(small).min(entries);
-        let made: Option<Vec<Shadow>> = RULES.iter().map(|rule| Shadow::new(part as usize, *rule)).collect();
+        let (made, fitted) = match room {
+            Room::Full(entries) => (mem::take(&mut *contest).fitted(entries), entries.max(1)),
+            Room::For(entries) => (Contest::new(room), entries.max(1)),
+            Room::ForAtMost(_) => (Contest::new(room), 0),
+        };
         // Without memory there is no sample: the rule stays as it is.
-        let sample = if made.is_some() { u64::from(u32::MAX) * part / entries } else { 0 };
-        let has_changed = shadows.has_changed;
-        let shadows_of = made.unwrap_or_default();
-        *shadows = Shadows { shadows: shadows_of, entries: part as u32, has_changed, ..Shadows::default() };
-        self.sample.store(sample as u32, Relaxed);
-        self.fitted.store(entries, Relaxed);
+        *contest = made.unwrap_or_default();
+        self.set_sample(&contest);
+        self.fitted.store(fitted, Relaxed);
+    }
+
+    fn set_sample(&self, contest: &Contest) {
+        self.sample.store(u32::try_from(contest.bound()).unwrap_or(u32::MAX), Relaxed);
     }
 
     /// Keeps everybody else away from the shadows, while a process forks.
     pub(in super::super) fn hold(&self) -> impl Hold + '_ {
-        self.shadows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shadows {
-    /// A request for a key of the sample. Says whether it is time to decide.
-    fn see(&mut self, hash: Hash) -> bool {
-        let mut hit = [false; RULES.len()];
-        for (hit, shadow) in hit.iter_mut().zip(&mut self.shadows) {
-            *hit = shadow.request(hash);
-        }
-        for (winner, wins) in self.wins.iter_mut().enumerate() {
-            for (loser, wins) in wins.iter_mut().enumerate() {
-                *wins += f32::from(u8::from(hit[winner] & !hit[loser]));
-            }
-        }
-        self.seen += 1;
-        self.seen >= (self.entries / DECISION).max(16)
-    }
-
-    /// The rule that should be in force, after `current`.
-    fn decide(&mut self, current: usize) -> usize {
-        let (lead, sure) = if self.has_changed { (LEAD, SURE) } else { (FIRST_LEAD, FIRST_SURE) };
-        let least = self.entries as f32 * lead;
-        let (mut best, mut greatest) = (current, 0.0);
-        for other in 0..RULES.len() {
-            let (won, lost) = (self.wins[other][current], self.wins[current][other]);
-            // Of requests that only one of two has, chance gives each half: the difference deviates by the root of their
-            // number.
-            if won - lost > least && won - lost > sure * (won + lost).sqrt() && won - lost > greatest {
-                (best, greatest) = (other, won - lost);
-            }
-        }
-        self.has_changed |= best != current;
-        let kept = 1.0 - self.seen as f32 / (HORIZON * self.entries) as f32;
-        self.wins.iter_mut().flatten().for_each(|wins| *wins *= kept);
-        let greatest = self.entries as f32 * GREATEST_LEAD;
-        for (a, b) in (0..RULES.len()).flat_map(|a| (0..RULES.len()).map(move |b| (a, b))) {
-            self.wins[a][b] = self.wins[a][b].min(self.wins[b][a] + greatest);
-        }
-        self.seen = 0;
-        best
+        self.contest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -262,7 +202,7 @@ mod tests {
     fn it_follows_what_the_traffic_rewards_and_stays_there() {
         let entries = 2_000_u64;
         let chooser = Chooser::new();
-        chooser.fit_to(entries);
+        chooser.make(Room::Full(entries));
         // A loop half as large again as the cache: whoever keeps gets two thirds.
         for number in 0..40 * entries {
             chooser.missed(hash(number % (entries * 3 / 2)));
@@ -286,12 +226,12 @@ mod tests {
     #[test]
     fn hits_are_seen_by_the_next_insertions() {
         let chooser = Chooser::new();
-        chooser.fit_to(100);
+        chooser.make(Room::Full(100));
         (0..100).for_each(|number| chooser.hit(hash(number)));
         assert_eq!(chooser.written.load(Relaxed), 100);
         (100..107).for_each(|number| chooser.missed(hash(number)));
         assert_eq!(chooser.taken.load(Relaxed), 100);
-        assert_eq!(chooser.shadows.try_lock().map(|shadows| shadows.seen).unwrap_or_default(), 107 % 16);
+        assert_eq!(chooser.contest.try_lock().map(|contest| contest.seen()).unwrap_or_default(), 107 % 16);
         // What finds the ring full is not seen, and does no harm.
         (0..10_000).for_each(|number| chooser.hit(hash(number)));
         assert_eq!(chooser.written.load(Relaxed), 100 + WAITING as u32);
@@ -299,15 +239,63 @@ mod tests {
 
     #[test]
     fn shadows_fit_the_cache() {
-        for (entries, part) in [(1, 1), (50, 50), (1_000, 125), (10_000, 512), (40_000, 1_250), (1_000_000, 2_048)] {
+        for entries in [1, 50, 1_000, 1_000_000] {
             let chooser = Chooser::new();
             chooser.set_shards(4);
             chooser.hit(hash(1));
             assert_eq!(chooser.written.load(Relaxed), 0, "nothing is sampled without shadows");
-            chooser.fit_to(entries);
-            assert_eq!(chooser.shadows.try_lock().map(|shadows| shadows.entries).ok(), Some(part));
+            chooser.expect(Some(entries), None);
             chooser.fit(entries / 4);
-            assert_eq!(chooser.fitted.load(Relaxed), entries);
+            assert_eq!(chooser.fitted.load(Relaxed), entries, "what was expected has come");
+            chooser.fit(entries);
+            assert_eq!(chooser.fitted.load(Relaxed), 4 * entries);
         }
+    }
+
+    /// Stores a working set that moves on, until so many keys were stored: what came lately comes again, at every scale. Only
+    /// what a cache of any size would miss is counted as stored.
+    fn store_what_moves_on(chooser: &Chooser, keys: u64) {
+        let mut random = 0x5EED_u64;
+        for number in 0..keys {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // From 8 to 8 thousand keys ago, and as likely between 8 and 16 as between 4,000 and 8,000.
+            let least = 8 << ((random >> 20) % 10);
+            let ago = least + (random >> 40) % least;
+            if let Some(again) = number.checked_sub(ago) {
+                chooser.hit(hash(again));
+            }
+            chooser.missed(hash(number));
+        }
+    }
+
+    // Far too much of it for Miri, as below.
+    #[cfg(not(miri))]
+    #[test]
+    fn the_first_choice_is_made_before_anything_has_to_leave() {
+        let entries = 30_000;
+        for (expected, bytes) in
+            [(Some(entries), None), (None, Some(1_000 * entries)), (Some(1 << 40), Some(1_000 * entries))]
+        {
+            let chooser = Chooser::new();
+            chooser.expect(expected, bytes);
+            assert_eq!(chooser.rule(), FIRST);
+            store_what_moves_on(&chooser, entries / 2);
+            let chosen = chooser.rule();
+            assert_ne!(chosen, FIRST, "{expected:?} entries, {bytes:?} bytes");
+            // What was found out stays, now that it is known how many entries there are.
+            chooser.fit(entries);
+            assert_eq!((chooser.rule(), chooser.fitted.load(Relaxed)), (chosen, entries));
+        }
+    }
+
+    #[test]
+    fn a_cache_without_bounds_has_no_shadows() {
+        let chooser = Chooser::new();
+        chooser.expect(None, None);
+        chooser.hit(hash(1));
+        chooser.missed(hash(2));
+        assert_eq!((chooser.sample.load(Relaxed), chooser.written.load(Relaxed)), (0, 0));
     }
 }

@@ -7,6 +7,7 @@
 
 mod adaptive;
 mod chooser;
+mod contest;
 mod fifo;
 mod ghost;
 mod heap;
@@ -17,6 +18,7 @@ mod recall;
 mod rule;
 mod ruled;
 mod s3fifo;
+mod sample;
 mod shadow;
 mod sieve;
 mod sketch;
@@ -29,7 +31,7 @@ pub(super) use switch::Switch;
 
 use super::entry::EntryRef;
 use super::index::Hash;
-use crate::options::PolicyName;
+use crate::options::{MemoryOptions, PolicyName, UNBOUNDED};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use ahash::RandomState;
 use std::sync::Arc;
@@ -172,15 +174,20 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// `entries`: how many the cache holds when it is full, if that is known.
-    pub(super) fn new(name: PolicyName, entries: Option<u64>, deciders: &Deciders, hasher: &RandomState) -> Self {
-        match (name, entries) {
-            (PolicyName::Adaptive, Some(entries)) => deciders.chooser.fit_to(entries),
-            (PolicyName::LruLfu, _) => deciders.switch.begin(),
+    pub(super) fn new(options: &MemoryOptions, deciders: &Deciders, hasher: &RandomState) -> Self {
+        let name = options.policy;
+        match name {
+            PolicyName::Adaptive => deciders.chooser.expect(known(options.entries()), known(options.max_bytes)),
+            PolicyName::LruLfu => deciders.switch.begin(),
             _ => {}
         }
         Self { name, deciders: deciders.clone(), hasher: hasher.clone() }
     }
+}
+
+/// What is a bound.
+fn known(bound: u64) -> Option<u64> {
+    (bound != UNBOUNDED).then_some(bound)
 }
 
 /// The books of whichever policy was chosen. Not behind a pointer: they belong beside what else a put touches.

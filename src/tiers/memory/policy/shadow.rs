@@ -9,11 +9,19 @@
 use super::super::index::Hash;
 use super::ghost::Ghost;
 use super::rule::{Queue, Queues, Rule, Ruling, MOST};
+use super::sample;
 
-/// An entry: 30 bits that stand for the key above two that count its hits.
+/// ```text
+///  31            24 23                        2 1       0
+///  | level (8)     | of the key's hash (22)    | hits    |
+/// ```
+/// One look-up in 2,000 takes a key for another one, with the most entries; all shadows alike.
 type Entry = u32;
 const HITS: u32 = 3;
 const _: () = assert!(MOST <= HITS);
+const KEY_BITS: u32 = 22;
+const LEVEL_AT: u32 = KEY_BITS + HITS.count_ones();
+const _: () = assert!(LEVEL_AT + sample::LEVEL_BITS == Entry::BITS);
 
 /// A place in the index: 0 for none, else one more than the position, whose highest bit says in which queue.
 type Place = u16;
@@ -63,6 +71,18 @@ impl Ring {
         self.oldest = (at + 1) % self.slots.len();
         Some((self.slots[at], at))
     }
+
+    /// Leaves those out that are not wanted.
+    fn retain(&mut self, is_wanted: impl Fn(Entry) -> bool) {
+        let (size, before) = (self.slots.len(), self.len);
+        self.len = 0;
+        for step in 0..before {
+            let entry = self.slots[(self.oldest + step) % size];
+            if is_wanted(entry) {
+                self.push(entry);
+            }
+        }
+    }
 }
 
 fn place(queue: Queue, at: usize) -> Place {
@@ -111,10 +131,29 @@ impl Rings {
         self.probe(key, |rings, place| *rings.entry(place) >> 2 == key)
     }
 
-    fn push(&mut self, queue: Queue, key: u32) {
-        let at = self.ring(queue).push(key << 2);
+    fn push(&mut self, queue: Queue, key: u32, hits: u32) {
+        let at = self.ring(queue).push(key << 2 | hits);
+        self.enter(key, place(queue, at));
+    }
+
+    /// Writes into the index where a key stands.
+    fn enter(&mut self, key: u32, place: Place) {
         if let Err(free) = self.probe(key, |_, _| false) {
-            self.index[free] = place(queue, at);
+            self.index[free] = place;
+        }
+    }
+
+    /// Leaves out what is not below a level.
+    fn thin(&mut self, level: u32) {
+        self.index.fill(0);
+        for queue in [Queue::Window, Queue::Main] {
+            self.ring(queue).retain(|entry| entry >> LEVEL_AT < level);
+            for step in 0..self.len(queue) {
+                let ring = self.ring(queue);
+                let at = (ring.oldest + step) % ring.slots.len();
+                let key = ring.slots[at] >> 2;
+                self.enter(key, place(queue, at));
+            }
         }
     }
 
@@ -194,9 +233,30 @@ impl Shadow {
             self.evict();
         }
         let queue = self.ruling.place(&mut self.rings, self.ghost.take(hash_of(key)));
-        self.rings.push(queue, key);
+        self.rings.push(queue, key, 0);
         self.ruling.inserted(&mut self.rings);
         false
+    }
+
+    /// Forgets the keys that are not below a level of the sample.
+    pub(super) fn thin(&mut self, level: u32) {
+        self.rings.thin(level);
+    }
+
+    /// The same in a shadow of another size, which leaves out what does not fit. `None` when there is no memory.
+    pub(super) fn resized(mut self, entries: usize) -> Option<Self> {
+        let mut resized = Self::new(entries, self.ruling.rule())?;
+        while self.rings.window.len + self.rings.main.len > entries {
+            self.evict();
+        }
+        for queue in [Queue::Window, Queue::Main] {
+            while let (Some(hits), Some(key)) = (self.rings.oldest(queue), self.rings.pop(queue)) {
+                resized.rings.push(queue, key, hits);
+            }
+        }
+        resized.ghost = self.ghost;
+        resized.ruling = self.ruling;
+        Some(resized)
     }
 
     fn evict(&mut self) {
@@ -216,9 +276,10 @@ impl Shadow {
     }
 }
 
-/// 30 bits, of which no part decides about sample or shard alone.
+/// What stands in an entry for a key: its level, and bits of which no part decides about sample or shard alone.
 fn key_of(hash: Hash) -> u32 {
-    (hash.0.wrapping_mul(0xA24B_AED4_963E_E407) >> 34) as u32
+    let level = sample::level(sample::value(hash));
+    level << KEY_BITS | (hash.0.wrapping_mul(0xA24B_AED4_963E_E407) >> (u64::BITS - KEY_BITS)) as u32
 }
 
 /// What the ghost is told of a key.
@@ -228,6 +289,7 @@ fn hash_of(key: u32) -> Hash {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rule::RULES;
     use super::*;
     use std::collections::VecDeque;
 
@@ -241,12 +303,9 @@ mod tests {
         for entries in [1, 2, 7, 100] {
             let mut shadow = Shadow::new(entries, Rule::Clock).unwrap();
             let mut model: VecDeque<(u64, u32)> = VecDeque::new();
-            let mut random = 0x5EED_u64;
+            let mut state = 0x5EED_u64;
             for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let number = (random >> 32) % (3 * entries as u64) * ((random >> 20) % 8) / 8;
+                let number = random(&mut state) % (3 * entries as u64) * (random(&mut state) % 8) / 8;
                 let known = model.iter_mut().find(|(known, _)| *known == number);
                 assert_eq!(shadow.request(hash(number)), known.is_some());
                 match known {
@@ -268,15 +327,11 @@ mod tests {
 
     #[test]
     fn the_index_knows_every_entry_under_every_rule() {
-        for rule in super::super::rule::RULES {
-            let entries = 60;
+        for rule in RULES {
+            let (entries, mut state) = (60, 0x5EED_u64);
             let mut shadow = Shadow::new(entries, rule).unwrap();
-            let mut random = 0x5EED_u64;
             for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                shadow.request(hash((random >> 32) % 200 * ((random >> 20) % 8) / 8));
+                shadow.request(hash(random(&mut state) % 200 * (random(&mut state) % 8) / 8));
                 let rings = &mut shadow.rings;
                 assert!(rings.window.len + rings.main.len <= entries);
                 assert_eq!(rings.index.iter().filter(|place| **place != 0).count(), rings.window.len + rings.main.len);
@@ -291,12 +346,55 @@ mod tests {
         }
     }
 
+    fn random(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state >> 20
+    }
+
+    #[test]
+    fn a_thinner_sample_leaves_those_of_its_keys_that_were_there() {
+        for rule in RULES {
+            let mut shadow = Shadow::new(60, rule).unwrap();
+            let mut state = 0x5EED_u64;
+            (0..300).for_each(|_| _ = shadow.request(hash(random(&mut state) % 100)));
+            let level = sample::ALL - sample::OCTAVE;
+            let there = |shadow: &mut Shadow| {
+                (0..100).filter(|number| shadow.rings.find(key_of(hash(*number))).is_ok()).collect::<Vec<u64>>()
+            };
+            let mut expected = there(&mut shadow);
+            expected.retain(|number| sample::level(sample::value(hash(*number))) < level);
+            assert!(!expected.is_empty() && expected.len() < 60);
+            shadow.thin(level);
+            assert_eq!(there(&mut shadow), expected);
+            let indexed = shadow.rings.index.iter().filter(|place| **place != 0).count();
+            assert_eq!([indexed, shadow.rings.window.len + shadow.rings.main.len], [expected.len(); 2]);
+        }
+    }
+
+    #[test]
+    fn a_shadow_goes_on_in_one_of_another_size() {
+        for rule in RULES {
+            let (mut shadow, mut other) = (Shadow::new(60, rule).unwrap(), Shadow::new(60, rule).unwrap());
+            let mut state = 0x5EED_u64;
+            let rounds = if cfg!(miri) { 300 } else { 4_000 };
+            for number in 0..rounds {
+                let key = hash(random(&mut state) % 100 * (random(&mut state) % 8) / 8);
+                if number == rounds / 2 {
+                    other = other.resized(60).unwrap();
+                }
+                assert_eq!(shadow.request(key), other.request(key), "{rule:?}, {number}");
+            }
+            let Rings { window, main, .. } = shadow.resized(7).unwrap().rings;
+            assert_eq!(window.len + main.len, 7);
+        }
+    }
+
     #[test]
     fn an_entry_takes_a_dozen_bytes() {
         let mut shadow = Shadow::new(1_000, Rule::Keep).unwrap();
-        for number in 0..5_000 {
-            assert!(!shadow.request(hash(number)));
-        }
+        (0..5_000).for_each(|number| assert!(!shadow.request(hash(number))));
         assert!(shadow.bytes() <= 15 * 1_000, "{}", shadow.bytes());
     }
 }
