@@ -298,7 +298,7 @@ impl Memory {
             drop(reader);
             return self.timed_read(move |reader| self.read_hashed(reader, self.hash(key), key, buffer));
         }
-        let Some(entry) = self.look_up::<true>(&reader, reader.hazard(), self.hash(key), key) else {
+        let Some(entry) = self.look_up(&reader, reader.hazard(), self.hash(key), key) else {
             self.missed(reader);
             return Ok(None);
         };
@@ -308,7 +308,7 @@ impl Memory {
     /// As [`Memory::read`], but tells nothing.
     #[inline(always)]
     fn read_hashed(&self, reader: &Reader, hash: Hash, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        let Some(entry) = self.look_up::<true>(reader, reader.hazard(), hash, key) else {
+        let Some(entry) = self.look_up(reader, reader.hazard(), hash, key) else {
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
@@ -334,7 +334,7 @@ impl Memory {
 
     #[inline]
     fn visit_in(&self, reader: &Reader, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
-        let Some(entry) = self.look_up::<true>(reader, reader.hazard(), self.hash(key), key) else {
+        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
             if last {
                 self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             }
@@ -395,7 +395,7 @@ impl Memory {
 
     #[inline]
     fn acquire_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Value>> {
-        let Some(entry) = self.look_up::<false>(reader, reader.hazard(), self.hash(key), key) else {
+        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
@@ -418,7 +418,7 @@ impl Memory {
         }
         let hash = self.hash(key);
         let lease = lease::take(reader.record());
-        let Some(entry) = self.look_up::<false>(&reader, lease, hash, key) else {
+        let Some(entry) = self.look_up(&reader, lease, hash, key) else {
             hazard::withdraw(lease);
             self.missed(reader);
             return Ok(None);
@@ -430,7 +430,7 @@ impl Memory {
     fn lend_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Lent>> {
         let hash = self.hash(key);
         let lease = lease::take(reader.record());
-        let Some(entry) = self.look_up::<false>(reader, lease, hash, key) else {
+        let Some(entry) = self.look_up(reader, lease, hash, key) else {
             hazard::withdraw(lease);
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
@@ -505,17 +505,10 @@ impl Memory {
         }
     }
 
-    /// Finds a live entry, announces it in `hazard`, and notes that it was used. What has expired is freed on the way. `COPIES`: the
-    /// value is read at once.
+    /// Finds a live entry, announces it in `hazard`, and notes that it was used. What has expired is freed on the way.
     #[inline(always)]
-    fn look_up<const COPIES: bool>(
-        &self,
-        reader: &Reader,
-        hazard: &AtomicPtr<Header>,
-        hash: Hash,
-        key: &[u8],
-    ) -> Option<EntryRef> {
-        let (shard, entry) = self.search::<COPIES>(reader, hazard, hash, key)?;
+    fn look_up(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<EntryRef> {
+        let (shard, entry) = self.search::<true>(reader, hazard, hash, key)?;
         if entry.expires() {
             let now = self.clock.now();
             if entry.is_expired(now) {
@@ -535,9 +528,9 @@ impl Memory {
         Some(entry)
     }
 
-    /// Finds an entry, expired or not, and announces it in `hazard`.
+    /// Finds an entry, expired or not, and announces it in `hazard`. `READS`: its value will be read soon.
     #[inline(always)]
-    fn search<const COPIES: bool>(
+    fn search<const READS: bool>(
         &self,
         reader: &Reader,
         hazard: &AtomicPtr<Header>,
@@ -546,7 +539,7 @@ impl Memory {
     ) -> Option<(&Shard, EntryRef)> {
         let layout = Layout(self.layout.load(Acquire));
         let shard = &self.shards[layout.home(hash)];
-        match shard.published.search::<COPIES>(reader, hazard, hash, key) {
+        match shard.published.search::<READS>(reader, hazard, hash, key) {
             Search::Found(entry) => Some((shard, entry)),
             // It may have been on its way from one shard to another.
             Search::Absent if self.layout.load(Acquire) == layout.0 && !layout.is_moving() => None,
