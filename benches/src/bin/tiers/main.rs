@@ -29,7 +29,9 @@ const BATCH: usize = 1024;
 fn main() -> ExitCode {
     let args = Args::from_command_line();
     if args.list {
-        println!("questions: redis, disk, sustained, memory; all are asked, one after the other, or those of --question");
+        println!(
+            "questions: redis, disk, sustained, memory; all are asked, one after the other, or those of --question"
+        );
         return ExitCode::SUCCESS;
     }
     machine::heading("tiers: what Redis and disk cost, beside the barest way to the same bytes");
