@@ -158,6 +158,8 @@ impl Tended {
     fn probe(&self) {
         if let Err(fault) = self.tier.probe().and_then(|()| self.settle()) {
             self.breaker.stay_open(Instant::now());
+            // The reason may be another by now than the one that began it.
+            self.keep(&fault);
             log::debug(|| format!("the {} tier still cannot be used: {fault}", self.name));
             return;
         }

@@ -366,7 +366,7 @@ impl Tended {
         self.wake();
     }
 
-    /// Counts a fault and keeps what it says.
+    /// Counts a fault of a call and keeps what it says.
     fn note(&self, fault: &Fault) {
         self.count(
             match fault.kind {
@@ -380,8 +380,13 @@ impl Tended {
             1,
         );
         if fault.kind != FaultKind::TooLarge {
-            *self.last_fault() = Some((fault.message.clone(), self.clock.wall()));
+            self.keep(fault);
         }
+    }
+
+    /// Keeps what a fault says, for those who ask how the tier is.
+    pub(super) fn keep(&self, fault: &Fault) {
+        *self.last_fault() = Some((fault.message.clone(), self.clock.wall()));
     }
 
     /// In a forked child. What waited is the parent's to write; until it has, what the tier says of these keys is of before.
