@@ -4,7 +4,7 @@
 use crate::fork::Hold;
 use crate::pattern::KeySet;
 use crate::sync::Mutex;
-use crate::tiers::{Fault, FaultKind, Figures, Outcome, Tier, What, Write};
+use crate::tiers::{Fault, FaultKind, Figures, Inquiry, Outcome, Tier, What, Write};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -84,17 +84,22 @@ impl Fake {
 }
 
 impl Tier for Fake {
-    fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    fn answer(&self, inquiry: &mut dyn Inquiry<'_>) -> Result<(), Fault> {
+        let keys: Vec<&[u8]> = std::iter::from_fn(|| inquiry.next_key()).collect();
         self.check()?;
-        let (found, hook) = {
-            let mut state = self.0.lock().unwrap();
-            state.reads += 1;
-            (keys.iter().map(|key| state.entries.get(*key).cloned()).collect(), state.after_read.clone())
-        };
-        if let Some(hook) = hook {
-            keys.iter().for_each(|key| hook(key));
+        self.0.lock().unwrap().reads += 1;
+        for (number, key) in keys.into_iter().enumerate() {
+            // Each at a moment of its own, as a server may read them.
+            let (found, hook) = {
+                let state = self.0.lock().unwrap();
+                (state.entries.get(key).cloned(), state.after_read.clone())
+            };
+            if let Some(hook) = hook {
+                hook(key);
+            }
+            inquiry.found(number, found.as_deref());
         }
-        Ok(found)
+        Ok(())
     }
 
     fn write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault> {
