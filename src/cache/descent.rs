@@ -7,7 +7,7 @@
 //! world of which `flight` speaks. A tier is filled with the key's turn only, while nobody writes.
 
 use super::flight::{Answer, Ticket, Turn};
-use super::level::Sending;
+use super::level::{Left, Sending};
 use super::lower::{Absent, Ends, Found, Lower};
 use super::stack::Cache;
 use super::turns;
@@ -114,12 +114,12 @@ impl Cache {
         key: &[u8],
         level: usize,
         envelope: &Envelope<'_>,
-        left: Option<u64>,
+        left: Left,
     ) -> Result<Option<Value>> {
         let (lower, memory) = (descent.lower, self.memory());
         let Some(ticket) = &descent.ticket else { return Ok(None) };
         let ttl = self.ttl_of(envelope, left);
-        let ready = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl);
+        let ready = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl, left.at);
         let mut stored = false;
         let is_waited_for = lower.descents.store_and_end(ticket, || {
             // What is there was written by somebody who had not seen this descent, and is newer.
@@ -146,8 +146,8 @@ impl Cache {
         }
     }
 
-    fn ttl_of(&self, envelope: &Envelope<'_>, left: Option<u64>) -> Ttl {
-        match left.map(Duration::from_micros) {
+    fn ttl_of(&self, envelope: &Envelope<'_>, left: Left) -> Ttl {
+        match left.micros.map(Duration::from_micros) {
             None => Ttl::Forever,
             Some(left) if envelope.has_default_ttl => Ttl::For(left.min(self.memory().default_lifetime())),
             Some(left) => Ttl::For(left),
@@ -155,14 +155,7 @@ impl Cache {
     }
 
     /// A value of what was found: the one that is in memory now, or one of its own.
-    fn value_of(
-        &self,
-        lower: &Lower,
-        key: &[u8],
-        level: usize,
-        envelope: &Envelope<'_>,
-        left: Option<u64>,
-    ) -> Result<Value> {
+    fn value_of(&self, lower: &Lower, key: &[u8], level: usize, envelope: &Envelope<'_>, left: Left) -> Result<Value> {
         let name = lower.levels()[level].name();
         if let Ok(Some(value)) = self.memory().peek(key) {
             return Ok(value.come_from(name));
@@ -172,32 +165,26 @@ impl Cache {
 
     /// Copies what was found into a caller's buffer, and counts the request as answered.
     pub(super) fn copy_out(&self, lower: &Lower, got: Option<Got>, buffer: &mut [u8]) -> Result<Option<Read>> {
-        match &got {
-            None => Ok(None),
-            Some(Got::Value(value)) => hand_out(lower, Body::Plain(value), buffer).map(Some),
-            Some(Got::Found(found)) => hand_out(lower, found.hit.open().ok_or_else(damaged)?.body, buffer).map(Some),
-        }
+        let read = match &got {
+            None => return Ok(None),
+            Some(Got::Value(value)) => copy_to(Body::Plain(value), buffer)?,
+            Some(Got::Found(found)) => copy_to(found.hit.open().ok_or_else(damaged)?.body, buffer)?,
+        };
+        match read {
+            Read::Copied(_) => lower.answered.fetch_add(1, Relaxed),
+            Read::Truncated(_) => lower.deferred.fetch_add(1, Relaxed),
+        };
+        Ok(Some(read))
     }
 }
 
-/// Copies a value into a caller's buffer, and counts the request as answered, or as one that will be made again.
-pub(super) fn hand_out(lower: &Lower, body: Body<'_>, buffer: &mut [u8]) -> Result<Read> {
-    match copy(body, buffer) {
-        Some(true) => {
-            lower.answered.fetch_add(1, Relaxed);
-            Ok(Read::Copied(body.len()))
-        }
+/// Copies a value into a buffer, if it fits.
+pub(super) fn copy_to(body: Body<'_>, buffer: &mut [u8]) -> Result<Read> {
+    match buffer.get_mut(..body.len()).map(|buffer| body.unpack(buffer)) {
+        Some(true) => Ok(Read::Copied(body.len())),
         Some(false) => Err(damaged()),
-        None => {
-            lower.deferred.fetch_add(1, Relaxed);
-            Ok(Read::Truncated(body.len()))
-        }
+        None => Ok(Read::Truncated(body.len())),
     }
-}
-
-/// `None`: it does not fit. False: it cannot be unpacked.
-fn copy(body: Body<'_>, buffer: &mut [u8]) -> Option<bool> {
-    buffer.get_mut(..body.len()).map(|buffer| body.unpack(buffer))
 }
 
 /// The turn of a key that was found below, if what was found may still go into a tier. To be asked in [`Lower::filling`].
@@ -213,7 +200,7 @@ fn fill_above(descent: &Descent<'_>, key: &[u8], found: &Found, absent: Absent) 
     for level in (0..lower.levels().len()).filter(|level| absent >> level & 1 != 0) {
         lower.filling(|| {
             if let Some(_turn) = turn_to_fill(lower, key, ticket) {
-                fill(lower, level, vec![(key, envelope, found.hit.left)]);
+                fill(lower, level, vec![(key, envelope, found.hit.left.micros)]);
             }
         });
     }

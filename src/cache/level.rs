@@ -45,8 +45,16 @@ pub(super) enum Look {
 /// What a tier has of a key, and is to be believed.
 pub(super) struct Hit {
     pub(super) bytes: Bytes,
-    /// Microseconds that were left when it was found; `None`: no end.
-    pub(super) left: Option<u64>,
+    pub(super) left: Left,
+}
+
+/// What was left of a lifetime.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    /// In microseconds; `None`: no end.
+    pub(super) micros: Option<u64>,
+    /// When so much was left, by [`Clock::nanos`].
+    pub(super) at: u64,
 }
 
 impl Hit {

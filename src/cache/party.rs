@@ -4,21 +4,23 @@
 //! while it is at those behind. Only what a tier above has not got waits until that has been filled, since a descent that has ended no
 //! longer tells whether the key was written.
 
-use super::descent::{fill, got, hand_out, turn_to_fill, Descent, Got};
+use super::descent::{copy_to, fill, got, turn_to_fill, Descent, Got};
 use super::flight::Answer;
-use super::level::{Bytes, Hit};
+use super::level::{Bytes, Hit, Left};
 use super::lower::{Absent, Found, Lower};
 use super::sight::{Seeker, Sight};
 use super::stack::Cache;
 use crate::codec::envelope::{Body, Envelope};
-use crate::tiers::memory::{Get, Memory};
+use crate::tiers::memory::{Get, Memory, Read};
+use std::sync::atomic::Ordering::Relaxed;
 
 impl Cache {
     /// Looks for what a batch has not found in memory.
     #[cold]
     pub(super) fn descend_many(&self, lower: &Lower, gets: &mut [Get<'_>]) {
         let (led, others, sought) = (Vec::with_capacity(gets.len()), Vec::new(), Vec::with_capacity(gets.len()));
-        let mut party = Party { cache: self, lower, gets, level: 0, next: 0, led, others, sought };
+        let mut party =
+            Party { cache: self, lower, gets, level: 0, next: 0, led, others, sought, answered: 0, deferred: 0 };
         lower.levels()[0].look_each(&mut party);
         for level in 1..lower.levels().len() {
             if !party.led.iter().any(Led::is_sought) {
@@ -30,7 +32,9 @@ impl Cache {
         }
         (0..lower.levels().len()).for_each(|level| party.fill(level));
         party.end();
-        let Party { gets, others, .. } = party;
+        let Party { gets, others, answered, deferred, .. } = party;
+        lower.answered.fetch_add(answered, Relaxed);
+        lower.deferred.fetch_add(deferred, Relaxed);
         self.memory().tell();
         for number in others {
             let get = &mut gets[number];
@@ -53,6 +57,9 @@ struct Party<'p, 'g> {
     others: Vec<usize>,
     /// What the level was asked for, as places in `led`.
     sought: Vec<usize>,
+    /// Of what was taken up: requests that are answered, and that will be made again.
+    answered: u64,
+    deferred: u64,
 }
 
 struct Led<'p> {
@@ -132,13 +139,18 @@ impl Party<'_, '_> {
         Some(at)
     }
 
-    fn take_up(&mut self, at: usize, level: usize, envelope: &Envelope<'_>, left: Option<u64>) {
+    fn take_up(&mut self, at: usize, level: usize, envelope: &Envelope<'_>, left: Left) {
         let led = &mut self.led[at];
         let get = &mut self.gets[led.get];
         let taken_up = self.cache.take_up(&mut led.descent, get.key, level, envelope, left);
         get.outcome = taken_up.and_then(|value| {
             let body = value.as_deref().map_or(envelope.body, Body::Plain);
-            hand_out(self.lower, body, get.buffer).map(Some)
+            let read = copy_to(body, get.buffer)?;
+            match read {
+                Read::Copied(_) => self.answered += 1,
+                Read::Truncated(_) => self.deferred += 1,
+            }
+            Ok(Some(read))
         });
     }
 
@@ -155,7 +167,7 @@ impl Party<'_, '_> {
                 let (key, Some(envelope)) = (self.gets[led.get].key, found.hit.open()) else { continue };
                 if let Some(turn) = turn_to_fill(lower, key, ticket) {
                     turns.push(turn);
-                    fills.push((key, envelope, found.hit.left));
+                    fills.push((key, envelope, found.hit.left.micros));
                 }
             }
             fill(lower, level, fills);

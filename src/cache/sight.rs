@@ -1,9 +1,10 @@
 //! Many keys looked up in a level at once: what still waits to be written is seen without the tier, of the rest each is judged as soon
 //! as the tier has answered it. Called by `level` for `descent`, which has something to do with each, and for who wants a list.
 
-use super::level::{Bytes, Hit, Look};
+use super::level::{Bytes, Hit, Left, Look};
 use super::queue::Seen;
 use super::tended::{Judged, Tended};
+use crate::clock::Moment;
 use crate::codec::envelope::Envelope;
 use crate::tiers::Inquiry;
 use std::sync::Arc;
@@ -25,15 +26,15 @@ pub(super) enum Sight<'a> {
         bytes: &'a [u8],
         /// What is in them.
         envelope: Envelope<'a>,
-        /// Microseconds that were left when it was found; `None`: no end.
-        left: Option<u64>,
+        left: Left,
     },
     Absent,
 }
 
 /// Looks up for a seeker. `counts`: whether these are look-ups of a caller's.
 pub(super) fn look_each(tended: &Tended, seeker: &mut dyn Seeker<'_>, counts: bool) {
-    let mut eye = Eye { tended, seeker, seen: 0, asked: Vec::new(), tagged: Vec::new(), hits: 0, misses: 0 };
+    let mut eye =
+        Eye { tended, seeker, seen: 0, asked: Vec::new(), tagged: Vec::new(), looked: None, hits: 0, misses: 0 };
     if tended.is_usable() {
         let begun = Instant::now();
         let read = tended.tier.answer(&mut eye);
@@ -77,6 +78,8 @@ struct Eye<'e, 'k> {
     asked: Vec<(&'k [u8], usize)>,
     /// What there is of keys with tags: the tier is asked for those when it is done.
     tagged: Vec<Tagged<'k>>,
+    /// When it was last looked at the clock.
+    looked: Option<Moment>,
     hits: u64,
     misses: u64,
 }
@@ -93,6 +96,10 @@ impl<'k> Eye<'_, 'k> {
         }
     }
 
+    fn now(&mut self) -> Moment {
+        self.tended.clock.moment_near(&mut self.looked)
+    }
+
     fn miss(&mut self, number: usize) {
         self.misses += 1;
         self.seeker.sees(number, Sight::Absent);
@@ -100,14 +107,16 @@ impl<'k> Eye<'_, 'k> {
 
     fn see_tagged(&mut self) {
         for Tagged { key, number, bytes, is_of_tier } in std::mem::take(&mut self.tagged) {
-            let judged = self.tended.judge(key, &bytes, self.tended.clock.wall(), is_of_tier);
+            let now = self.now();
+            let judged = self.tended.judge(key, &bytes, now, is_of_tier);
             self.tell(number, &bytes, judged);
         }
     }
 
     /// What waits to be written of a key.
     fn waits(&mut self, key: &'k [u8], number: usize, bytes: Arc<Vec<u8>>) {
-        match self.tended.judge_alone(key, &bytes, self.tended.clock.wall(), false) {
+        let now = self.now();
+        match self.tended.judge_alone(key, &bytes, now, false) {
             Judged::Believed { envelope, .. } if !envelope.tags.is_empty() => {
                 self.tagged.push(Tagged { key, number, bytes: Bytes::Shared(bytes.clone()), is_of_tier: false });
             }
@@ -136,7 +145,8 @@ impl<'k> Inquiry<'k> for Eye<'_, 'k> {
     fn found(&mut self, number: usize, envelope: Option<&[u8]>) {
         let (key, number) = self.asked[number];
         let Some(bytes) = envelope else { return self.miss(number) };
-        match self.tended.judge_alone(key, bytes, self.tended.clock.wall(), true) {
+        let now = self.now();
+        match self.tended.judge_alone(key, bytes, now, true) {
             Judged::Believed { envelope, .. } if !envelope.tags.is_empty() => {
                 self.tagged.push(Tagged { key, number, bytes: Bytes::Own(bytes.to_vec()), is_of_tier: true });
             }

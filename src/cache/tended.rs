@@ -3,10 +3,10 @@
 
 use super::breaker::Breaker;
 use super::inherited::Inherited;
-use super::level::{Bytes, Hit, Look, Queued};
+use super::level::{Bytes, Hit, Left, Look, Queued};
 use super::owed::Owed;
 use super::queue::{Op, Queue, Seen};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::codec::envelope::{Envelope, Unreadable};
 use crate::latency::Histogram;
 use crate::log;
@@ -72,10 +72,9 @@ pub(super) struct Tended {
 
 /// Whether what a tier has of a key is to be believed.
 pub(super) enum Judged<'a> {
-    /// It is; `left`: microseconds, `None`: no end.
     Believed {
         envelope: Envelope<'a>,
-        left: Option<u64>,
+        left: Left,
     },
     Absent,
     /// The tier cannot be asked.
@@ -231,7 +230,7 @@ impl Tended {
     }
 
     fn look_of(&self, key: &[u8], bytes: Bytes, is_of_tier: bool) -> Look {
-        let left = match self.judge(key, &bytes, self.clock.wall(), is_of_tier) {
+        let left = match self.judge(key, &bytes, self.clock.moment(), is_of_tier) {
             Judged::Believed { left, .. } => left,
             Judged::Absent => return Look::Absent,
             Judged::Unknown => return Look::Away,
@@ -240,7 +239,7 @@ impl Tended {
     }
 
     /// Whether what was found is to be believed. Of what has tags the tier is asked whether they were purged.
-    pub(super) fn judge<'a>(&self, key: &[u8], bytes: &'a [u8], now: u64, is_of_tier: bool) -> Judged<'a> {
+    pub(super) fn judge<'a>(&self, key: &[u8], bytes: &'a [u8], now: Moment, is_of_tier: bool) -> Judged<'a> {
         let judged = self.judge_alone(key, bytes, now, is_of_tier);
         let Judged::Believed { envelope, .. } = &judged else { return judged };
         if envelope.tags.is_empty() {
@@ -265,7 +264,7 @@ impl Tended {
     }
 
     /// The same as far as it can be told without asking the tier.
-    pub(super) fn judge_alone<'a>(&self, key: &[u8], bytes: &'a [u8], now: u64, is_of_tier: bool) -> Judged<'a> {
+    pub(super) fn judge_alone<'a>(&self, key: &[u8], bytes: &'a [u8], now: Moment, is_of_tier: bool) -> Judged<'a> {
         let envelope = match Envelope::decode(key, bytes) {
             Ok(envelope) => envelope,
             Err(Unreadable::Foreign | Unreadable::Version | Unreadable::Damaged) => {
@@ -273,8 +272,8 @@ impl Tended {
                 return Judged::Absent;
             }
         };
-        let left = envelope.remaining(now);
-        if left == Some(0) {
+        let left = Left { micros: envelope.remaining(now.wall), at: now.nanos };
+        if left.micros == Some(0) {
             return Judged::Absent;
         }
         if is_of_tier && self.is_of_before_the_fork(key, envelope.created) {
