@@ -13,10 +13,11 @@ use super::wire::Batch;
 use super::Redis;
 use crate::tiers::{Fault, Inquiry};
 
-/// Keys of the first piece, and how many times as many each next one has: the first is soon on its way, and what a piece costs beyond its
-/// keys, a call of the kernel here and a turn of the server's, is paid a few times and not for every so many keys.
-const FIRST: usize = 16;
-const GROWTH: usize = 2;
+/// Keys of the first piece, and how many times as many each next one has: so a batch of 100 is two. What a piece costs beyond its keys,
+/// a call of the kernel here and a turn of the server's, is 5% of such a batch where both run on one core, and there is nothing to gain;
+/// where they run on two, 2 to 4 pieces of 16 to 50 save 3 to 7%, all much alike.
+const FIRST: usize = 32;
+const GROWTH: usize = 4;
 
 pub(super) fn answer<'k>(redis: &Redis, pool: &Pool, inquiry: &mut dyn Inquiry<'k>) -> Result<(), Fault> {
     let (mut keys, mut wanted) = (Vec::with_capacity(FIRST), FIRST);

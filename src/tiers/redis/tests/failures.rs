@@ -212,19 +212,19 @@ fn of_a_reply_that_breaks_off_what_came_before_holds_and_nothing_is_asked_again(
         // The number of the namespace and one value.
         commands(&stream, 2);
         stream.write_all(b"$1\r\n7\r\n*1\r\n$1\r\nv\r\n").unwrap();
-        // 40 keys are pieces of 16 and 24.
+        // 80 keys are pieces of 32 and 48.
         commands(&stream, 2);
-        let values = "$1\r\nv\r\n$-1\r\n".repeat(8);
-        stream.write_all(format!("*16\r\n{values}*24\r\n{values}$5\r\nhal").as_bytes()).unwrap();
+        let values = "$1\r\nv\r\n$-1\r\n".repeat(16);
+        stream.write_all(format!("*32\r\n{values}*48\r\n{values}$5\r\nhal").as_bytes()).unwrap();
         drop(stream);
         listener.set_nonblocking(true).unwrap();
         listener
     });
     assert_eq!(get(&redis, b"k").unwrap(), Some(b"v".to_vec()));
-    let mut told = Told(vec![&b"k"[..]; 40].into_iter(), Vec::new());
+    let mut told = Told(vec![&b"k"[..]; 80].into_iter(), Vec::new());
     let fault = redis.answer(&mut told).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Unreachable);
-    let whole: Vec<_> = (0..32).map(|number| (number % 2 == 0).then(|| b"v".to_vec())).collect();
+    let whole: Vec<_> = (0..64).map(|number| (number % 2 == 0).then(|| b"v".to_vec())).collect();
     assert_eq!(told.1, whole);
     let listener = server.join().unwrap();
     assert!(listener.accept().is_err(), "what was partly answered is not asked again");
