@@ -79,7 +79,9 @@ impl Cache {
         let (found, absent) = lower.find(key, true);
         let got = match found {
             Some(found) => {
-                fill_above(&descent, key, &found, absent);
+                if absent != 0 {
+                    fill_above(&descent, key, &found, absent);
+                }
                 self.take_up_found(descent, key, found).map(Some)
             }
             None => got(descent.land(Answer::NotFound)),

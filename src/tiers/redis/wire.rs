@@ -241,6 +241,9 @@ impl Inbox {
     }
 
     fn value(&mut self, source: &mut impl Read, depth: u32) -> Result<Reply, Unread> {
+        if let Some(length) = self.short_length() {
+            return self.bytes(source, length).map(Reply::Bytes);
+        }
         let line = self.line(source)?;
         let Some((&kind, text)) = self.buffer[line].split_first() else {
             return Err(Unread::Garbled("an empty line"));
