@@ -88,6 +88,15 @@ impl ManualTime {
     }
 }
 
+/// One time by two clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// By [`Clock::nanos`].
+    pub(crate) nanos: u64,
+    /// By [`Clock::wall`].
+    pub(crate) wall: u64,
+}
+
 impl Clock {
     /// A clock that stands still until it is told to move, so that tests of lifetimes need not sleep.
     pub fn manual() -> (Clock, ManualTime) {
@@ -111,8 +120,15 @@ impl Clock {
         if lifetime > LONGEST {
             return FOREVER;
         }
-        let end = self.exact().saturating_add(lifetime.as_nanos() as u64);
-        (end.div_ceil(1 << TICK_SHIFT)).min(FOREVER)
+        self.deadline_since(self.exact(), lifetime)
+    }
+
+    /// The same of what was stored at another time, by [`Clock::nanos`].
+    pub(crate) fn deadline_since(&self, nanos: u64, lifetime: Duration) -> Tick {
+        if lifetime > LONGEST {
+            return FOREVER;
+        }
+        nanos.saturating_add(lifetime.as_nanos() as u64).div_ceil(1 << TICK_SHIFT).min(FOREVER)
     }
 
     /// When something that is used now expires, if its lifetime is so many ticks.
@@ -143,6 +159,22 @@ impl Clock {
             Source::System => unix_micros(),
             // Some moment of the year 2023; it moves as the clock does.
             Source::Manual(now) => 1_700_000_000_000_000 + now.load(Ordering::Relaxed) / 1_000,
+        }
+    }
+
+    /// The time by both clocks. What is computed from it, a lifetime by one and its end by the other, is right however much later
+    /// that is done.
+    pub(crate) fn moment(&self) -> Moment {
+        // In this order, so that whoever is held up in between finds less left and not more.
+        let nanos = self.exact();
+        Moment { nanos, wall: self.wall() }
+    }
+
+    /// The same while less than a tick has passed since `last`: to look at the coarse clock costs a quarter of what the others do.
+    pub(crate) fn moment_near(&self, last: &mut Option<Moment>) -> Moment {
+        match *last {
+            Some(moment) if self.now() <= moment.nanos >> TICK_SHIFT => moment,
+            _ => *last.insert(self.moment()),
         }
     }
 
@@ -200,6 +232,21 @@ mod tests {
             }
             assert!(begun.elapsed() >= Duration::from_millis(3));
         }
+    }
+
+    #[test]
+    fn a_moment_is_used_again_within_its_tick_and_a_lifetime_found_then_ends_when_it_would_have() {
+        let (clock, time) = Clock::manual();
+        let (mut last, lifetime) = (None, Duration::from_secs(5));
+        let found = clock.moment_near(&mut last);
+        let deadline = clock.deadline(lifetime);
+        assert_eq!(clock.moment_near(&mut last).nanos, found.nanos);
+        time.advance(Duration::from_millis(20));
+        let later = clock.moment_near(&mut last);
+        assert_eq!((later.nanos - found.nanos, later.wall - found.wall), (20_000_000, 20_000));
+        assert_eq!(clock.deadline_since(found.nanos, lifetime), deadline);
+        assert!(clock.deadline_since(later.nanos, lifetime) > deadline);
+        assert_eq!(clock.deadline_since(found.nanos, Duration::MAX), FOREVER);
     }
 
     /// What the promise rests on.

@@ -7,14 +7,14 @@
 //! world of which `flight` speaks. A tier is filled with the key's turn only, while nobody writes.
 
 use super::flight::{Answer, Ticket, Turn};
-use super::level::{Look, Sending};
+use super::level::{Left, Sending};
 use super::lower::{Absent, Ends, Found, Lower};
 use super::stack::Cache;
 use super::turns;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope};
 use crate::error::{Error, Result, Status};
-use crate::tiers::memory::{Condition, Get, Memory, PutOutcome, Read, Value};
+use crate::tiers::memory::{Condition, Memory, PutOutcome, Read, Value};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A descent that this thread leads. Dropped before it has landed, the next who waits leads.
-struct Descent<'a> {
-    lower: &'a Lower,
-    ticket: Option<Ticket>,
+pub(super) struct Descent<'a> {
+    pub(super) lower: &'a Lower,
+    pub(super) ticket: Option<Ticket>,
 }
 
 impl Descent<'_> {
-    fn land(mut self, answer: Answer) -> Answer {
+    pub(super) fn land(&mut self, answer: Answer) -> Answer {
         match self.ticket.take() {
             Some(ticket) => self.lower.descents.land(&ticket, answer),
             None => answer,
@@ -68,7 +68,7 @@ impl Cache {
             Err(error) if error.status() == Status::LoadReentered => return Ok(None),
             Err(error) => return Err(error),
         };
-        let descent = Descent { lower, ticket: Some(ticket) };
+        let mut descent = Descent { lower, ticket: Some(ticket) };
         // It may have come since this caller missed it. Not for those who wait: a write outdates flights before it reaches memory, so
         // what is there now may be about to be replaced by one that found no flight to outdate, and who has begun to wait may have come
         // after that write had ended. The next of them leads, and looks here, too.
@@ -79,8 +79,10 @@ impl Cache {
         let (found, absent) = lower.find(key, true);
         let got = match found {
             Some(found) => {
-                fill_above(&descent, key, &found, absent);
-                self.take_up(descent, key, found).map(Some)
+                if absent != 0 {
+                    fill_above(&descent, key, &found, absent);
+                }
+                self.take_up_found(descent, key, found).map(Some)
             }
             None => got(descent.land(Answer::NotFound)),
         };
@@ -94,16 +96,32 @@ impl Cache {
         Ok(match self.descend(lower, key)? {
             None => None,
             Some(Got::Value(value)) => Some(value),
-            Some(Got::Found(found)) => Some(self.value_of(lower, key, &found)?),
+            Some(Got::Found(found)) => {
+                let envelope = found.hit.open().ok_or_else(damaged)?;
+                Some(self.value_of(lower, key, found.level, &envelope, found.hit.left)?)
+            }
         })
     }
 
-    /// Keeps what was found below in memory, unless it was written meanwhile, and ends the descent.
-    fn take_up(&self, mut descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
+    fn take_up_found(&self, mut descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
+        let Some(envelope) = found.hit.open() else { return Ok(Got::Found(found)) };
+        let taken_up = self.take_up(&mut descent, key, found.level, &envelope, found.hit.left)?;
+        Ok(taken_up.map_or(Got::Found(found), Got::Value))
+    }
+
+    /// Keeps what was found below in memory, unless it was written meanwhile, and ends the descent. The value, if others waited for it.
+    pub(super) fn take_up(
+        &self,
+        descent: &mut Descent<'_>,
+        key: &[u8],
+        level: usize,
+        envelope: &Envelope<'_>,
+        left: Left,
+    ) -> Result<Option<Value>> {
         let (lower, memory) = (descent.lower, self.memory());
-        let (Some(ticket), Some(envelope)) = (&descent.ticket, found.hit.open()) else { return Ok(Got::Found(found)) };
-        let ttl = self.ttl_of(&found, &envelope);
-        let ready = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl);
+        let Some(ticket) = &descent.ticket else { return Ok(None) };
+        let ttl = self.ttl_of(envelope, left);
+        let ready = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl, left.at);
         let mut stored = false;
         let is_waited_for = lower.descents.store_and_end(ticket, || {
             // What is there was written by somebody who had not seen this descent, and is newer.
@@ -116,22 +134,22 @@ impl Cache {
         }
         if !is_waited_for {
             descent.ticket = None;
-            return Ok(Got::Found(found));
+            return Ok(None);
         }
         // What this descent has stored, or what it has read: both are no older than any write that has ended a flight before this one.
         // What else memory has may be, see `descend`.
         let value = match stored {
-            true => self.value_of(lower, key, &found)?,
-            false => self.memory().detached(envelope.body, ttl)?.come_from(lower.levels()[found.level].name()),
+            true => self.value_of(lower, key, level, envelope, left)?,
+            false => self.memory().detached(envelope.body, ttl)?.come_from(lower.levels()[level].name()),
         };
         match descent.land(Answer::Value(value)) {
-            Answer::Value(value) => Ok(Got::Value(value)),
-            _ => Ok(Got::Found(found)),
+            Answer::Value(value) => Ok(Some(value)),
+            _ => Ok(None),
         }
     }
 
-    fn ttl_of(&self, found: &Found, envelope: &Envelope<'_>) -> Ttl {
-        match found.hit.left.map(Duration::from_micros) {
+    fn ttl_of(&self, envelope: &Envelope<'_>, left: Left) -> Ttl {
+        match left.micros.map(Duration::from_micros) {
             None => Ttl::Forever,
             Some(left) if envelope.has_default_ttl => Ttl::For(left.min(self.memory().default_lifetime())),
             Some(left) => Ttl::For(left),
@@ -139,122 +157,40 @@ impl Cache {
     }
 
     /// A value of what was found: the one that is in memory now, or one of its own.
-    fn value_of(&self, lower: &Lower, key: &[u8], found: &Found) -> Result<Value> {
-        let name = lower.levels()[found.level].name();
+    fn value_of(&self, lower: &Lower, key: &[u8], level: usize, envelope: &Envelope<'_>, left: Left) -> Result<Value> {
+        let name = lower.levels()[level].name();
         if let Ok(Some(value)) = self.memory().peek(key) {
             return Ok(value.come_from(name));
         }
-        let envelope = found.hit.open().ok_or_else(damaged)?;
-        Ok(self.memory().detached(envelope.body, self.ttl_of(found, &envelope))?.come_from(name))
-    }
-
-    /// Looks for what a batch has not found in memory: in one round trip or transaction a tier.
-    #[cold]
-    pub(super) fn descend_many(&self, lower: &Lower, gets: &mut [Get<'_>]) {
-        let is_missing = |get: &Get<'_>| matches!(get.outcome, Ok(None)) && Memory::check_key(get.key).is_ok();
-        let missing: Vec<usize> = (0..gets.len()).filter(|number| is_missing(&gets[*number])).collect();
-        let mut led: Vec<Led<'_>> = Vec::with_capacity(missing.len());
-        let mut others = Vec::new();
-        let tickets = lower.descents.lead_many(missing.iter().map(|number| gets[*number].key));
-        for (number, ticket) in missing.into_iter().zip(tickets) {
-            // Twice in this batch, or another caller is at it.
-            let Some(ticket) = ticket else {
-                others.push(number);
-                continue;
-            };
-            let descent = Descent { lower, ticket: Some(ticket) };
-            let get = &mut gets[number];
-            // It may have come since, as in `descend`: while memory has something others are answered with that, and what is below may
-            // be newer already.
-            match self.memory().peek(get.key) {
-                Ok(None) => led.push(Led { get: number, descent, found: None, absent: 0 }),
-                peeked => {
-                    drop(descent);
-                    let got = peeked.map(|value| value.map(Got::Value));
-                    get.outcome = got.and_then(|got| self.copy_out(lower, got, get.buffer));
-                }
-            }
-        }
-        for (number, level) in lower.levels().iter().enumerate() {
-            let missing: Vec<usize> = (0..led.len()).filter(|at| led[*at].found.is_none()).collect();
-            let keys: Vec<&[u8]> = missing.iter().map(|at| gets[led[*at].get].key).collect();
-            if keys.is_empty() {
-                break;
-            }
-            for (at, look) in missing.into_iter().zip(level.look_many(&keys, true)) {
-                match look {
-                    Look::Found(hit) => led[at].found = Some(Found { level: number, hit }),
-                    Look::Absent => led[at].absent |= 1 << number,
-                    Look::Away => {}
-                }
-            }
-        }
-        for level in 0..lower.levels().len() {
-            if led.iter().any(|led| led.is_to_fill(level)) {
-                fill_many(lower, level, &led, gets);
-            }
-        }
-        for Led { get, descent, found, .. } in led {
-            let get = &mut gets[get];
-            let got = match found {
-                Some(found) => self.take_up(descent, get.key, found).map(Some),
-                None => got(descent.land(Answer::NotFound)),
-            };
-            get.outcome = got.and_then(|got| self.copy_out(lower, got, get.buffer));
-        }
-        self.memory().tell();
-        for number in others {
-            let get = &mut gets[number];
-            get.outcome = self.descend(lower, get.key).and_then(|got| self.copy_out(lower, got, get.buffer));
-        }
+        Ok(self.memory().detached(envelope.body, self.ttl_of(envelope, left))?.come_from(name))
     }
 
     /// Copies what was found into a caller's buffer, and counts the request as answered.
     pub(super) fn copy_out(&self, lower: &Lower, got: Option<Got>, buffer: &mut [u8]) -> Result<Option<Read>> {
-        let (len, fits) = match &got {
+        let read = match &got {
             None => return Ok(None),
-            Some(Got::Value(value)) => (value.len(), copy(Body::Plain(value), buffer)),
-            Some(Got::Found(found)) => {
-                let body = found.hit.open().ok_or_else(damaged)?.body;
-                (body.len(), copy(body, buffer))
-            }
+            Some(Got::Value(value)) => copy_to(Body::Plain(value), buffer)?,
+            Some(Got::Found(found)) => copy_to(found.hit.open().ok_or_else(damaged)?.body, buffer)?,
         };
-        Ok(Some(match fits {
-            Some(true) => {
-                lower.answered.fetch_add(1, Relaxed);
-                Read::Copied(len)
-            }
-            Some(false) => return Err(damaged()),
-            None => {
-                lower.deferred.fetch_add(1, Relaxed);
-                Read::Truncated(len)
-            }
-        }))
+        match read {
+            Read::Copied(_) => lower.answered.fetch_add(1, Relaxed),
+            Read::Truncated(_) => lower.deferred.fetch_add(1, Relaxed),
+        };
+        Ok(Some(read))
     }
 }
 
-/// A look-up of a batch whose descent this caller leads.
-struct Led<'a> {
-    /// Which one it is.
-    get: usize,
-    descent: Descent<'a>,
-    found: Option<Found>,
-    absent: Absent,
-}
-
-impl Led<'_> {
-    fn is_to_fill(&self, level: usize) -> bool {
-        self.found.is_some() && self.absent >> level & 1 != 0
+/// Copies a value into a buffer, if it fits.
+pub(super) fn copy_to(body: Body<'_>, buffer: &mut [u8]) -> Result<Read> {
+    match buffer.get_mut(..body.len()).map(|buffer| body.unpack(buffer)) {
+        Some(true) => Ok(Read::Copied(body.len())),
+        Some(false) => Err(damaged()),
+        None => Ok(Read::Truncated(body.len())),
     }
-}
-
-/// `None`: it does not fit. False: it cannot be unpacked.
-fn copy(body: Body<'_>, buffer: &mut [u8]) -> Option<bool> {
-    buffer.get_mut(..body.len()).map(|buffer| body.unpack(buffer))
 }
 
 /// The turn of a key that was found below, if what was found may still go into a tier. To be asked in [`Lower::filling`].
-fn turn_to_fill<'a>(lower: &'a Lower, key: &'a [u8], ticket: &Ticket) -> Option<turns::Turn<'a>> {
+pub(super) fn turn_to_fill<'a>(lower: &'a Lower, key: &'a [u8], ticket: &Ticket) -> Option<turns::Turn<'a>> {
     let turn = lower.turns.try_take(key)?;
     (lower.descents.is_current(ticket) && !lower.is_purging()).then_some(turn)
 }
@@ -266,28 +202,13 @@ fn fill_above(descent: &Descent<'_>, key: &[u8], found: &Found, absent: Absent) 
     for level in (0..lower.levels().len()).filter(|level| absent >> level & 1 != 0) {
         lower.filling(|| {
             if let Some(_turn) = turn_to_fill(lower, key, ticket) {
-                fill(lower, level, vec![(key, envelope, found.hit.left)]);
+                fill(lower, level, vec![(key, envelope, found.hit.left.micros)]);
             }
         });
     }
 }
 
-fn fill_many(lower: &Lower, level: usize, led: &[Led<'_>], gets: &[Get<'_>]) {
-    lower.filling(|| {
-        let (mut turns, mut fills) = (Vec::new(), Vec::new());
-        for led in led.iter().filter(|led| led.is_to_fill(level)) {
-            let (Some(found), Some(ticket)) = (&led.found, &led.descent.ticket) else { continue };
-            let (key, Some(envelope)) = (gets[led.get].key, found.hit.open()) else { continue };
-            if let Some(turn) = turn_to_fill(lower, key, ticket) {
-                turns.push(turn);
-                fills.push((key, envelope, found.hit.left));
-            }
-        }
-        fill(lower, level, fills);
-    });
-}
-
-fn got(answer: Answer) -> Result<Option<Got>> {
+pub(super) fn got(answer: Answer) -> Result<Option<Got>> {
     match answer {
         Answer::Value(value) => Ok(Some(Got::Value(value))),
         Answer::NotFound => Ok(None),
@@ -301,7 +222,7 @@ fn damaged() -> Error {
 }
 
 /// Fills a tier with what was found below it. The caller has the keys' turns.
-fn fill<'a>(lower: &Lower, level: usize, found: Vec<(&'a [u8], Envelope<'a>, Option<u64>)>) {
+pub(super) fn fill<'a>(lower: &Lower, level: usize, found: Vec<(&'a [u8], Envelope<'a>, Option<u64>)>) {
     let level = &lower.levels()[level];
     let send = |(key, envelope, left): (&'a [u8], Envelope<'a>, Option<u64>)| {
         let Envelope { body, tags, created, has_default_ttl: is_default, .. } = envelope;

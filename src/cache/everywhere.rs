@@ -137,7 +137,7 @@ impl Cache {
         let text = sum.to_string();
         // Who has the turn is the only one who writes, so what is below is still what it was.
         let below = lower.find(key, false).0;
-        let left = below.as_ref().and_then(|found| found.hit.left);
+        let left = below.as_ref().and_then(|found| found.hit.left.micros);
         let envelope = below.as_ref().and_then(|found| found.hit.open());
         let tags = envelope.map_or(Tags::default(), |envelope| envelope.tags);
         let ends = match (&envelope, &present) {

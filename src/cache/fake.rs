@@ -3,8 +3,8 @@
 
 use crate::fork::Hold;
 use crate::pattern::KeySet;
-use crate::sync::Mutex;
-use crate::tiers::{Fault, FaultKind, Figures, Outcome, Tier, What, Write};
+use crate::sync::{this_thread, Mutex};
+use crate::tiers::{Fault, FaultKind, Figures, Inquiry, Outcome, Tier, What, Write};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ struct State {
     after_read: Option<Hook>,
     /// Called with a key that will be written, before it is, without a lock.
     before_write: Option<Hook>,
+    /// Threads to whom something is being told in the middle of a call.
+    telling: Vec<u64>,
     reads: u64,
     writes: u64,
     clears: u64,
@@ -75,8 +77,23 @@ impl Fake {
         (state.reads, state.writes, state.clears)
     }
 
+    /// Calls whoever asks, who may not call the tier meanwhile.
+    fn telling<T>(&self, call: impl FnOnce() -> T) -> T {
+        // In a model each lock is a choice more, and finds nothing.
+        if cfg!(shuttle) {
+            return call();
+        }
+        let me = this_thread();
+        self.0.lock().unwrap().telling.push(me);
+        let result = call();
+        self.0.lock().unwrap().telling.retain(|thread| *thread != me);
+        result
+    }
+
     fn check(&self) -> Result<(), Fault> {
-        match self.0.lock().unwrap().fault {
+        let state = self.0.lock().unwrap();
+        assert!(!state.telling.contains(&this_thread()), "the tier is called in the middle of an answer");
+        match state.fault {
             Some(kind) => Err(Fault::new(kind, "as the test wants it")),
             None => Ok(()),
         }
@@ -84,17 +101,22 @@ impl Fake {
 }
 
 impl Tier for Fake {
-    fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    fn answer(&self, inquiry: &mut dyn Inquiry<'_>) -> Result<(), Fault> {
+        let keys: Vec<&[u8]> = std::iter::from_fn(|| self.telling(|| inquiry.next_key())).collect();
         self.check()?;
-        let (found, hook) = {
-            let mut state = self.0.lock().unwrap();
-            state.reads += 1;
-            (keys.iter().map(|key| state.entries.get(*key).cloned()).collect(), state.after_read.clone())
-        };
-        if let Some(hook) = hook {
-            keys.iter().for_each(|key| hook(key));
+        for (number, key) in keys.into_iter().enumerate() {
+            // Each at a moment of its own, as a server may read them.
+            let (found, hook) = {
+                let mut state = self.0.lock().unwrap();
+                state.reads += u64::from(number == 0);
+                (state.entries.get(key).cloned(), state.after_read.clone())
+            };
+            if let Some(hook) = hook {
+                hook(key);
+            }
+            self.telling(|| inquiry.found(number, found.as_deref()));
         }
-        Ok(found)
+        Ok(())
     }
 
     fn write(&self, writes: &mut [Write<'_>]) -> Result<(), Fault> {

@@ -206,17 +206,12 @@ impl Flights {
         self.always_locks || barrier::heavy()
     }
 
-    /// Leads the flights of these keys, as far as nobody else does: what would have to wait is `None`.
-    pub(super) fn lead_many<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<Option<Ticket>> {
-        let lead = |key| match self.turn(key, Duration::ZERO) {
+    /// Leads the flight of a key if nobody else does: `None` where that would have to be waited for.
+    pub(super) fn lead(&self, key: &[u8]) -> Option<Ticket> {
+        match self.join(key, Duration::ZERO) {
             Ok(Turn::Leads(ticket)) => Some(ticket),
             _ => None,
-        };
-        let mut tickets: Vec<_> = keys.map(lead).collect();
-        // One for all of them.
-        let may_store = self.begin();
-        tickets.iter_mut().flatten().for_each(|ticket| ticket.may_store = may_store);
-        tickets
+        }
     }
 
     fn turn(&self, key: &[u8], timeout: Duration) -> Result<Turn> {

@@ -6,6 +6,7 @@
 //! reader never finds there what this process has overwritten.
 
 use super::backlog::Enqueued;
+use super::sight::{look_all, look_each, Seeker};
 use super::tended::{Count, Tended};
 use crate::clock::Clock;
 use crate::codec::envelope::Envelope;
@@ -14,7 +15,7 @@ use crate::options::UNBOUNDED;
 use crate::pattern::KeySet;
 use crate::stats::{Health, TierStatistics};
 use crate::tiers::{Fault, FaultKind, Outcome, Tier, TierName, What, Write};
-use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{Ordering::Relaxed, Ordering::Release};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,8 +45,16 @@ pub(super) enum Look {
 /// What a tier has of a key, and is to be believed.
 pub(super) struct Hit {
     pub(super) bytes: Bytes,
-    /// Microseconds that were left when it was found; `None`: no end.
-    pub(super) left: Option<u64>,
+    pub(super) left: Left,
+}
+
+/// What was left of a lifetime.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    /// In microseconds; `None`: no end.
+    pub(super) micros: Option<u64>,
+    /// When so much was left, by [`Clock::nanos`].
+    pub(super) at: u64,
 }
 
 impl Hit {
@@ -170,7 +179,7 @@ impl Level {
             None => tended.read_one(key),
         };
         if counts {
-            tended.count_looks(std::slice::from_ref(&look));
+            tended.count_looks(u64::from(matches!(look, Look::Found(_))), u64::from(matches!(look, Look::Absent)));
         }
         look
     }
@@ -180,30 +189,9 @@ impl Level {
         matches!(self.look(key, false), Look::Found(_))
     }
 
-    /// Looks keys up, in one round trip or transaction.
-    pub(super) fn look_many(&self, keys: &[&[u8]], counts: bool) -> Vec<Look> {
-        let tended = &*self.tended;
-        if tended.waiting.load(Acquire) == 0 {
-            let looks = tended.read(keys);
-            if counts {
-                tended.count_looks(&looks);
-            }
-            return looks;
-        }
-        let mut looks: Vec<Option<Look>> = keys.iter().map(|key| tended.look_in_queue(key)).collect();
-        let missing: Vec<&[u8]> =
-            keys.iter().zip(&looks).filter(|(_, look)| look.is_none()).map(|(key, _)| *key).collect();
-        let mut read = if missing.is_empty() { Vec::new() } else { tended.read(&missing) }.into_iter();
-        for look in &mut looks {
-            if look.is_none() {
-                *look = read.next();
-            }
-        }
-        let looks: Vec<Look> = looks.into_iter().map(|look| look.unwrap_or(Look::Away)).collect();
-        if counts {
-            tended.count_looks(&looks);
-        }
-        looks
+    /// Looks keys up for somebody who asks for each and is told of each, in one round trip or transaction.
+    pub(super) fn look_each(&self, seeker: &mut dyn Seeker<'_>) {
+        look_each(&self.tended, seeker, true);
     }
 
     /// Writes values in place of earlier ones, in one round trip. The caller has the keys' turns.
@@ -269,7 +257,7 @@ impl Level {
             return done;
         }
         // Something is there: what somebody else has just written, or what nobody believes any more and is only in the way.
-        let looks = tended.read(&kept_out);
+        let looks = look_all(tended, &kept_out);
         let in_the_way = |key: &[u8]| {
             kept_out.iter().zip(&looks).any(|(kept_out, look)| *kept_out == key && matches!(look, Look::Absent))
         };
@@ -285,7 +273,7 @@ impl Level {
     pub(super) fn remove_many(&self, keys: &[&[u8]]) -> Vec<bool> {
         let tended = &*self.tended;
         if tended.is_queued() {
-            let looks = self.look_many(keys, false);
+            let looks = look_all(tended, keys);
             for key in keys {
                 tended.enqueue_removal(key);
             }

@@ -16,8 +16,10 @@ mod lower;
 #[cfg(shuttle)]
 mod modelled;
 mod owed;
+mod party;
 mod pressure;
 mod queue;
+mod sight;
 mod stack;
 mod stripe;
 mod sweeper;

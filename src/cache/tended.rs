@@ -3,10 +3,10 @@
 
 use super::breaker::Breaker;
 use super::inherited::Inherited;
-use super::level::{Bytes, Hit, Look, Queued};
+use super::level::{Bytes, Hit, Left, Look, Queued};
 use super::owed::Owed;
 use super::queue::{Op, Queue, Seen};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::codec::envelope::{Envelope, Unreadable};
 use crate::latency::Histogram;
 use crate::log;
@@ -68,6 +68,17 @@ pub(super) struct Tended {
     /// Look-ups of one key.
     looks: AtomicU64,
     last_fault: Mutex<Option<(String, u64)>>,
+}
+
+/// Whether what a tier has of a key is to be believed.
+pub(super) enum Judged<'a> {
+    Believed {
+        envelope: Envelope<'a>,
+        left: Left,
+    },
+    Absent,
+    /// The tier cannot be asked.
+    Unknown,
 }
 
 pub(super) struct State {
@@ -144,12 +155,8 @@ impl Tended {
         self.counts[what as usize].fetch_add(by, Relaxed);
     }
 
-    pub(super) fn count_looks(&self, looks: &[Look]) {
-        let count = |is: fn(&Look) -> bool| looks.iter().filter(|look| is(look)).count() as u64;
-        for (what, many) in [
-            (Count::Hits, count(|look| matches!(look, Look::Found(_)))),
-            (Count::Misses, count(|look| matches!(look, Look::Absent))),
-        ] {
+    pub(super) fn count_looks(&self, hits: u64, misses: u64) {
+        for (what, many) in [(Count::Hits, hits), (Count::Misses, misses)] {
             if many > 0 {
                 self.count(what, many);
             }
@@ -182,19 +189,20 @@ impl Tended {
         }
     }
 
-    /// What a write that still waits says of a key; `None`: nothing.
-    pub(super) fn look_in_queue(&self, key: &[u8]) -> Option<Look> {
+    /// What a write that still waits says of a key.
+    pub(super) fn seen_in_queue(&self, key: &[u8]) -> Seen {
         if self.waiting.load(Acquire) == 0 {
-            return None;
+            return Seen::Nothing;
         }
-        let seen = self.lock().queue.look(key);
-        match seen {
+        self.lock().queue.look(key)
+    }
+
+    /// The same, judged; `None`: nothing.
+    pub(super) fn look_in_queue(&self, key: &[u8]) -> Option<Look> {
+        match self.seen_in_queue(key) {
             Seen::Nothing => None,
             Seen::Removed => Some(Look::Absent),
-            Seen::Put(bytes) => {
-                let bytes = Bytes::Shared(bytes);
-                Some(self.judge(key, bytes, self.clock.wall(), false))
-            }
+            Seen::Put(bytes) => Some(self.look_of(key, Bytes::Shared(bytes), false)),
         }
     }
 
@@ -212,7 +220,7 @@ impl Tended {
             self.begin_upkeep();
         }
         match read {
-            Ok(Some(bytes)) => self.judge(key, Bytes::Own(bytes), self.clock.wall(), true),
+            Ok(Some(bytes)) => self.look_of(key, Bytes::Own(bytes), true),
             Ok(None) => Look::Absent,
             Err(fault) => {
                 self.fault(&fault);
@@ -221,70 +229,62 @@ impl Tended {
         }
     }
 
-    pub(super) fn read(&self, keys: &[&[u8]]) -> Vec<Look> {
-        let away = || keys.iter().map(|_| Look::Away).collect();
-        if !self.is_usable() {
-            return away();
+    fn look_of(&self, key: &[u8], bytes: Bytes, is_of_tier: bool) -> Look {
+        let left = match self.judge(key, &bytes, self.clock.moment(), is_of_tier) {
+            Judged::Believed { left, .. } => left,
+            Judged::Absent => return Look::Absent,
+            Judged::Unknown => return Look::Away,
+        };
+        Look::Found(Hit { bytes, left })
+    }
+
+    /// Whether what was found is to be believed. Of what has tags the tier is asked whether they were purged.
+    pub(super) fn judge<'a>(&self, key: &[u8], bytes: &'a [u8], now: Moment, is_of_tier: bool) -> Judged<'a> {
+        let judged = self.judge_alone(key, bytes, now, is_of_tier);
+        let Judged::Believed { envelope, .. } = &judged else { return judged };
+        if envelope.tags.is_empty() {
+            return judged;
         }
-        let begun = Instant::now();
-        let read = self.tier.read(keys);
-        self.reads.add(begun.elapsed().as_nanos() as u64);
-        match read {
-            Ok(found) => {
-                let now = self.clock.wall();
-                let judge = |(key, bytes): (&&[u8], Option<Vec<u8>>)| match bytes {
-                    Some(bytes) => self.judge(key, Bytes::Own(bytes), now, true),
-                    None => Look::Absent,
-                };
-                keys.iter().zip(found).map(judge).collect()
+        // One that waits may be looked at while nobody asks the tier.
+        if self.breaker.is_open() {
+            return Judged::Unknown;
+        }
+        let tags: Vec<&[u8]> = envelope.tags.iter().collect();
+        match self.tier.is_purged(&tags, envelope.created) {
+            Ok(false) => judged,
+            Ok(true) => {
+                self.count(Count::Outdated, 1);
+                Judged::Absent
             }
             Err(fault) => {
                 self.fault(&fault);
-                away()
+                Judged::Unknown
             }
         }
     }
 
-    /// Whether what was found is to be believed.
-    fn judge(&self, key: &[u8], bytes: Bytes, now: u64, is_of_tier: bool) -> Look {
-        let envelope = match Envelope::decode(key, &bytes) {
+    /// The same as far as it can be told without asking the tier.
+    pub(super) fn judge_alone<'a>(&self, key: &[u8], bytes: &'a [u8], now: Moment, is_of_tier: bool) -> Judged<'a> {
+        let envelope = match Envelope::decode(key, bytes) {
             Ok(envelope) => envelope,
             Err(Unreadable::Foreign | Unreadable::Version | Unreadable::Damaged) => {
                 self.count(Count::Unreadable, 1);
-                return Look::Absent;
+                return Judged::Absent;
             }
         };
-        let left = envelope.remaining(now);
-        if left == Some(0) {
-            return Look::Absent;
+        let left = Left { micros: envelope.remaining(now.wall), at: now.nanos };
+        if left.micros == Some(0) {
+            return Judged::Absent;
         }
         if is_of_tier && self.is_of_before_the_fork(key, envelope.created) {
-            return Look::Absent;
+            return Judged::Absent;
         }
-        // What waits was written under the number that holds when it is written.
+        // What waits was written under the number that holds when it is written. A tier that has found something knows its own.
         if is_of_tier && envelope.namespace != self.tier.namespace() {
             self.count(Count::Outdated, 1);
-            return Look::Absent;
+            return Judged::Absent;
         }
-        if !envelope.tags.is_empty() {
-            // One that waits may be looked at while nobody asks the tier.
-            if self.breaker.is_open() {
-                return Look::Away;
-            }
-            let tags: Vec<&[u8]> = envelope.tags.iter().collect();
-            match self.tier.is_purged(&tags, envelope.created) {
-                Ok(false) => {}
-                Ok(true) => {
-                    self.count(Count::Outdated, 1);
-                    return Look::Absent;
-                }
-                Err(fault) => {
-                    self.fault(&fault);
-                    return Look::Away;
-                }
-            }
-        }
-        Look::Found(Hit { bytes, left })
+        Judged::Believed { envelope, left }
     }
 
     fn is_of_before_the_fork(&self, key: &[u8], created: u64) -> bool {

@@ -41,9 +41,16 @@ impl fmt::Display for TierName {
 
 /// A tier below memory. Any number of threads call it at the same time.
 pub(crate) trait Tier: Send + Sync {
-    /// The envelopes of these keys, each as it was written; in one round trip, or one transaction. `None`: not there, or not to be
-    /// believed any more (see [`Tier::clear`]). Says nothing of lifetimes and tags, which are in the envelope.
-    fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault>;
+    /// Answers an inquiry: in one round trip, or one transaction. With an error, what was answered before holds; the rest of the keys may
+    /// not even have been asked for.
+    fn answer(&self, inquiry: &mut dyn Inquiry<'_>) -> Result<(), Fault>;
+
+    /// The envelopes of these keys, each as it was written: see [`Inquiry::found`].
+    fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        let mut listed = Listed { keys: keys.iter(), found: vec![None; keys.len()] };
+        self.answer(&mut listed)?;
+        Ok(listed.found)
+    }
 
     /// A key will be read in a moment: what memory that needs can be fetched meanwhile.
     fn expect(&self, _key: &[u8]) {}
@@ -108,6 +115,37 @@ pub(crate) trait Tier: Send + Sync {
 
     /// In the child, once what [`Tier::hold`] has returned is dropped.
     fn after_fork_in_child(&self);
+}
+
+/// Several keys that a tier is asked for at once, by somebody who has something to do for each of them: before it is asked for, and when
+/// its answer is there. So that this is done while others are on their way, the tier takes one key after the other, as it can use them, and
+/// answers each as soon as it can.
+///
+/// The tier may be in the middle of something: neither call may call the tier, nor wait for anybody who may be waiting for it.
+pub(crate) trait Inquiry<'k> {
+    /// The next key; `None`: that was the last.
+    fn next_key(&mut self) -> Option<&'k [u8]>;
+
+    /// What there is of the key that came as the `number`th, from 0: its envelope as it was written. `None`: not there, or not to be
+    /// believed any more (see [`Tier::clear`]). Says nothing of lifetimes and tags, which are in the envelope. Once for each key, in
+    /// their order.
+    fn found(&mut self, number: usize, envelope: Option<&[u8]>);
+}
+
+/// Keys that are all there already, and what was found.
+struct Listed<'l, 'k> {
+    keys: std::slice::Iter<'l, &'k [u8]>,
+    found: Vec<Option<Vec<u8>>>,
+}
+
+impl<'k> Inquiry<'k> for Listed<'_, 'k> {
+    fn next_key(&mut self) -> Option<&'k [u8]> {
+        self.keys.next().copied()
+    }
+
+    fn found(&mut self, number: usize, envelope: Option<&[u8]>) {
+        self.found[number] = envelope.map(<[u8]>::to_vec);
+    }
 }
 
 /// Something to be written.

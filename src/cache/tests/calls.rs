@@ -1,13 +1,13 @@
 //! What one call does to the tiers: what is found where, for how long, and how it is counted.
 
-use super::{queued, stack, stack_with, wait_for, HOUR};
+use super::{queued, stack, stack_with, wait_for, Stack, HOUR};
 use crate::cache::{Cache, Purge};
 use crate::clock::Ttl;
 use crate::error::Status;
 use crate::options::Options;
 use crate::pattern::Pattern;
-use crate::tiers::memory::{Get, Put, Read, Remove};
-use crate::tiers::TierName;
+use crate::tiers::memory::{Get, Put, PutOptions, Read, Remove};
+use crate::tiers::{FaultKind, TierName};
 use std::time::Duration;
 
 #[test]
@@ -240,4 +240,57 @@ fn a_batch_makes_one_call_on_each_tier() {
     assert_eq!(stack.redis.calls().1 - writes, 1);
     assert!(removes[..100].iter().all(|remove| remove.removed) && !removes[100].removed);
     assert_eq!((stack.redis.len(), stack.disk.len()), (0, 0));
+}
+
+/// The outcomes of a batch, as values.
+fn values_of(stack: &Stack, keys: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
+    let mut buffers = vec![[0; 8]; keys.len()];
+    let mut gets: Vec<Get<'_>> = keys.iter().zip(&mut buffers).map(|(key, buffer)| Get::new(key, buffer)).collect();
+    stack.cache.get_many(&mut gets);
+    let value = |get: &Get<'_>| match get.outcome {
+        Ok(Some(Read::Copied(len))) => Some(get.buffer[..len].to_vec()),
+        Ok(None) => None,
+        ref other => panic!("{other:?}"),
+    };
+    gets.iter().map(value).collect()
+}
+
+#[test]
+fn a_batch_finds_what_has_tags_unless_they_were_purged_and_what_waits_to_be_written() {
+    let stack = stack_with(&[], None, Some(queued(HOUR, false)));
+    let keys: [&[u8]; 5] = [b"tagged", b"purged", b"plain", b"waits", b"none"];
+    let put = |key: &[u8], tags: &[&[u8]]| {
+        stack.cache.put_with(key, &key[..2], &PutOptions { tags, ..PutOptions::default() }).unwrap();
+    };
+    put(b"tagged", &[b"news"]);
+    put(b"purged", &[b"news", b"old"]);
+    put(b"plain", &[]);
+    put(b"waits", &[b"news"]);
+    stack.time.advance(Duration::from_millis(1));
+    stack.cache.purge(Purge::Tag(b"old"));
+    // Of this one the disk's queue alone knows.
+    stack.redis.forget(b"waits");
+    keys.iter().for_each(|key| stack.forget_in_memory(key));
+    let wanted = [Some(b"ta".to_vec()), None, Some(b"pl".to_vec()), Some(b"wa".to_vec()), None];
+    assert_eq!(values_of(&stack, &keys), wanted);
+    for (key, value) in keys.iter().zip(wanted) {
+        assert_eq!(stack.in_memory(key), value, "what was found was taken up");
+    }
+    assert!(stack.redis.get(b"waits").is_some(), "and went up into the tier between");
+}
+
+#[test]
+fn a_batch_goes_past_a_tier_that_fails() {
+    let stack = stack();
+    let keys: Vec<[u8; 2]> = (0..100_u16).map(u16::to_le_bytes).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    for key in &keys {
+        stack.cache.put(key, key, Ttl::Default).unwrap();
+        stack.forget_in_memory(key);
+    }
+    stack.redis.fail(Some(FaultKind::TimedOut));
+    let wanted: Vec<_> = keys.iter().map(|key| Some(key.to_vec())).collect();
+    assert_eq!(values_of(&stack, &keys), wanted);
+    assert_eq!(stack.cache.statistics().redis.timeouts, 1);
+    assert_eq!(stack.disk.calls().0, 1);
 }

@@ -34,7 +34,7 @@ use self::folder::Folder;
 use self::recency::{Hints, Marks};
 use self::store::{Readers, Ways};
 use self::writer::{Shared, Writer};
-use super::{Fault, Figures, Tier, Write};
+use super::{Fault, Figures, Inquiry, Tier, Write};
 use crate::error::Result;
 use crate::fork::Hold;
 use crate::log;
@@ -154,8 +154,9 @@ impl Disk {
 }
 
 impl Tier for Disk {
-    fn read(&self, keys: &[&[u8]]) -> std::result::Result<Vec<Option<Vec<u8>>>, Fault> {
-        self.reading(|finder, ways| store::read_many(finder, keys, ways))
+    fn answer(&self, inquiry: &mut dyn Inquiry<'_>) -> std::result::Result<(), Fault> {
+        let keys: Vec<&[u8]> = std::iter::from_fn(|| inquiry.next_key()).collect();
+        self.reading(|finder, ways| store::read_many(finder, &keys, ways, |number, found| inquiry.found(number, found)))
     }
 
     fn expect(&self, key: &[u8]) {

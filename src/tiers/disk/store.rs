@@ -279,11 +279,21 @@ pub(super) fn read(finder: &mut Finder, key: &[u8], ways: &Ways<'_>) -> Outcome<
     Ok(Some(envelope))
 }
 
-/// The envelopes of these keys, as of one moment.
-pub(super) fn read_many(finder: &mut Finder, keys: &[&[u8]], ways: &Ways<'_>) -> Outcome<Vec<Option<Vec<u8>>>> {
+/// Tells the envelopes of these keys, by their places, as of one moment.
+pub(super) fn read_many(
+    finder: &mut Finder,
+    keys: &[&[u8]],
+    ways: &Ways<'_>,
+    mut tell: impl FnMut(usize, Option<&[u8]>),
+) -> Outcome<()> {
     keys.iter().for_each(|key| ways.hints.expect((ways.hash_of)(key)));
     // Each look-up for itself would begin and end a transaction, which is a third of its time.
-    finder.in_one_moment(|finder| keys.iter().map(|key| read(finder, key, ways)).collect())
+    finder.in_one_moment(|finder| {
+        for (number, key) in keys.iter().enumerate() {
+            tell(number, read(finder, key, ways)?.as_deref());
+        }
+        Ok(())
+    })
 }
 
 /// Whether one of the tags was purged at or after a time.

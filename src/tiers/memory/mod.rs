@@ -654,8 +654,10 @@ impl Memory {
             // When it will expire is said when it goes in: compressing and copying may have taken a while.
             match present {
                 Some((_, old)) if !PLAIN && terms.instead_of.is_some() => entry.keep_end_of(old),
-                _ if !PLAIN && terms.is_exact => self.set_exact_deadline(&mut entry, ttl),
-                _ => self.set_deadline(&mut shard, &mut entry, ttl),
+                _ => match if PLAIN { None } else { terms.since } {
+                    Some(since) => self.set_deadline_since(&mut entry, since, ttl),
+                    None => self.set_deadline(&mut shard, &mut entry, ttl),
+                },
             }
             let entry = match present {
                 Some((position, old)) => shard.replace(position, old, entry, hash),
@@ -882,10 +884,10 @@ impl Memory {
         }
     }
 
-    /// The same without what is added at random.
-    fn set_exact_deadline(&self, entry: &mut Owned<'_>, ttl: Ttl) {
+    /// The same from another time on, and without what is added at random.
+    fn set_deadline_since(&self, entry: &mut Owned<'_>, since: u64, ttl: Ttl) {
         if let Some(lifetime) = self.lifetime_of(ttl) {
-            entry.set_deadline(self.clock.deadline(lifetime), self.clock.ticks(lifetime));
+            entry.set_deadline(self.clock.deadline_since(since, lifetime), self.clock.ticks(lifetime));
         }
     }
 

@@ -68,14 +68,14 @@ pub(super) struct Terms {
     /// Only if this entry, which the caller keeps alive, is still the one that is there; it keeps its end.
     pub(super) instead_of: Option<EntryRef>,
     pub(super) tell_version: bool,
-    /// Whether nothing may be added to the lifetime.
-    pub(super) is_exact: bool,
+    /// When the lifetime began, by [`crate::clock::Clock::nanos`], to which nothing may be added. `None`: it begins when it goes in.
+    pub(super) since: Option<u64>,
 }
 
 impl Terms {
     /// What a put without a word about it asks for.
     pub(super) const NONE: Terms =
-        Terms { condition: Condition::Always, instead_of: None, tell_version: false, is_exact: false };
+        Terms { condition: Condition::Always, instead_of: None, tell_version: false, since: None };
 
     /// Why nothing may be stored beside `present`, which is alive; `None`: it may.
     pub(super) fn refuse(&self, shard: &Locked<'_>, present: Option<EntryRef>) -> Option<PutOutcome> {
@@ -98,8 +98,8 @@ pub(crate) struct Ready<'a> {
     form: Form<'a>,
     tags: Tags,
     ttl: Ttl,
-    /// Whether nothing may be added to the lifetime.
-    is_exact: bool,
+    /// As in [`Terms`].
+    since: Option<u64>,
     tell_version: bool,
 }
 
@@ -135,33 +135,26 @@ impl Ready<'_> {
     }
 }
 
-/// Tags of one entry, each once.
-struct Tags {
-    hashes: [u64; MAX_TAGS],
-    len: usize,
-}
-
-impl Default for Tags {
-    fn default() -> Self {
-        Self { hashes: [0; MAX_TAGS], len: 0 }
-    }
-}
+/// Tags of one entry, each once. Most entries have none, and to clear and to move room for all that there may be would cost them a tenth
+/// of a put.
+#[derive(Default)]
+struct Tags(Vec<u64>);
 
 impl Tags {
     fn add(&mut self, tag: u64) -> Result<()> {
-        if self.all().contains(&tag) {
+        if self.0.contains(&tag) {
             return Ok(());
         }
-        let Some(place) = self.hashes.get_mut(self.len) else {
+        if self.0.len() == MAX_TAGS {
             return Err(Error::invalid_argument(format!("an entry carries at most {MAX_TAGS} tags")));
-        };
-        *place = tag;
-        self.len += 1;
+        }
+        self.0.try_reserve(1).map_err(|_| Error::out_of_memory())?;
+        self.0.push(tag);
         Ok(())
     }
 
     fn all(&self) -> &[u64] {
-        &self.hashes[..self.len]
+        &self.0
     }
 }
 
@@ -185,16 +178,17 @@ impl Memory {
             Some(block) => Form::Compressed(block, value.len()),
             None => Form::Plain(value),
         };
-        Ok(Ready { form, tags, ttl, is_exact: false, tell_version })
+        Ok(Ready { form, tags, ttl, since: None, tell_version })
     }
 
-    /// The same for what has come from a tier below, with what is left of its lifetime, of which it gets nothing more.
-    /// `None`: it cannot be unpacked, or there is no memory for that.
+    /// The same for what has come from a tier below, with what was left of its lifetime at a time: it gets nothing more, however long it
+    /// has taken to come here. `None`: it cannot be unpacked, or there is no memory for that.
     pub(crate) fn make_ready_from<'a>(
         &self,
         body: Body<'a>,
         tags: impl Iterator<Item = &'a [u8]>,
         ttl: Ttl,
+        since: u64,
     ) -> Option<Ready<'a>> {
         let form = match body {
             Body::Plain(value) => Form::Plain(value),
@@ -214,7 +208,7 @@ impl Memory {
             // More than an entry can carry, none of ours has written.
             known.add(self.tag(tag).ok()?).ok()?;
         }
-        Some(Ready { form, tags: known, ttl, is_exact: true, tell_version: false })
+        Some(Ready { form, tags: known, ttl, since: Some(since), tell_version: false })
     }
 
     /// Why a value would not be stored under a condition, if it were now; `None`: it would.
@@ -233,10 +227,9 @@ impl Memory {
 
     /// The rest of it.
     pub(crate) fn put_ready(&self, key: &[u8], ready: &Ready<'_>, condition: Condition) -> Result<PutOutcome> {
-        let Ready { tags, ttl, is_exact, tell_version, .. } = ready;
+        let Ready { tags, ttl, since, tell_version, .. } = ready;
         self.check_lengths(key, ready.len())?;
-        let (is_exact, tell_version) = (*is_exact, *tell_version);
-        let terms = Terms { condition, tell_version, instead_of: None, is_exact };
+        let terms = Terms { condition, tell_version: *tell_version, instead_of: None, since: *since };
         let hash = self.hash(key);
         let draft = self.draft(key, ready.payload(), tags.all())?;
         self.timed_put(hash, || self.insert::<false>(hash, &draft, *ttl, &terms))
@@ -352,4 +345,32 @@ fn number(value: Option<&[u8]>) -> Result<i64> {
 fn overflow(value: &[u8], delta: i64) -> Error {
     let text = String::from_utf8_lossy(value).into_owned();
     Error::new(Status::NumberOverflow, format!("{text} and {delta} do not fit into 64 bits; the value stays as it is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::options::Options;
+    use std::time::Duration;
+
+    #[test]
+    fn what_comes_from_below_lives_no_longer_however_late_it_is_stored() {
+        let (clock, time) = Clock::manual();
+        let memory = Memory::open(&Options::new().memory, clock.clone());
+        let ttl = Ttl::For(Duration::from_secs(5));
+        let found_at = clock.nanos();
+        for (waits, key, left) in [(3, b"in time".as_slice(), Some(2)), (3, b"too late", None)] {
+            time.advance(Duration::from_secs(waits));
+            let ready = memory.make_ready_from(Body::Plain(b"v"), std::iter::empty(), ttl, found_at).unwrap();
+            memory.put_ready(key, &ready, Condition::IfAbsent).unwrap();
+            let found = memory.acquire(key).unwrap().map(|value| value.remaining().unwrap());
+            assert_eq!(found.is_some(), left.is_some());
+            assert!(
+                found.is_none_or(|found| found <= Duration::from_secs(left.unwrap_or(0)) + Duration::from_millis(9))
+            );
+        }
+        memory.sweep();
+        assert_eq!(memory.figures().entries, 0, "both are over");
+    }
 }

@@ -5,7 +5,7 @@ use super::address::{Access, Place};
 use super::faults::{complaint, ends_connection, Broken};
 use super::resolve::Resolver;
 use super::stream::Stream;
-use super::wire::{Batch, Inbox, Reply};
+use super::wire::{Batch, Inbox, Reply, Unread};
 use crate::tiers::{Fault, FaultKind};
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -50,6 +50,8 @@ pub(super) struct Connection {
     place: Place,
     /// Replies that are still to come, or that are lost.
     awaited: usize,
+    /// Whether something of the answer to what was sent last has been read.
+    is_answered: bool,
     /// Whether it can be used no more, whatever is awaited.
     broken: bool,
 }
@@ -74,7 +76,8 @@ impl Connection {
                 }),
         };
         let stream = stream.map_err(|error| Broken::by(&error, place, "connecting to Redis at").fault)?;
-        let mut connection = Self { stream, inbox: Inbox::new(), place: place.clone(), awaited: 0, broken: false };
+        let mut connection =
+            Self { stream, inbox: Inbox::new(), place: place.clone(), awaited: 0, is_answered: false, broken: false };
         connection.enter(access, deadline)?;
         Ok(connection)
     }
@@ -100,7 +103,7 @@ impl Connection {
             return Ok(());
         }
         let whole = |broken: Broken| broken.fault;
-        self.send(batch.bytes(), batch.len(), Instant::now(), deadline).map_err(whole)?;
+        self.send(batch.bytes(), 0, batch.len(), Instant::now(), deadline).map_err(whole)?;
         let mut replies = Vec::new();
         self.receive(&mut replies, batch.len()).map_err(whole)?;
         for reply in replies {
@@ -113,17 +116,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends so many commands, now; they and the replies have to be through by the deadline.
+    /// Sends so many commands, now: what stands behind the first `sent` bytes, which were sent at that same time without being answered
+    /// since. All of them and the replies have to be through by the deadline.
     pub(super) fn send(
         &mut self,
         bytes: &[u8],
+        sent: usize,
         commands: usize,
         now: Instant,
         deadline: Instant,
     ) -> Result<(), Broken> {
+        self.is_answered &= sent > 0;
         self.awaited += commands;
-        self.stream.begin(now, deadline, bytes.len());
-        let sent = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
+        self.stream.begin(now, deadline, sent, bytes.len());
+        let sent = self.stream.write_all(&bytes[sent..]).and_then(|()| self.stream.flush());
         sent.map_err(|error| Broken::by(&error, &self.place, "writing to Redis at"))
     }
 
@@ -134,20 +140,50 @@ impl Connection {
             match self.inbox.reply(&mut self.stream) {
                 Ok(reply) => {
                     self.awaited -= 1;
+                    self.is_answered = true;
                     if let Reply::Error(line) = &reply {
                         self.broken |= ends_connection(line);
                     }
                     replies.push(reply);
                 }
-                Err(unread) => {
-                    self.broken = true;
-                    let mut broken = Broken::unread(&unread, &self.place);
-                    // Once an answer has begun it was not an old end that was met.
-                    broken.closed &= replies.len() == begun && self.inbox.is_empty();
-                    return Err(broken);
-                }
+                Err(unread) => return Err(self.unread(&unread)),
             }
         }
+        self.ends_here()
+    }
+
+    /// The next reply, which is a list of so many values, each handed to `tell` as it comes, by its place. If it is an error, that is
+    /// returned.
+    pub(super) fn receive_values(
+        &mut self,
+        count: usize,
+        tell: &mut dyn FnMut(usize, Option<&[u8]>),
+    ) -> Result<Option<String>, Broken> {
+        let Self { inbox, stream, is_answered, .. } = self;
+        let said = inbox.values(stream, count, |number, value| {
+            *is_answered = true;
+            tell(number, value);
+        });
+        let said = said.map_err(|unread| self.unread(&unread))?;
+        self.awaited -= 1;
+        self.is_answered = true;
+        if let Some(line) = &said {
+            self.broken |= ends_connection(line);
+        }
+        self.ends_here().map(|()| said)
+    }
+
+    #[cold]
+    fn unread(&mut self, unread: &Unread) -> Broken {
+        self.broken = true;
+        let mut broken = Broken::unread(unread, &self.place);
+        // Once an answer has begun it was not an old end that was met.
+        broken.closed &= !self.is_answered && self.inbox.is_empty();
+        broken
+    }
+
+    /// Behind the last reply there is nothing.
+    fn ends_here(&self) -> Result<(), Broken> {
         if self.awaited == 0 && !self.inbox.is_empty() {
             // Then what came before need not be the answers to what was asked either.
             return Err(Broken::garbled(&self.place, "more than was asked for"));

@@ -3,6 +3,7 @@
 //! - `address` and `tls` read the options, `keys` says what things are called in Redis,
 //! - `link` is one server (`pool`) or a cluster (`cluster`, `map`, `slots`),
 //! - a `pool` lends connections (`connection`, on a `stream` with deadlines, to an address that `resolve` has found),
+//! - `mget` reads many keys of one server,
 //! - `wire` packs commands and reads replies, `faults` says what refusals mean,
 //! - `namespace` decides which of what is found may be believed, `scan` removes what nobody can name.
 //!
@@ -18,6 +19,7 @@ mod faults;
 mod keys;
 mod link;
 mod map;
+mod mget;
 mod namespace;
 mod pool;
 mod resolve;
@@ -36,7 +38,7 @@ use self::link::{exchange, Link};
 use self::namespace::Namespace;
 use self::pool::Shared;
 use self::wire::{Batch, Reply, LONGEST_VALUE};
-use super::{Fault, FaultKind, Figures, Outcome, Tier, What, Write};
+use super::{Fault, FaultKind, Figures, Inquiry, Outcome, Tier, What, Write};
 use crate::clock::unix_micros;
 use crate::error::Result as OpenResult;
 use crate::fork::Hold;
@@ -218,8 +220,16 @@ fn garbled(command: &str) -> Fault {
 }
 
 impl Tier for Redis {
-    fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        self.values(keys.iter().map(|key| self.names.key(key)), true)
+    fn answer(&self, inquiry: &mut dyn Inquiry<'_>) -> Result<(), Fault> {
+        match &self.link {
+            Link::Server(pool) => mget::answer(self, pool, inquiry),
+            Link::Cluster(_) => {
+                let keys: Vec<&[u8]> = std::iter::from_fn(|| inquiry.next_key()).collect();
+                let values = self.values(keys.iter().map(|key| self.names.key(key)), true)?;
+                values.iter().enumerate().for_each(|(number, value)| inquiry.found(number, value.as_deref()));
+                Ok(())
+            }
+        }
     }
 
     fn read_one(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

@@ -58,12 +58,20 @@ impl Namespace {
 
     /// Takes over the answer to [`Namespace::ask`]. Once it returns without an error, the number is the one that holds.
     pub(super) fn answered(&self, reply: &Reply, link: &Link, names: &Names, budget: &Budget) -> Result<(), Fault> {
-        match number(reply)? {
-            Some(number) if number >= self.known() => {
+        if self.accepts(reply, budget) {
+            return Ok(());
+        }
+        self.settle(number(reply)?, link, names, budget)
+    }
+
+    /// The same where the answer is as it is nearly always: the number that is known, or a later one. False: ask [`Namespace::answered`].
+    pub(super) fn accepts(&self, reply: &Reply, budget: &Budget) -> bool {
+        match number(reply) {
+            Ok(Some(number)) if number >= self.known() => {
                 self.take_over(number, budget.begun());
-                Ok(())
+                true
             }
-            found => self.settle(found, link, names, budget),
+            _ => false,
         }
     }
 

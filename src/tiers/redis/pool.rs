@@ -5,7 +5,7 @@ use super::address::{Access, Place};
 use super::connection::{Budget, Connection};
 use super::faults::Broken;
 use super::resolve::Resolver;
-use super::wire::Reply;
+use super::wire::{Batch, Reply};
 use crate::tiers::{Fault, FaultKind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -186,6 +186,56 @@ impl Lease<'_> {
         }
     }
 
+    /// Sends what a batch has behind what was sent of it before, which had so many bytes and commands. All of it has the time of one answer.
+    pub(super) fn send_more(&mut self, batch: &Batch, sent: (usize, usize), budget: &Budget) -> Result<(), Fault> {
+        let deadline = budget.until(self.now, self.pool.shared.access.timeout);
+        let (bytes, commands) = sent;
+        let done = match &mut self.connection {
+            Some(connection) => connection.send(batch.bytes(), bytes, batch.len() - commands, self.now, deadline),
+            None => Err(self.none()),
+        };
+        done.or_else(|broken| self.send_again(broken, batch, budget))
+    }
+
+    /// The next reply to what [`Lease::send_more`] has sent.
+    pub(super) fn receive_one(&mut self, batch: &Batch, budget: &Budget) -> Result<Reply, Fault> {
+        let received = match self.try_receive(1) {
+            Err(broken) => {
+                self.send_again(broken, batch, budget)?;
+                self.try_receive(1)
+            }
+            received => received,
+        };
+        received.map_err(|broken| broken.fault)?.pop().ok_or_else(|| self.none().fault)
+    }
+
+    /// The values that the next command has as its reply, each handed to `tell` as it comes, by its place. If the reply is an error, that is
+    /// returned.
+    pub(super) fn receive_values(
+        &mut self,
+        batch: &Batch,
+        count: usize,
+        budget: &Budget,
+        tell: &mut dyn FnMut(usize, Option<&[u8]>),
+    ) -> Result<Option<String>, Fault> {
+        match self.try_receive_values(count, tell) {
+            Ok(said) => Ok(said),
+            Err(broken) => {
+                self.send_again(broken, batch, budget)?;
+                self.try_receive_values(count, tell).map_err(|broken| broken.fault)
+            }
+        }
+    }
+
+    /// Sends everything once more on a new connection, if the one that there was had been closed before.
+    fn send_again(&mut self, broken: Broken, batch: &Batch, budget: &Budget) -> Result<(), Fault> {
+        if !(broken.closed && self.used) {
+            return Err(broken.fault);
+        }
+        self.connect(budget)?;
+        self.try_send(batch.bytes(), batch.len(), budget).map_err(|broken| broken.fault)
+    }
+
     /// The replies to what was sent last, which is sent again if the connection turns out to have been closed before.
     pub(super) fn receive(&mut self, bytes: &[u8], commands: usize, budget: &Budget) -> Result<Vec<Reply>, Fault> {
         match self.try_receive(commands) {
@@ -202,7 +252,7 @@ impl Lease<'_> {
     fn try_send(&mut self, bytes: &[u8], commands: usize, budget: &Budget) -> Result<(), Broken> {
         let deadline = budget.until(self.now, self.pool.shared.access.timeout);
         match &mut self.connection {
-            Some(connection) => connection.send(bytes, commands, self.now, deadline),
+            Some(connection) => connection.send(bytes, 0, commands, self.now, deadline),
             None => Err(self.none()),
         }
     }
@@ -211,6 +261,17 @@ impl Lease<'_> {
         let mut replies = Vec::with_capacity(commands);
         match &mut self.connection {
             Some(connection) => connection.receive(&mut replies, commands).map(|()| replies),
+            None => Err(self.none()),
+        }
+    }
+
+    fn try_receive_values(
+        &mut self,
+        count: usize,
+        tell: &mut dyn FnMut(usize, Option<&[u8]>),
+    ) -> Result<Option<String>, Broken> {
+        match &mut self.connection {
+            Some(connection) => connection.receive_values(count, tell),
             None => Err(self.none()),
         }
     }

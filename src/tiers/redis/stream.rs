@@ -68,14 +68,15 @@ impl Stream {
         Ok(Self::Tls(Box::new(StreamOwned::new(session, socket))))
     }
 
-    /// From now on no call lasts beyond the deadline. So many bytes are about to be sent.
-    pub(super) fn begin(&mut self, now: Instant, deadline: Instant, bytes: usize) {
+    /// From now on no call lasts beyond the deadline. Of so many bytes, `sent` went before and at the same time, and the others are about
+    /// to be sent.
+    pub(super) fn begin(&mut self, now: Instant, deadline: Instant, sent: usize, bytes: usize) {
         let socket = self.socket_mut();
         socket.deadline = deadline;
         let left = deadline.saturating_duration_since(now);
         let left = (!left.is_zero()).then_some(left);
-        socket.first_send = left;
-        socket.first_receive = left.filter(|_| bytes <= NEVER_BLOCKS);
+        socket.first_send = left.filter(|_| sent <= NEVER_BLOCKS);
+        socket.first_receive = left.filter(|_| sent == 0 && bytes <= NEVER_BLOCKS);
     }
 
     /// Whether something has come that nobody asked for: the end, most likely. Waits for nothing.

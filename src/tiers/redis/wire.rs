@@ -194,7 +194,56 @@ impl Inbox {
         self.value(source, 0)
     }
 
+    /// The next reply, which is a list of so many values or an error. Hands each value to `tell` as soon as it has arrived, by its place
+    /// and where it lies; an error is returned.
+    pub(super) fn values(
+        &mut self,
+        source: &mut impl Read,
+        count: usize,
+        mut tell: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<Option<String>, Unread> {
+        let line = self.line(source)?;
+        match self.buffer[line].split_first() {
+            Some((b'*', text)) if length(text, MOST_ELEMENTS)? == Some(count) => {}
+            Some((b'-', text)) => return Ok(Some(String::from_utf8_lossy(text).into_owned())),
+            _ => return Err(Unread::Garbled("something else than the values that were asked for")),
+        }
+        for number in 0..count {
+            let length = match self.short_length() {
+                Some(length) => Some(length),
+                None => {
+                    let line = self.line(source)?;
+                    match self.buffer[line].split_first() {
+                        Some((b'$', text)) => length(text, LONGEST_VALUE)?,
+                        _ => return Err(Unread::Garbled("something else than a value")),
+                    }
+                }
+            };
+            let Some(length) = length else {
+                tell(number, None);
+                continue;
+            };
+            if length + 2 > self.buffer.len() {
+                tell(number, Some(&self.bytes(source, length)?));
+                continue;
+            }
+            while self.filled - self.begun < length + 2 {
+                self.fill(source)?;
+            }
+            let (value, after) = self.buffer[self.begun..self.filled].split_at(length);
+            if !after.starts_with(b"\r\n") {
+                return Err(Unread::Garbled("a value longer than announced"));
+            }
+            tell(number, Some(value));
+            self.begun += length + 2;
+        }
+        Ok(None)
+    }
+
     fn value(&mut self, source: &mut impl Read, depth: u32) -> Result<Reply, Unread> {
+        if let Some(length) = self.short_length() {
+            return self.bytes(source, length).map(Reply::Bytes);
+        }
         let line = self.line(source)?;
         let Some((&kind, text)) = self.buffer[line].split_first() else {
             return Err(Unread::Garbled("an empty line"));
@@ -221,6 +270,24 @@ impl Inbox {
             },
             _ => Err(Unread::Garbled("an unknown type of reply")),
         }
+    }
+
+    /// The length of the next value, if all of that line is here and it is as nearly all are: one look at its few bytes instead of a search
+    /// for their end and a second look.
+    fn short_length(&mut self) -> Option<usize> {
+        let (kind, digits) = self.buffer[self.begun..self.filled].split_first()?;
+        let mut length = 0;
+        for (at, byte) in digits.iter().take(9).enumerate() {
+            match byte {
+                b'0'..=b'9' => length = length * 10 + usize::from(byte - b'0'),
+                b'\r' if *kind == b'$' && at > 0 && digits.get(at + 1) == Some(&b'\n') && length <= LONGEST_VALUE => {
+                    self.begun += at + 3;
+                    return Some(length);
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// The next line, without its end, as a range of the buffer.
@@ -397,9 +464,36 @@ mod tests {
         }
 
         #[test]
+        fn values_are_told_by_their_places_however_they_are_cut(
+            values in prop::collection::vec(prop_oneof![
+                Just(None),
+                prop::collection::vec(any::<u8>(), 0..300).prop_map(Some),
+                // Around the size of the buffer.
+                (BUFFER_BYTES - 4..BUFFER_BYTES + 4).prop_map(|length| Some(vec![b'\r'; length])),
+            ], 0..20),
+            piece in 1_usize..100_000,
+        ) {
+            let replies = values.iter().map(|value| value.clone().map_or(Reply::Nil, Reply::Bytes)).collect();
+            let mut bytes = Vec::new();
+            pack(&Reply::List(replies), &mut bytes);
+            pack(&Reply::Error("ERR no".into()), &mut bytes);
+            let (mut inbox, mut source, mut told) = (Inbox::new(), Pieces(&bytes, piece), Vec::new());
+            let said = inbox.values(&mut source, values.len(), |number, value| {
+                assert_eq!(number, told.len());
+                told.push(value.map(<[u8]>::to_vec));
+            });
+            prop_assert!(said.unwrap().is_none() && told == values);
+            let said = inbox.values(&mut source, 7, |_, _| panic!("an error has no values")).unwrap();
+            prop_assert_eq!(said.as_deref(), Some("ERR no"));
+            prop_assert!(inbox.is_empty() && source.0.is_empty());
+        }
+
+        #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(prop_oneof![Just(b'*'), Just(b'$'), Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'-'), any::<u8>()], 0..60)) {
             let (mut inbox, mut source) = (Inbox::new(), Pieces(&bytes, 7));
             while inbox.reply(&mut source).is_ok() {}
+            let (mut inbox, mut source) = (Inbox::new(), Pieces(&bytes, 7));
+            while inbox.values(&mut source, 1, |_, _| {}).is_ok() {}
         }
     }
 
@@ -422,6 +516,27 @@ mod tests {
         assert_eq!(refused(b"$2\r\nabc\r\n"), "a value longer than announced");
         assert_eq!(refused(&b"*1\r\n".repeat(20)), "lists nested too deeply");
         assert!(refused(b"$536870912\r\nabc").contains("UnexpectedEof"));
+    }
+
+    #[test]
+    fn values_that_are_not_those_that_were_asked_for_are_refused_and_those_before_were_told() {
+        for (bytes, whole) in [
+            (&b"*3\r\n$1\r\na\r\n"[..], 0),
+            (b"*-1\r\n", 0),
+            (b"$1\r\na\r\n", 0),
+            (b"*2\r\n$1\r\na\r\n:5\r\n", 1),
+            (b"*2\r\n$1\r\na\r\n-ERR\r\n", 1),
+            (b"*2\r\n$1\r\na\r\n$2\r\nabc\r\n", 1),
+            (b"*2\r\n$1\r\na\r\n$2\r\na", 1),
+            (b"*2\r\n$1\r\na\r\n", 1),
+        ] {
+            let mut told = 0;
+            let failed = Inbox::new().values(&mut Pieces(bytes, 1000), 2, |_, value| {
+                assert_eq!(value, Some(&b"a"[..]));
+                told += 1;
+            });
+            assert!(failed.is_err() && told == whole, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::support::{free_port, is_installed, until, Proxy, Server, Weather};
 use super::{get, on, open, put, put_as};
 use crate::tiers::redis::Redis;
-use crate::tiers::{FaultKind, Outcome, Tier, What, Write};
+use crate::tiers::{FaultKind, Inquiry, Outcome, Tier, What, Write};
 use std::io::{Read, Write as _};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -179,6 +179,68 @@ fn a_connection_that_ends_under_a_command_is_made_anew_once_and_no_more() {
         proxy.cut();
         assert_eq!(get(&redis, b"k").unwrap().unwrap(), b"v");
     }
+}
+
+/// What is told of keys, up to a fault.
+struct Told<'k>(std::vec::IntoIter<&'k [u8]>, Vec<Option<Vec<u8>>>);
+
+impl<'k> Inquiry<'k> for Told<'k> {
+    fn next_key(&mut self) -> Option<&'k [u8]> {
+        self.0.next()
+    }
+
+    fn found(&mut self, number: usize, envelope: Option<&[u8]>) {
+        assert_eq!(number, self.1.len());
+        self.1.push(envelope.map(<[u8]>::to_vec));
+    }
+}
+
+#[test]
+fn of_a_reply_that_breaks_off_what_came_before_holds_and_nothing_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let redis = impatient(&format!("redis://{}", listener.local_addr().unwrap()));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let commands = |mut stream: &std::net::TcpStream, wanted: usize| {
+            let (mut buffer, mut seen) = ([0; 4096], 0);
+            while seen < wanted {
+                let received = stream.read(&mut buffer).unwrap();
+                assert!(received > 0, "the tier has gone");
+                seen += buffer[..received].iter().filter(|byte| **byte == b'*').count();
+            }
+        };
+        // The number of the namespace and one value.
+        commands(&stream, 2);
+        stream.write_all(b"$1\r\n7\r\n*1\r\n$1\r\nv\r\n").unwrap();
+        // 80 keys are pieces of 32 and 48.
+        commands(&stream, 2);
+        let values = "$1\r\nv\r\n$-1\r\n".repeat(16);
+        stream.write_all(format!("*32\r\n{values}*48\r\n{values}$5\r\nhal").as_bytes()).unwrap();
+        drop(stream);
+        listener.set_nonblocking(true).unwrap();
+        listener
+    });
+    assert_eq!(get(&redis, b"k").unwrap(), Some(b"v".to_vec()));
+    let mut told = Told(vec![&b"k"[..]; 80].into_iter(), Vec::new());
+    let fault = redis.answer(&mut told).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Unreachable);
+    let whole: Vec<_> = (0..64).map(|number| (number % 2 == 0).then(|| b"v".to_vec())).collect();
+    assert_eq!(told.1, whole);
+    let listener = server.join().unwrap();
+    assert!(listener.accept().is_err(), "what was partly answered is not asked again");
+}
+
+#[test]
+fn a_namespace_that_has_to_be_made_first_takes_no_second_connection() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    server.cli(&["set", "catzilla:k", "v"]);
+    let redis = open(&[("url", &server.url()), ("max_connections", "1")]);
+    assert_eq!(redis.read(&[b"none", b"k"]).unwrap(), [None, Some(b"v".to_vec())]);
+    assert_eq!(redis.figures().connects, 1);
+    assert_ne!(redis.namespace(), 0);
 }
 
 #[test]
