@@ -443,3 +443,66 @@ impl Garbage<'_> {
         }
     }
 }
+
+#[cfg(all(test, feature = "jemalloc", not(miri)))]
+mod tests {
+    use super::super::entry::Draft;
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_block_of_an_entry_that_nobody_reads_is_the_next_ones_unless_a_value_keeps_it() {
+        let heap = Arc::new(Heap::new(true));
+        assert!(heap.is_arena());
+        let (mut magazine, mut retired) = (heap.magazine(), Retired::new());
+        let draft = Draft::plain(b"key", b"a value").unwrap();
+        let owned = draft.make(&heap, &mut magazine).unwrap();
+        let (size, entry) = (owned.size(), owned.into_shared());
+        let free = |retired: &mut Retired| {
+            retired.free.push(Gone { entry, size });
+            retired.free_bytes += size;
+        };
+        free(&mut retired);
+        // Another size is not for it.
+        let long = Draft::plain(b"key", &[0; 500]).unwrap();
+        let block = retired.block(long.layout(), &heap, &mut magazine).unwrap();
+        let other = long.make_in(block, &heap).unwrap();
+        assert_eq!(retired.bytes(), size);
+        let block = retired.block(draft.layout(), &heap, &mut magazine).unwrap();
+        let again = draft.make_in(block, &heap).unwrap();
+        assert_eq!((again.size(), retired.bytes()), (size, 0));
+        assert!(again.into_shared() == entry, "the block was not used again");
+        // Now a value keeps it.
+        let value = entry.pin(&heap).unwrap();
+        free(&mut retired);
+        let block = retired.block(draft.layout(), &heap, &mut magazine).unwrap();
+        let third = draft.make_in(block, &heap).unwrap();
+        assert_eq!((retired.bytes(), heap.detached(), value.plain()), (0, size, &b"a value"[..]));
+        drop(value);
+        assert_eq!(heap.detached(), 0);
+        drop((other, third));
+    }
+
+    #[test]
+    fn few_blocks_are_kept_for_the_next_entries() {
+        let heap = Heap::new(true);
+        let (mut magazine, mut retired) = (heap.magazine(), Retired::new());
+        for value in [&[0; 100][..], &[0; 4_000]] {
+            let draft = Draft::plain(b"key", value).unwrap();
+            for _ in 0..3 * KEPT {
+                let owned = draft.make(&heap, &mut magazine).unwrap();
+                let (size, entry) = (owned.size(), owned.into_shared());
+                retired.free.push(Gone { entry, size });
+                retired.free_bytes += size;
+            }
+            for _ in 0..3 * KEPT {
+                if retired.is_due() {
+                    drop(retired.collect_some(&heap, &mut magazine, 0));
+                }
+            }
+            assert!(retired.free.len() <= KEPT && retired.bytes() <= KEPT_BYTES);
+        }
+        drop(retired.collect_all(&heap, &mut magazine));
+        assert_eq!(retired.bytes(), 0);
+    }
+}
