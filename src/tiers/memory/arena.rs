@@ -33,6 +33,30 @@ enum Source {
     Jemalloc(jemalloc::Arena),
 }
 
+/// Memory that belongs to whoever has this, of at least so many bytes.
+pub(super) struct Block {
+    at: NonNull<u8>,
+    bytes: usize,
+    /// What the allocator takes for it.
+    size: u64,
+}
+
+impl Block {
+    /// # Safety
+    ///
+    /// The block came from a heap, has so many bytes, and nobody will use it again but by what this returns.
+    #[inline(always)]
+    pub(super) unsafe fn new(at: NonNull<u8>, bytes: usize, size: u64) -> Self {
+        Self { at, bytes, size }
+    }
+
+    /// Where it is and what the allocator takes for it, for whoever needs so many bytes. `None`: it has fewer.
+    #[inline(always)]
+    pub(super) fn for_bytes(self, needed: usize) -> Option<(NonNull<u8>, u64)> {
+        (self.bytes >= needed).then_some((self.at, self.size))
+    }
+}
+
 /// Freed blocks at hand for the next allocation, so that most of them need not go to the arena. Not for two threads at
 /// once: it belongs to whoever holds the lock that it is kept under.
 pub(super) struct Magazine {
@@ -232,6 +256,27 @@ impl Heap {
             return None;
         }
         Some(block)
+    }
+
+    /// The same as a block that says how large it is.
+    #[inline(always)]
+    pub(super) fn block(&self, layout: Layout, magazine: &mut Magazine) -> Option<Block> {
+        let at = self.allocate(layout, magazine)?;
+        // SAFETY: it was allocated with this size just now, and nobody else knows it.
+        Some(unsafe { Block::new(at, layout.size(), self.size_of(at, layout)) })
+    }
+
+    /// What the allocator takes for every block of that layout; `None` where that is known of each block only once it is there.
+    #[inline(always)]
+    pub(super) fn size_of_all(&self, layout: Layout) -> Option<u64> {
+        match &self.source {
+            Source::System => {
+                let _ = layout;
+                None
+            }
+            #[cfg(all(feature = "jemalloc", not(miri)))]
+            Source::Jemalloc(arena) => Some(arena.size_of(layout)),
+        }
     }
 
     /// Takes a block back.

@@ -21,7 +21,7 @@
 //! mark belongs to the policy and is written by hits.
 #![allow(unsafe_code)]
 
-use super::arena::{Heap, Magazine, ADDRESS_BITS};
+use super::arena::{Block, Heap, Magazine, ADDRESS_BITS};
 use super::{Lent, Memory};
 use crate::clock::{Tick, FOREVER, TICK_BITS};
 use crate::codec::envelope::Body;
@@ -157,6 +157,12 @@ impl<'a> Draft<'a> {
         Some(Self { key, payload, sliding, tags, layout })
     }
 
+    /// A value as it is, without tags, and hits do not put its end off.
+    #[inline(always)]
+    pub(super) fn plain(key: &'a [u8], value: &'a [u8]) -> Option<Self> {
+        Self::new(key, Payload::Plain(value), false, &[])
+    }
+
     #[inline(always)]
     pub(super) fn key(&self) -> &'a [u8] {
         self.key
@@ -175,19 +181,28 @@ impl<'a> Draft<'a> {
     /// The entry, which never expires until [`Owned::set_deadline`] says otherwise. `None` when there is no memory.
     #[inline]
     pub(super) fn make<'h>(&self, heap: &'h Heap, magazine: &mut Magazine) -> Option<Owned<'h>> {
+        self.make_in(heap.block(self.layout, magazine)?, heap)
+    }
+
+    /// The same in a block of that heap; `None` when it is too small, which leaks it.
+    #[inline(always)]
+    pub(super) fn make_in<'h>(&self, block: Block, heap: &'h Heap) -> Option<Owned<'h>> {
         let &Self { key, payload, sliding, tags, layout } = self;
         // SAFETY: the layout is the one of these lengths.
-        let owned = unsafe { Owned::uninit(heap, magazine, layout, key.len(), payload.stored_len(), sliding, tags) }?;
+        let owned = unsafe { Owned::uninit(heap, block, layout, key.len(), payload.stored_len(), sliding, tags) }?;
         let entry = owned.entry;
+        // Where the value stands follows from the key's length, which the header need not be asked for.
+        let begin = entry.as_ptr().cast::<u8>();
         // SAFETY: the block was made for these lengths, nobody else has it, and it overlaps neither key nor value.
         unsafe {
-            entry.key_ptr().copy_from_nonoverlapping(key.as_ptr(), key.len());
+            begin.add(HEADER).copy_from_nonoverlapping(key.as_ptr(), key.len());
+            let stored = begin.add(value_offset(key.len()));
             match payload {
-                Payload::Plain(value) => entry.value_ptr().copy_from_nonoverlapping(value.as_ptr(), value.len()),
+                Payload::Plain(value) => stored.copy_from_nonoverlapping(value.as_ptr(), value.len()),
                 Payload::Lz4 { block, original_len } => {
                     entry.header().label.fetch_or(LZ4, Relaxed);
-                    entry.value_ptr().cast::<u32>().write(original_len);
-                    entry.value_ptr().add(LZ4_PREFIX).copy_from_nonoverlapping(block.as_ptr(), block.len());
+                    stored.cast::<u32>().write(original_len);
+                    stored.add(LZ4_PREFIX).copy_from_nonoverlapping(block.as_ptr(), block.len());
                 }
             }
         }
@@ -199,6 +214,8 @@ impl<'a> Draft<'a> {
 pub(super) struct Owned<'a> {
     entry: EntryRef,
     heap: &'a Heap,
+    /// What the allocator takes for it.
+    size: u64,
 }
 
 impl<'a> Owned<'a> {
@@ -216,8 +233,9 @@ impl<'a> Owned<'a> {
     /// A value without a key, all zeros, to decompress into.
     pub(super) fn zeroed(heap: &'a Heap, value_len: usize) -> Option<Self> {
         let layout = layout(0, value_len, false, 0)?;
+        let block = heap.block(layout, &mut Magazine::none())?;
         // SAFETY: the layout is the one of these lengths.
-        let owned = unsafe { Self::uninit(heap, &mut Magazine::none(), layout, 0, value_len, false, &[]) }?;
+        let owned = unsafe { Self::uninit(heap, block, layout, 0, value_len, false, &[]) }?;
         // SAFETY: the block was made for this length and nobody else has it.
         unsafe { owned.entry.value_ptr().write_bytes(0, value_len) };
         Some(owned)
@@ -227,11 +245,11 @@ impl<'a> Owned<'a> {
     ///
     /// # Safety
     ///
-    /// The layout is what [`layout`] says of these lengths.
+    /// The layout is what [`layout`] says of these lengths, and the block is that heap's.
     #[inline(always)]
     unsafe fn uninit(
         heap: &'a Heap,
-        magazine: &mut Magazine,
+        block: Block,
         layout: Layout,
         key_len: usize,
         value_len: usize,
@@ -244,14 +262,16 @@ impl<'a> Owned<'a> {
             value_len: value_len as u32,
             mark: AtomicU32::new(0),
         };
-        let block = heap.allocate(layout, magazine)?.cast::<Header>();
+        let (block, size) = block.for_bytes(layout.size())?;
+        let block = block.cast::<Header>();
         // SAFETY: the block is large enough and aligned for a header, and nobody else has it.
         unsafe { block.write(header) };
         // Links hold it as a number.
         block.as_ptr().expose_provenance();
-        let owned = Self { entry: EntryRef(block), heap };
+        let owned = Self { entry: EntryRef(block), heap, size };
+        let links = value_offset(key_len) + value_len;
         // SAFETY: the bytes behind the value belong to the block, and nobody else has it.
-        unsafe { owned.entry.behind().cast::<[u8; LINKS]>().write([0; LINKS]) };
+        unsafe { block.cast::<u8>().add(links).cast::<[u8; LINKS]>().write([0; LINKS]) };
         if sliding {
             // SAFETY: as above.
             unsafe { owned.entry.behind_links().cast::<[u8; LIFETIME]>().write([0; LIFETIME]) };
@@ -286,9 +306,9 @@ impl<'a> Owned<'a> {
     }
 
     /// What the allocator takes for it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn size(&self) -> u64 {
-        self.entry.size(self.heap)
+        self.size
     }
 
     /// Hands the entry to a shard or to the list of retired entries, which now own it.
@@ -485,7 +505,7 @@ impl EntryRef {
     }
 
     /// What the allocator takes for it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn size(&self, heap: &Heap) -> u64 {
         heap.size_of(self.0.cast(), self.layout())
     }
@@ -624,6 +644,25 @@ impl EntryRef {
     #[inline]
     pub(super) fn address(self) -> u64 {
         self.0.as_ptr().addr() as u64
+    }
+
+    /// Asks the processor for all of a block that nobody uses, which an entry of that layout will be written to.
+    #[inline(always)]
+    pub(super) fn prefetch_to_make(self, layout: Layout) {
+        for line in 0..layout.size().div_ceil(LINE) {
+            prefetch_to_write(self.0.as_ptr().cast::<u8>().wrapping_add(line * LINE));
+        }
+    }
+
+    /// The block of an entry that nobody uses any more, for another one: so many bytes.
+    ///
+    /// # Safety
+    ///
+    /// As [`EntryRef::free`], and the allocator takes at least so many bytes for it.
+    #[inline(always)]
+    pub(super) unsafe fn into_block(self, size: u64) -> Block {
+        // SAFETY: the caller's promise.
+        unsafe { Block::new(self.0.cast(), size as usize, size) }
     }
 
     /// Asks the processor for where the entry begins.

@@ -3,7 +3,7 @@
 use super::arena::Heap;
 use super::budget::Budget;
 use super::policy::Chosen;
-use super::{barrier, record, shards_for, Count, Layout, Looked, Memory, Shard};
+use super::{barrier, record, shards_for, Count, Layout, Looked, Memory, Shard, PLAIN_VALUE};
 use crate::fork::Hold;
 use crate::latency::Latency;
 use crate::options::MemoryOptions;
@@ -205,6 +205,13 @@ impl Memory {
         self.live.max_value_size.store(options.max_value_size, Relaxed);
         self.live.compression.store(options.compression, Relaxed);
         self.live.compression_threshold.store(options.compression_threshold, Relaxed);
+        let shortest_compressed = if options.compression { options.compression_threshold } else { u64::MAX };
+        let plain_below = match options.max_value_size {
+            0 => 0,
+            _ if self.sliding => 0,
+            max => PLAIN_VALUE.min(shortest_compressed).min(max.saturating_add(1)),
+        };
+        self.live.plain_below.store(plain_below, Relaxed);
         self.deciders.switch.set_threshold(options.lru_lfu_threshold);
     }
 

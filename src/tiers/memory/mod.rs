@@ -56,7 +56,7 @@ use entry::{Draft, EntryRef, Header, Owned, Payload};
 use index::{Hash, Position, Search};
 use policy::{Chooser, Chosen, Deciders, Noted, OnHit, Switch};
 use reclaim::Reader;
-use shard::{Count, Locked, Shard, Shared};
+use shard::{Count, Leaving, Locked, Shard, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 use update::Terms;
@@ -139,6 +139,9 @@ struct Live {
     max_value_size: AtomicU64,
     compression: AtomicBool,
     compression_threshold: AtomicU64,
+    /// Values shorter than this are stored as they are and made under the shard's lock, in entries without anything that an
+    /// option adds: what the options come to for nearly all puts, in one number. 0 where every put has something to be looked at.
+    plain_below: AtomicU64,
 }
 
 /// How a read went.
@@ -178,6 +181,11 @@ const HINTS_PER_PUT: usize = 32;
 /// a block elsewhere.
 const MADE_UNDER_LOCK: usize = 4 << 10;
 
+/// Keys up to this length take the straight way, and values below it may (see [`Live::plain_below`]): together with what an
+/// entry has besides them, they do not exceed [`MADE_UNDER_LOCK`].
+const PLAIN_KEY: usize = 1 << 10;
+const PLAIN_VALUE: u64 = 2 << 10;
+
 /// An entry that takes more than this part of the bytes that the cache may hold is heavy: it could drive out much of what is
 /// there, so it has to be asked for twice.
 const HEAVY_PART: u64 = 4;
@@ -198,6 +206,7 @@ impl Memory {
             max_value_size: AtomicU64::new(0),
             compression: AtomicBool::new(false),
             compression_threshold: AtomicU64::new(0),
+            plain_below: AtomicU64::new(0),
         };
         let (looked, hasher) = (Looks::new(), seed());
         let deciders = Deciders { chooser: Arc::new(Chooser::new()), switch: Arc::new(Switch::new(looked.clone())) };
@@ -230,21 +239,34 @@ impl Memory {
     }
 
     /// Stores a value, in place of an earlier one.
+    #[inline(always)]
     pub(crate) fn put(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
-        self.check_lengths(key, value.len())?;
         let hash = self.hash(key);
-        self.timed_put(hash, || self.put_hashed(hash, key, value, ttl))
+        if self.expect_put(hash).is_sampled(hash) {
+            return self.sampled_put(hash, key, value, ttl);
+        }
+        self.put_hashed(hash, key, value, ttl)
+    }
+
+    #[cold]
+    fn sampled_put(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
+        self.taking_time(|| self.put_hashed(hash, key, value, ttl))
     }
 
     /// Runs what puts a key with that hash, and now and then takes the time.
     #[inline(always)]
     fn timed_put<R>(&self, hash: Hash, put: impl FnOnce() -> R) -> R {
-        let is_sampled = self.expect_put(hash).is_sampled(hash);
-        let begun = if is_sampled { self.clock.nanos() } else { 0 };
-        let stored = put();
-        if is_sampled {
-            self.write_times.add(self.clock.nanos().saturating_sub(begun));
+        if self.expect_put(hash).is_sampled(hash) {
+            self.taking_time(put)
+        } else {
+            put()
         }
+    }
+
+    fn taking_time<R>(&self, put: impl FnOnce() -> R) -> R {
+        let begun = self.clock.nanos();
+        let stored = put();
+        self.write_times.add(self.clock.nanos().saturating_sub(begun));
         stored
     }
 
@@ -270,10 +292,69 @@ impl Memory {
         found
     }
 
+    /// A put of a key with that hash, for which [`Memory::expect_put`] has been called.
+    #[inline(always)]
     fn put_hashed(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
+        if key.len() <= PLAIN_KEY && (value.len() as u64) < self.live.plain_below.load(Relaxed) {
+            if let Some(draft) = Draft::plain(key, value) {
+                return self.put_plain(hash, &draft, ttl);
+            }
+        }
+        self.put_thoroughly(hash, key, value, ttl)
+    }
+
+    /// The same whatever the options and the lengths are.
+    #[cold]
+    #[inline(never)]
+    fn put_thoroughly(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
+        self.check_lengths(key, value.len())?;
         let block = self.compressed(value);
         let draft = self.draft(key, Self::payload(value, &block), &[])?;
-        self.insert::<true>(hash, &draft, ttl, &Terms::NONE).map(|_| ())
+        self.insert(hash, &draft, ttl, None).map(|_| ())
+    }
+
+    /// The straight way, see [`Live::plain_below`]: as [`Memory::insert`], but for what takes no part in it.
+    #[inline(always)]
+    fn put_plain(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl) -> Result<()> {
+        let mut shard = self.lock_home(hash);
+        shard.expect(hash, draft.layout());
+        self.expire_some(&mut shard);
+        if self.shared.budget.bounds_bytes() {
+            drop(shard);
+            return self.insert(hash, draft, ttl, None).map(|_| ());
+        }
+        if !shard.reserve(|| self.expected_entries()) {
+            return Err(Error::out_of_memory());
+        }
+        let present = shard.find_to_replace(hash, draft.key(), draft.layout());
+        let mut leaves = None;
+        match present {
+            Some((_, old)) => shard.expect_replace(old),
+            None if self.has_place(&mut shard) => {}
+            None => {
+                leaves = shard.begin_eviction();
+                if leaves.is_none() {
+                    drop(shard);
+                    return self.insert(hash, draft, ttl, None).map(|_| ());
+                }
+            }
+        }
+        let made = shard.make(draft);
+        if let Some(leaving) = leaves {
+            self.end_eviction(&mut shard, leaving);
+        }
+        let Some(mut entry) = made else { return Err(Error::out_of_memory()) };
+        if ttl != Ttl::Forever {
+            self.set_deadline(&mut shard, &mut entry, ttl);
+        }
+        match present {
+            Some((position, old)) => shard.replace(position, old, entry, hash),
+            None => shard.insert(entry, hash),
+        };
+        shard.count(Count::Puts, 1);
+        shard.weed();
+        self.balance(&mut shard);
+        Ok(())
     }
 
     /// What will become an entry of this cache.
@@ -587,10 +668,10 @@ impl Memory {
         }
     }
 
-    /// Puts an entry into its shard. A full cache evicts first, so that there is never too much in it.
-    ///
-    /// `PLAIN`: there are no terms to be looked at. What it touches should have been asked for: [`Memory::expect_put`].
-    fn insert<const PLAIN: bool>(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl, terms: &Terms) -> Result<PutOutcome> {
+    /// Puts an entry into its shard. A full cache evicts first, so that there is never too much in it. What it touches should have
+    /// been asked for: [`Memory::expect_put`].
+    #[inline(never)]
+    fn insert(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl, terms: Option<&Terms>) -> Result<PutOutcome> {
         let (key, layout) = (draft.key(), draft.layout());
         let make = |magazine: &mut Magazine| draft.make(&self.shared.heap, magazine);
         let (mut made, mut is_admitted) = (None, false);
@@ -605,7 +686,7 @@ impl Memory {
                 return Err(Error::out_of_memory());
             }
             let mut present = shard.find_to_replace(hash, key, layout);
-            if !PLAIN {
+            if let Some(terms) = terms {
                 if let Some(outcome) = self.refuse(&mut shard, &mut present, terms) {
                     return Ok(outcome);
                 }
@@ -648,23 +729,21 @@ impl Memory {
             if let Some((_, old)) = present {
                 shard.expect_replace(old);
             }
-            let Some(mut entry) = made.take().or_else(|| make(shard.magazine())) else {
+            let Some(mut entry) = made.take().or_else(|| shard.make(draft)) else {
                 return Err(Error::out_of_memory());
             };
             // When it will expire is said when it goes in: compressing and copying may have taken a while.
-            match present {
-                Some((_, old)) if !PLAIN && terms.instead_of.is_some() => entry.keep_end_of(old),
-                _ => match if PLAIN { None } else { terms.since } {
-                    Some(since) => self.set_deadline_since(&mut entry, since, ttl),
-                    None => self.set_deadline(&mut shard, &mut entry, ttl),
-                },
+            match (present, terms) {
+                (Some((_, old)), Some(terms)) if terms.instead_of.is_some() => entry.keep_end_of(old),
+                (_, Some(Terms { since: Some(since), .. })) => self.set_deadline_since(&mut entry, *since, ttl),
+                _ => self.set_deadline(&mut shard, &mut entry, ttl),
             }
             let entry = match present {
                 Some((position, old)) => shard.replace(position, old, entry, hash),
                 None => shard.insert(entry, hash),
             };
             let mut version = 0;
-            if !PLAIN && terms.tell_version {
+            if terms.is_some_and(|terms| terms.tell_version) {
                 version = shard.version(entry, || self.next_version()).unwrap_or(0);
             }
             shard.count_put(draft.payload());
@@ -693,16 +772,19 @@ impl Memory {
     }
 
     /// Makes a place for one entry more, by an eviction if need be. False: the cache is full, and this shard is empty.
-    #[inline]
     fn make_place(&self, shard: &mut Locked<'_>) -> bool {
+        self.has_place(shard) || self.evict(shard)
+    }
+
+    /// Whether one entry more may be there without an eviction.
+    #[inline(always)]
+    fn has_place(&self, shard: &mut Locked<'_>) -> bool {
         let entries = shard.len() as u64 + 1;
         if shard.grant().entries >= entries {
             return true;
         }
         let shards = Layout(self.layout.load(Relaxed)).shards();
-        let may_grow =
-            !self.shared.budget.is_full() && self.shared.budget.cover_entries(shard.grant(), entries, shards);
-        may_grow || self.evict(shard)
+        !self.shared.budget.is_full() && self.shared.budget.cover_entries(shard.grant(), entries, shards)
     }
 
     /// Makes room for so many bytes under a key, by evictions if need be. `is_admitted`: it was found to be worth that already.
@@ -794,6 +876,7 @@ impl Memory {
     }
 
     /// Evicts one entry. False when the shard is empty.
+    #[inline(never)]
     fn evict(&self, shard: &mut Locked<'_>) -> bool {
         let Some(victim) = shard.victim() else { return false };
         self.evict_victim(shard, victim);
@@ -801,19 +884,31 @@ impl Memory {
     }
 
     fn evict_victim(&self, shard: &mut Locked<'_>, victim: EntryRef) {
-        shard.evict(victim);
+        let leaving = shard.forget(victim);
+        self.end_eviction(shard, leaving);
+    }
+
+    #[inline(always)]
+    fn end_eviction(&self, shard: &mut Locked<'_>, leaving: Leaving) {
+        shard.end_eviction(leaving);
         shard.count(Count::Evictions, 1);
     }
 
     /// Frees some of what has expired.
+    #[inline(always)]
     fn expire_some(&self, shard: &mut Locked<'_>) {
         if shard.has_hints() {
-            let now = self.clock.now();
-            let mut hints = HINTS_PER_PUT;
-            for _ in 0..EXPIRED_PER_PUT {
-                let Some(expired) = shard.next_expired(now, &mut hints) else { break };
-                self.expire(shard, expired);
-            }
+            self.expire_hinted(shard);
+        }
+    }
+
+    #[inline(never)]
+    fn expire_hinted(&self, shard: &mut Locked<'_>) {
+        let now = self.clock.now();
+        let mut hints = HINTS_PER_PUT;
+        for _ in 0..EXPIRED_PER_PUT {
+            let Some(expired) = shard.next_expired(now, &mut hints) else { break };
+            self.expire(shard, expired);
         }
     }
 

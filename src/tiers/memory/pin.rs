@@ -81,10 +81,13 @@ impl Pins {
     /// No value can be added any more, and one that was added by a reader was added before that reader withdrew its
     /// announcement, which the caller has seen.
     #[must_use]
+    #[inline(always)]
     pub(super) fn orphan(&self, entry: EntryRef, before: impl FnOnce()) -> bool {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return false;
-        }
+        self.count.load(Ordering::Acquire) != 0 && self.orphan_one(entry, before)
+    }
+
+    #[cold]
+    fn orphan_one(&self, entry: EntryRef, before: impl FnOnce()) -> bool {
         match self.stripe(entry).get_mut(&entry.as_ptr().addr()) {
             Some(pin) => {
                 before();

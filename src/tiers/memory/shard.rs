@@ -4,7 +4,7 @@
 use super::arena::{Heap, Magazine};
 use super::budget::{Budget, Grant};
 use super::departure::{Cause, Departures};
-use super::entry::{prefetch_to_write, EntryRef, Owned, Payload, LINE};
+use super::entry::{prefetch_to_write, Draft, EntryRef, Owned, Payload, LINE};
 use super::expiry::{Hint, Wheel};
 use super::index::{Hash, Index, OldTable, Position, Published};
 use super::policy::{Books, Chosen, Clock, Policy};
@@ -258,6 +258,13 @@ pub(super) struct Locked<'a> {
     is_untouched: bool,
 }
 
+/// An entry that the policy has given up and that is still in the index, until [`Locked::end_eviction`].
+#[must_use = "an entry that no books know would never leave"]
+pub(super) struct Leaving {
+    victim: EntryRef,
+    hash: Hash,
+}
+
 impl<'a> Locked<'a> {
     /// Only keeps others away until it is dropped. While a process forks other locks of the cache are held, too, which must not
     /// be asked for once more.
@@ -308,11 +315,6 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// The magazine for this shard's blocks.
-    pub(super) fn magazine(&mut self) -> &mut Magazine {
-        &mut self.state.magazine
-    }
-
     /// Some number, different each time.
     pub(super) fn random(&mut self) -> u64 {
         // xorshift64: Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8 (2003).
@@ -324,29 +326,39 @@ impl<'a> Locked<'a> {
         x
     }
 
-    /// Makes sure that the next insert finds room in the index. False when there is no memory.
-    #[inline]
+    /// Makes sure that the next insert finds room in index and books. False when there is no memory.
+    #[inline(always)]
     pub(super) fn reserve(&mut self, expected: impl Fn() -> Option<usize>) -> bool {
+        (self.state.index.has_room() || self.reserve_index(expected)) && self.state.policy.reserve()
+    }
+
+    #[cold]
+    fn reserve_index(&mut self, expected: impl Fn() -> Option<usize>) -> bool {
         let (shard, shared) = (self.shard, self.shared);
         let state = &mut *self.state;
         let retired = &mut state.retired;
-        let (before, is_growing) = (state.index.len(), shard.published.is_growing());
         let reserved =
             state.index.reserve(expected, &shard.published, &shared.heap, |key| shared.hash(key), &mut |table| {
                 retired.push_table(table, &shared.heap)
             });
-        if is_growing || before == 0 || shard.published.is_growing() {
-            state.index_bytes = state.index.bytes(&shared.heap);
-        }
-        reserved && state.policy.reserve()
+        state.index_bytes = state.index.bytes(&shared.heap);
+        reserved
     }
 
     /// As [`Shard::expect_put`], what is only known under the lock.
     #[inline(always)]
     pub(super) fn expect(&self, hash: Hash, layout: Layout) {
         self.state.policy.expect(hash);
-        self.state.magazine.expect(layout);
-        self.state.retired.expect();
+        self.state.retired.expect(layout, &self.state.magazine);
+    }
+
+    /// Makes an entry of a draft, in a block of this shard's. `None` when there is no memory.
+    #[inline(always)]
+    pub(super) fn make(&mut self, draft: &Draft<'_>) -> Option<Owned<'a>> {
+        let heap: &'a Heap = &self.shared.heap;
+        let state = &mut *self.state;
+        let block = state.retired.block(draft.layout(), heap, &mut state.magazine)?;
+        draft.make_in(block, heap)
     }
 
     /// An entry of this shard will be replaced: asks the processor for what that will touch, as far as the entry says where that
@@ -357,7 +369,7 @@ impl<'a> Locked<'a> {
     }
 
     /// Takes a new entry in, whose key is not here. [`Locked::reserve`] has been called since the last one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, entry: Owned<'_>, hash: Hash) -> EntryRef {
         let shard = self.shard;
         let state = &mut *self.state;
@@ -390,7 +402,7 @@ impl<'a> Locked<'a> {
     }
 
     /// Puts `new` in the place of `old`, which is retired.
-    #[inline]
+    #[inline(always)]
     pub(super) fn replace(&mut self, position: Position, old: EntryRef, new: Owned<'_>, hash: Hash) -> EntryRef {
         let (shard, heap) = (self.shard, &self.shared.heap);
         let state = &mut *self.state;
@@ -419,13 +431,28 @@ impl<'a> Locked<'a> {
         self.unlink(entry, hash, cause);
     }
 
-    /// Evicts an entry that [`Locked::victim`] has named.
-    pub(super) fn evict(&mut self, victim: EntryRef) {
-        let hash = self.shared.hash(victim.key());
-        self.state.policy.evict(victim, hash);
-        self.unlink(victim, hash, Cause::Evicted);
+    /// The first half of an eviction: the books have chosen and forgotten. `None`: nobody is there. Whoever calls this may do
+    /// something else, under the same lock, before [`Locked::end_eviction`], so that nobody waits for the victim's bucket.
+    #[inline(never)]
+    pub(super) fn begin_eviction(&mut self) -> Option<Leaving> {
+        self.victim().map(|victim| self.forget(victim))
     }
 
+    /// The same for an entry that [`Locked::victim`] has named.
+    #[inline(always)]
+    pub(super) fn forget(&mut self, victim: EntryRef) -> Leaving {
+        let hash = self.shared.hash(victim.key());
+        self.state.index.prefetch_bucket(hash);
+        self.state.policy.evict(victim, hash);
+        Leaving { victim, hash }
+    }
+
+    #[inline(always)]
+    pub(super) fn end_eviction(&mut self, leaving: Leaving) {
+        self.unlink(leaving.victim, leaving.hash, Cause::Evicted);
+    }
+
+    #[inline(always)]
     fn unlink(&mut self, entry: EntryRef, hash: Hash, cause: Cause) {
         let state = &mut *self.state;
         let size = entry.size(&self.shared.heap);
@@ -443,6 +470,7 @@ impl<'a> Locked<'a> {
     }
 
     /// The entry that should leave next.
+    #[inline(always)]
     pub(super) fn victim(&mut self) -> Option<EntryRef> {
         let clock = &self.shard.clock;
         self.state.policy.victim(clock)

@@ -232,7 +232,7 @@ impl Memory {
         let terms = Terms { condition, tell_version: *tell_version, instead_of: None, since: *since };
         let hash = self.hash(key);
         let draft = self.draft(key, ready.payload(), tags.all())?;
-        self.timed_put(hash, || self.insert::<false>(hash, &draft, *ttl, &terms))
+        self.timed_put(hash, || self.insert(hash, &draft, *ttl, Some(&terms)))
     }
 
     /// Adds to the number that a key has as its value, and says what that makes; a key that is not there gets `initial`.
@@ -265,7 +265,7 @@ impl Memory {
             let text = decimal(sum, &mut digits);
             self.check_lengths(key, text.len())?;
             let draft = self.draft(key, Payload::Plain(text), tags.all())?;
-            if let PutOutcome::Stored(_) = self.insert::<false>(hash, &draft, ttl, &terms)? {
+            if let PutOutcome::Stored(_) = self.insert(hash, &draft, ttl, Some(&terms))? {
                 return Ok(sum);
             }
         }

@@ -18,19 +18,14 @@ use super::recall::Recall;
 
 /// Up to so many entries of a shard the queue is exact. One that is larger gets by with the sets: the list makes a put that
 /// evicts a tenth slower, and has six times as many bytes.
-const FEW: usize = 1_000;
+const FEW: usize = 900;
 
 const LANES: usize = 32;
-const LANE_BITS: usize = 16;
-const LANES_PER_WORD: usize = 4;
-const WORDS: usize = LANES / LANES_PER_WORD;
-/// One in each lane.
-const LOW: u64 = 0x0001_0001_0001_0001;
 
-/// The newest fingerprint in the lowest lane of the first word; 0: nothing.
+/// From the newest fingerprint to the oldest; 0: nothing.
 #[repr(align(64))]
 #[derive(Clone)]
-struct Set([u64; WORDS]);
+struct Set([u16; LANES]);
 
 pub(super) struct Ghost {
     /// Instead of the sets.
@@ -91,7 +86,12 @@ impl Ghost {
         }
         let number = self.set(hash);
         let set = &mut self.sets[number];
-        set.find(fingerprint(hash)).inspect(|lane| set.remove(*lane)).is_some()
+        let fingerprint = fingerprint(hash);
+        let is_there = set.has(fingerprint);
+        if is_there {
+            set.remove(fingerprint);
+        }
+        is_there
     }
 
     #[cold]
@@ -107,7 +107,7 @@ impl Ghost {
         let mut made = Vec::new();
         // Without memory there is no ghost: a worse choice of victims, not a wrong answer.
         if made.try_reserve_exact(sets).is_ok() {
-            made.resize(sets, Set([0; WORDS]));
+            made.resize(sets, Set([0; LANES]));
         }
         self.sets = made;
         self.ways = ((keys + sets / 2) / sets) as u32;
@@ -120,52 +120,37 @@ impl Ghost {
 }
 
 impl Set {
-    /// Which lane holds a fingerprint.
-    #[inline]
-    fn find(&self, fingerprint: u64) -> Option<usize> {
-        let mut equal = [0; WORDS];
-        for (equal, word) in equal.iter_mut().zip(self.0) {
-            // The highest bit of each lane that is 0; now and then of one above such a lane, too, which the lowest is not.
-            let differing = word ^ (fingerprint * LOW);
-            *equal = differing.wrapping_sub(LOW) & !differing & (LOW << (LANE_BITS - 1));
-        }
-        if equal.iter().fold(0, |all, word| all | word) == 0 {
-            return None;
-        }
-        let word = equal.iter().position(|word| *word != 0)?;
-        Some(word * LANES_PER_WORD + equal[word].trailing_zeros() as usize / LANE_BITS)
+    /// Whether a fingerprint is there. All lanes are looked at, which takes a processor no longer than a few.
+    #[inline(always)]
+    fn has(&self, fingerprint: u16) -> bool {
+        self.0.iter().fold(0, |found, lane| found | if *lane == fingerprint { u16::MAX } else { 0 }) != 0
     }
 
     /// Puts a fingerprint in front of the others, of which the last goes if there are `ways` already.
-    #[inline]
-    fn push(&mut self, fingerprint: u64, ways: usize) {
-        let mut carried = fingerprint;
-        for word in &mut self.0 {
-            let last = *word >> (u64::BITS as usize - LANE_BITS);
-            *word = *word << LANE_BITS | carried;
-            carried = last;
-        }
-        if let Some(word) = self.0.get_mut(ways / LANES_PER_WORD) {
-            *word &= (1 << (ways % LANES_PER_WORD * LANE_BITS)) - 1;
+    #[inline(always)]
+    fn push(&mut self, fingerprint: u16, ways: usize) {
+        let before = self.0;
+        self.0[1..].copy_from_slice(&before[..LANES - 1]);
+        self.0[0] = fingerprint;
+        // There were no more than `ways`.
+        if let Some(beyond) = self.0.get_mut(ways) {
+            *beyond = 0;
         }
     }
 
-    /// Takes a lane out; those behind it move up.
-    fn remove(&mut self, lane: usize) {
-        let (first, shift) = (lane / LANES_PER_WORD, lane % LANES_PER_WORD * LANE_BITS);
-        for number in first..WORDS {
-            let before = if number == first { (1_u64 << shift) - 1 } else { 0 };
-            let word = self.0[number];
-            let next = self.0.get(number + 1).map_or(0, |next| next << (u64::BITS as usize - LANE_BITS));
-            self.0[number] = word & before | (word >> LANE_BITS | next) & !before;
+    /// Takes the newest one of a fingerprint out; those behind it move up.
+    #[cold]
+    fn remove(&mut self, fingerprint: u16) {
+        if let Some(lane) = self.0.iter().position(|lane| *lane == fingerprint) {
+            self.0.copy_within(lane + 1.., lane);
+            self.0[LANES - 1] = 0;
         }
     }
 }
 
 /// 16 bits, never 0, that say nothing of the set.
-#[inline(always)]
-fn fingerprint(hash: Hash) -> u64 {
-    u64::from((hash.0 >> 32) as u16).max(1)
+fn fingerprint(hash: Hash) -> u16 {
+    ((hash.0 >> 32) as u16).max(1)
 }
 
 #[cfg(test)]
@@ -203,20 +188,20 @@ mod tests {
     #[test]
     fn a_set_is_a_list_that_drops_its_oldest() {
         for ways in 1..=LANES {
-            let (mut set, mut model) = (Set([0; WORDS]), VecDeque::new());
+            let (mut set, mut model) = (Set([0; LANES]), VecDeque::new());
             let mut random = 0x5EED_u64 + ways as u64;
             for _ in 0..if cfg!(miri) { 50 } else { 2_000 } {
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
                 // Few different ones, some of which differ in one bit.
-                let fingerprint = random >> 32 & 0x3F | (random >> 40 & 1) << 15 | 1;
+                let fingerprint = (random >> 32 & 0x3F | (random >> 40 & 1) << 15 | 1) as u16;
                 match random % 3 {
                     0 => {
                         let known = model.iter().position(|known| *known == fingerprint);
-                        assert_eq!(set.find(fingerprint), known);
+                        assert_eq!(set.has(fingerprint), known.is_some());
                         if let Some(lane) = known {
-                            set.remove(lane);
+                            set.remove(fingerprint);
                             model.remove(lane);
                         }
                     }

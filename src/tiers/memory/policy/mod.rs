@@ -262,6 +262,7 @@ impl Policy for Books {
         each!(self, books => books.insert(entry, hash, clock));
     }
 
+    #[inline(always)]
     fn replace(&mut self, old: EntryRef, new: EntryRef, clock: &Clock) {
         each!(self, books => books.replace(old, new, clock));
     }

@@ -157,30 +157,32 @@ impl Ruling {
     }
 
     /// The queue whose oldest entry should leave next, before a new one comes in. `None` when there is none.
+    #[inline(always)]
     pub(super) fn victim(&mut self, queues: &mut impl Queues) -> Option<Queue> {
         use Queue::{Main, Window};
         for _ in 0..MOST_LOOKED_AT {
-            let (window, main) = (queues.oldest(Window), queues.oldest(Main));
-            if main.is_none() {
+            let (window, main) = (queues.len(Window), queues.len(Main));
+            if main == 0 {
                 (self.to_prove, self.owed) = (0, 0);
             }
-            let window_is_short = queues.len(Window) < self.rule.window(queues.len(Window) + queues.len(Main));
+            let window_is_short = window < self.rule.window(window + main);
             let from_main = match self.rule {
                 Rule::S3 | Rule::Narrow | Rule::Wide => self.to_prove > 0 || window_is_short,
                 Rule::Clock => true,
                 Rule::Keep => self.owed > 0 || window_is_short,
             };
             let queue = match (window, main) {
-                (None, None) => return None,
-                (Some(_), None) => Window,
-                (None, Some(_)) => Main,
-                (Some(_), Some(_)) if from_main => Main,
-                (Some(_), Some(_)) => Window,
+                (0, 0) => return None,
+                (_, 0) => Window,
+                (0, _) => Main,
+                _ if from_main => Main,
+                _ => Window,
             };
             if queue == Main {
                 self.to_prove = self.to_prove.saturating_sub(1);
             }
-            let hits = if queue == Main { main } else { window }.unwrap_or(0);
+            // Only of the queue that it is about: the other one's oldest may be far from the processor, and would be waited for.
+            let hits = queues.oldest(queue).unwrap_or(0);
             if hits == 0 {
                 return Some(queue);
             }

@@ -98,12 +98,14 @@ impl Ruled {
         self.lists.main.expect();
     }
 
+    #[inline(always)]
     pub(super) fn insert(&mut self, entry: EntryRef, hash: Hash) {
         let queue = self.ruling.place(&mut self.lists, self.ghost.take(hash));
         self.lists.of(queue).push(entry);
         self.ruling.inserted(&mut self.lists);
     }
 
+    #[inline(always)]
     pub(super) fn replace(&mut self, old: EntryRef, new: EntryRef) {
         new.set_mark(MOST.min((old.mark() & COUNT) + 1));
         self.lists.of(queue_of(old)).replace(old, new);
@@ -118,16 +120,24 @@ impl Ruled {
         }
     }
 
+    #[inline(always)]
     pub(super) fn victim(&mut self) -> Option<EntryRef> {
         let queue = self.ruling.victim(&mut self.lists)?;
         self.lists.oldest_of(queue)
     }
 
+    #[inline(always)]
     pub(super) fn evict(&mut self, entry: EntryRef, hash: Hash) {
-        if self.ruling.evicted(queue_of(entry)) {
+        // A victim is the oldest of its queue, which says where it is without a look at its links.
+        let queue = if self.lists.window.oldest() == Some(entry) { Queue::Window } else { Queue::Main };
+        if self.ruling.evicted(queue) {
             self.ghost.remember(hash, self.len());
         }
-        self.remove(entry);
+        if self.lists.oldest_of(queue) == Some(entry) && self.len() > 1 {
+            self.lists.of(queue).pop();
+        } else {
+            self.remove(entry);
+        }
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -33,10 +33,12 @@ impl Policy for S3Fifo {
         list::expect_neighbours(old);
     }
 
+    #[inline(always)]
     fn insert(&mut self, entry: EntryRef, hash: Hash, _: &Clock) {
         self.0.insert(entry, hash);
     }
 
+    #[inline(always)]
     fn replace(&mut self, old: EntryRef, new: EntryRef, _: &Clock) {
         self.0.replace(old, new);
     }
@@ -45,14 +47,17 @@ impl Policy for S3Fifo {
         self.0.remove(entry);
     }
 
+    #[inline(always)]
     fn victim(&mut self, _: &Clock) -> Option<EntryRef> {
         self.0.victim()
     }
 
+    #[inline(always)]
     fn evict(&mut self, entry: EntryRef, hash: Hash) {
         self.0.evict(entry, hash);
     }
 
+    #[inline(always)]
     fn bytes(&self) -> u64 {
         self.0.bytes()
     }
