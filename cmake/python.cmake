@@ -19,11 +19,12 @@ add_custom_command(
   VERBATIM)
 
 Python_add_library(catzilla_cffi MODULE WITH_SOABI
-  "${cffi_source}" "${native}/arguments.c" "${native}/blake2b.c" "${native}/call_keys.c" "${native}/codec.c" "${native}/codec_read.c"
+  "${cffi_source}" "${native}/arguments.c" "${native}/awaitable.c" "${native}/blake2b.c" "${native}/call_keys.c" "${native}/codec.c" "${native}/codec_read.c"
   "${native}/codec_read_containers.c" "${native}/codec_write.c" "${native}/codec_write_containers.c"
   "${native}/engine.c" "${native}/engine_bytes.c" "${native}/engine_values.c"
-  "${native}/http_conditions.c" "${native}/http_environ.c" "${native}/http_finder.c" "${native}/http_key.c" "${native}/http_messages.c"
-  "${native}/http_names.c" "${native}/http_scope.c" "${native}/http_stored.c" "${native}/http_url.c"
+  "${native}/http_call.c" "${native}/http_conditions.c" "${native}/http_environ.c" "${native}/http_finder.c" "${native}/http_key.c"
+  "${native}/http_messages.c" "${native}/http_names.c" "${native}/http_scope.c" "${native}/http_sending.c" "${native}/http_stored.c"
+  "${native}/http_url.c"
   "${native}/module.c" "${native}/object_cache.c" "${native}/object_deadlines.c"
   "${native}/object_flight.c" "${native}/object_function.c" "${native}/object_ghost.c" "${native}/object_lifetime.c" "${native}/object_methods.c"
   "${native}/object_order.c" "${native}/object_ready.c" "${native}/object_table.c" "${native}/object_type.c" "${native}/objects.c")

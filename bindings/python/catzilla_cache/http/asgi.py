@@ -11,6 +11,7 @@ from urllib.parse import quote_from_bytes, unquote
 
 from catzilla_cache.http.admin import AdminApp
 from catzilla_cache.http.asgi_answer import Answer, NoBody, OnceMore, Receive, nowhere, send_response
+from catzilla_cache.http.asgi_hits import from_memory_first
 from catzilla_cache.http.asgi_outbox import Message, Send
 from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.decisions import Fetch, LookUp, Serve
@@ -66,13 +67,9 @@ class CacheMiddleware(ResponseCache):
         super().renew_in_child()
         self._refreshing, self._tasks = set(), set()
 
+    @from_memory_first
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._find(scope)
-        if found is not None:
-            start, body = found
-            await send(start)
-            await send(body)
-            return
+        """Answers a request, or has the application do it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
