@@ -106,8 +106,17 @@ extern PyObject *http_words[WORDS];
 /* Whether an object is this text. What is a word of a server's own code is the very object, which is seen at once. */
 static inline int http_is_text(PyObject *object, enum http_word word)
 {
-    return object != NULL && (object == http_words[word] || (PyUnicode_CheckExact(object) &&
-                                                             PyUnicode_CompareWithASCIIString(object, HTTP_WORDS[word]) == 0));
+    if (object == http_words[word])
+        return 1;
+    if (object == NULL || !PyUnicode_CheckExact(object))
+        return 0;
+    Py_ssize_t len;
+    const char *data = PyUnicode_AsUTF8AndSize(object, &len);
+    if (data == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    return (size_t)len == strlen(HTTP_WORDS[word]) && memcmp(data, HTTP_WORDS[word], (size_t)len) == 0;
 }
 
 /* The names of variables, once those of the fields are there. 0, or -1 with an exception. To be ended either way. */
