@@ -10,12 +10,13 @@ from typing import Any, Awaitable, Callable, Dict, Mapping, MutableMapping, Opti
 from urllib.parse import quote_from_bytes, unquote
 
 from catzilla_cache.http.admin import AdminApp
+from catzilla_cache.http.admission import SAFE_METHODS
 from catzilla_cache.http.asgi_answer import Answer, NoBody, OnceMore, Receive, nowhere, send_response
 from catzilla_cache.http.asgi_hits import from_memory_first
 from catzilla_cache.http.asgi_outbox import Message, Send
 from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.decisions import Fetch, LookUp, Serve
-from catzilla_cache.http.exchange import SAFE_METHODS, Exchange
+from catzilla_cache.http.exchange import Exchange
 from catzilla_cache.http.fields import Fields, lowered
 from catzilla_cache.http.leading import Alone, Led, board
 from catzilla_cache.http.message import Request

@@ -1,7 +1,7 @@
 """A middleware's ``__call__`` for hits: what its finder has is sent, and nothing else is done.
 
-The compiled module has the same (`native/http_call.c`), where a hit has no frame of Python's: a server's ``send`` is awaited for both messages by an
-object that passes for a coroutine.
+The compiled module has the same (`native/http_call.c`), where a hit has no frame of Python's: a server's ``send`` is awaited for both
+messages by an object that passes for a coroutine.
 """
 
 from __future__ import annotations
@@ -47,5 +47,5 @@ def in_python(rest: Call) -> Call:
 
 
 async def awaiting(awaitable: Awaitable[Any]) -> None:
-    """A coroutine that awaits what is none: what `native/http_sending.c` makes of what a ``send`` returns that is no coroutine function."""
+    """A coroutine that awaits what is none: for `native/http_sending.c`, whose server has a ``send`` that is no coroutine function."""
     await awaitable
