@@ -19,18 +19,19 @@ add_custom_command(
   VERBATIM)
 
 Python_add_library(catzilla_cffi MODULE WITH_SOABI
-  "${cffi_source}" "${native}/arguments.c" "${native}/blake2b.c" "${native}/call_keys.c" "${native}/codec.c" "${native}/codec_read.c"
+  "${cffi_source}" "${native}/arguments.c" "${native}/awaitable.c" "${native}/blake2b.c" "${native}/call_keys.c" "${native}/codec.c" "${native}/codec_read.c"
   "${native}/codec_read_containers.c" "${native}/codec_write.c" "${native}/codec_write_containers.c"
   "${native}/engine.c" "${native}/engine_bytes.c" "${native}/engine_values.c"
-  "${native}/http_conditions.c" "${native}/http_environ.c" "${native}/http_finder.c" "${native}/http_key.c" "${native}/http_messages.c"
-  "${native}/http_names.c" "${native}/http_scope.c" "${native}/http_stored.c" "${native}/http_url.c"
+  "${native}/http_call.c" "${native}/http_conditions.c" "${native}/http_environ.c" "${native}/http_finder.c" "${native}/http_key.c"
+  "${native}/http_messages.c" "${native}/http_names.c" "${native}/http_scope.c" "${native}/http_sending.c" "${native}/http_stored.c"
+  "${native}/http_tails.c" "${native}/http_url.c"
   "${native}/module.c" "${native}/object_cache.c" "${native}/object_deadlines.c"
   "${native}/object_flight.c" "${native}/object_function.c" "${native}/object_ghost.c" "${native}/object_lifetime.c" "${native}/object_methods.c"
   "${native}/object_order.c" "${native}/object_ready.c" "${native}/object_table.c" "${native}/object_type.c" "${native}/objects.c")
 set_target_properties(catzilla_cffi PROPERTIES OUTPUT_NAME _catzilla_cffi C_STANDARD 11)
 target_link_libraries(catzilla_cffi PRIVATE catzilla::cache)
 # A function that this CPython has not got would be found missing when the module is imported, and not before.
-target_compile_options(catzilla_cffi PRIVATE -O2 -fvisibility=hidden -Wall -Wextra -Werror=implicit-function-declaration)
+target_compile_options(catzilla_cffi PRIVATE -O2 -fno-plt -fvisibility=hidden -Wall -Wextra -Werror=implicit-function-declaration)
 set_source_files_properties("${cffi_source}" PROPERTIES COMPILE_OPTIONS -w)
 if(catzilla_has_stable_abi)
   target_compile_definitions(catzilla_cffi PRIVATE Py_LIMITED_API=0x030A0000)

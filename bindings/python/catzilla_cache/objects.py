@@ -18,6 +18,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Generic, NamedTuple, Optional, TypeVar, Union, overload
 
+from catzilla_cache._coroutines import mark_as_coroutine_function
 from catzilla_cache._objects_order import NEVER
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ def cached(
         wrapper: Any = CachedFunction(function, cache, bool(typed), begin)
         functools.update_wrapper(wrapper, function)
         if is_async:
-            _mark_as_coroutine_function(wrapper, function)
+            mark_as_coroutine_function(wrapper, function)
         return wrapper
 
     return decorate
@@ -316,20 +317,3 @@ def _begin(function: Callable[..., Awaitable[Any]], cache: SmartCache[Any, Any])
     from catzilla_cache._objects_await import Runs
 
     return Runs(function, cache).bring
-
-
-def _mark_as_coroutine_function(wrapper: Any, function: Callable[..., Awaitable[Any]]) -> None:
-    """Makes ``inspect.iscoroutinefunction`` true of it, which frameworks ask before they await what a handler returns.
-
-    Python 3.9 takes nothing but functions for functions there; ``asyncio.iscoroutinefunction`` believes its own mark.
-    """
-    if sys.version_info >= (3, 12):
-        inspect.markcoroutinefunction(wrapper)
-        return
-    # What 3.10 and 3.11 look at is the code's flags, of anything that has the attributes of a function.
-    plain = inspect.unwrap(function)
-    for name in ("__code__", "__defaults__", "__kwdefaults__"):
-        setattr(wrapper, name, getattr(plain, name, None))
-    import asyncio.coroutines
-
-    wrapper._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)

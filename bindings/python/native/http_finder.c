@@ -6,9 +6,10 @@
  *
  *     scope or environment -> key (http_key.c) -> look-up -> head (http_stored.c), conditions -> answer (http_messages.c)
  */
+#include "http_finder.h"
 #include "engine.h"
+#include "http_call.h"
 #include "http_key.h"
-#include "http_messages.h"
 #include "http_stored.h"
 
 #include <stdatomic.h>
@@ -37,7 +38,7 @@ struct finder {
     int takes_head;
 };
 
-static PyTypeObject *values_type;
+static PyTypeObject *values_type, *finder_type;
 
 /* ---- Looking up ---- */
 
@@ -101,13 +102,16 @@ static int64_t microseconds_now(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static PyObject *answer(struct finder *self, const struct http_key *http_key, unsigned kind)
+/* What answers the request with a key. 1; 0: somebody has to think about it; -1 with an exception. */
+static int find(struct finder *self, const struct http_key *http_key, unsigned kind, struct http_answer *found)
 {
     struct held held;
     struct visit visit;
     PyObject *cache = self->cache;
+    if (http_key->is_head && !self->takes_head)
+        return 0;
     if (cache == NULL || !engine_hold((struct engine *)cache, &held))
-        return NULL;
+        return 0;
     visit.now = microseconds_now();
     visit.key = http_key;
     visit.messages = &self->messages;
@@ -118,14 +122,16 @@ static PyObject *answer(struct finder *self, const struct http_key *http_key, un
     struct key key = {(const char *)http_key->data, http_key->len};
     engine_visit(&held, &key, THEN_A_LOADER, show, &visit);
     engine_let_go(&held);
-    if (visit.no_memory)
-        return PyErr_NoMemory();
+    if (visit.no_memory) {
+        PyErr_NoMemory();
+        return -1;
+    }
     if (visit.block == NULL)
-        return NULL;
-    PyObject *made = http_messages_make(&self->messages, visit.kind, &visit.stored, visit.block, visit.body, visit.now);
+        return 0;
+    int made = http_messages_make(&self->messages, visit.kind, &visit.stored, visit.block, visit.body, visit.now, found);
     if (visit.block != visit.room)
         free(visit.block);
-    if (made != NULL) {
+    if (made > 0) {
         atomic_fetch_add_explicit(&self->hits[visit.stored.rule], 1, memory_order_relaxed);
         if (visit.kind & KIND_NOT_MODIFIED)
             atomic_fetch_add_explicit(&self->not_modified, 1, memory_order_relaxed);
@@ -133,28 +139,46 @@ static PyObject *answer(struct finder *self, const struct http_key *http_key, un
     return made;
 }
 
-static PyObject *answer_or_none(struct finder *self, const struct http_key *key, int is_made, unsigned kind)
+int http_find(PyObject *finder, PyObject *scope, struct http_answer *found)
 {
-    PyObject *found = is_made && (self->takes_head || !key->is_head) ? answer(self, key, kind) : NULL;
-    if (found != NULL || PyErr_Occurred())
-        return found;
-    Py_RETURN_NONE;
+    struct finder *self = (struct finder *)finder;
+    struct http_key key;
+    return http_key_of_scope(&self->keys, scope, &key) ? find(self, &key, KIND_ASGI, found) : 0;
+}
+
+int http_is_finder(PyObject *object)
+{
+    return Py_TYPE(object) == finder_type;
+}
+
+/* A tuple of what was found, which is let go of; or None. */
+static PyObject *tuple_or_none(int found, const struct http_answer *answer)
+{
+    if (found < 0)
+        return NULL;
+    if (found == 0)
+        Py_RETURN_NONE;
+    PyObject *tuple = answer->fields == NULL ? PyTuple_Pack(2, answer->start, answer->body)
+                                             : PyTuple_Pack(3, answer->start, answer->fields, answer->body);
+    Py_DECREF(answer->start);
+    Py_XDECREF(answer->fields);
+    Py_DECREF(answer->body);
+    return tuple;
 }
 
 static PyObject *finder_find(PyObject *object, PyObject *scope)
 {
-    struct finder *self = (struct finder *)object;
-    struct http_key key;
-    int is_made = http_key_of_scope(&self->keys, scope, &key);
-    return answer_or_none(self, &key, is_made, KIND_ASGI);
+    struct http_answer answer;
+    return tuple_or_none(http_find(object, scope, &answer), &answer);
 }
 
 static PyObject *finder_find_environ(PyObject *object, PyObject *environ)
 {
     struct finder *self = (struct finder *)object;
     struct http_key key;
-    int is_made = http_key_of_environ(&self->keys, environ, &key);
-    return answer_or_none(self, &key, is_made, KIND_WSGI);
+    struct http_answer answer;
+    int found = http_key_of_environ(&self->keys, environ, &key) ? find(self, &key, KIND_WSGI, &answer) : 0;
+    return tuple_or_none(found, &answer);
 }
 
 /* ---- Counting ---- */
@@ -290,10 +314,8 @@ int http_add_to(PyObject *module)
         return -1;
     if (values_type == NULL && (values_type = (PyTypeObject *)PyObject_GetAttrString(module, "ValuesBase")) == NULL)
         return -1;
-    PyObject *type = PyType_FromSpec(&finder_spec);
-    if (type == NULL)
+    finder_type = (PyTypeObject *)PyType_FromSpec(&finder_spec);
+    if (finder_type == NULL || PyModule_AddObjectRef(module, "ResponseFinder", (PyObject *)finder_type) < 0)
         return -1;
-    int outcome = PyModule_AddObjectRef(module, "ResponseFinder", type);
-    Py_DECREF(type);
-    return outcome;
+    return http_call_add_to(module);
 }

@@ -80,7 +80,7 @@ int http_key_begin(struct http_key_maker *maker, PyObject *prefix, PyObject *key
     maker->is_usable = maker->prefix_len <= LONGEST_PREFIX && count <= MOST_KEY_FIELDS;
     maker->forms = PyMem_Malloc((size_t)count + 1);
     if (maker->forms == NULL || http_names_begin(&maker->fields, (size_t)count + REFUSED_COUNT + OTHERS_COUNT) < 0 ||
-        http_names_begin(&maker->ignored, (size_t)PyObject_Size(ignored)) < 0) {
+        http_names_begin(&maker->ignored, (size_t)PyObject_Size(ignored)) < 0 || http_tails_begin(&maker->tails) < 0) {
         PyErr_NoMemory();
         return -1;
     }
@@ -103,6 +103,7 @@ void http_key_end(struct http_key_maker *maker)
     http_environ_end(maker);
     http_names_end(&maker->fields);
     http_names_end(&maker->ignored);
+    http_tails_end(&maker->tails);
     PyMem_Free(maker->forms);
     maker->forms = NULL;
     Py_CLEAR(maker->prefix);
@@ -280,6 +281,29 @@ static int put_fields(struct http_writer *out, const struct http_key_maker *make
 
 /* ---- The key ---- */
 
+/* Everything that the tail of a key is made of. 0: that is too long. */
+static int tell(struct http_told *told, const struct http_request *request)
+{
+    http_told_begin(told, request->is_secure);
+    int fits = http_told_add(told, 0, request->host.data, request->host.len);
+    for (size_t at = 0; fits && at < request->lines; at++)
+        fits = http_told_add(told, (unsigned)request->line[at].number + 1, request->line[at].value.data, request->line[at].value.len);
+    return fits;
+}
+
+/* What stands behind the query: scheme, host, and the values of the key fields. 0: they are not ordinary ones. */
+static int put_tail(struct http_writer *out, const struct http_key_maker *maker, const struct http_request *request)
+{
+    if (request->is_secure)
+        http_put(out, " https://", 9);
+    else
+        http_put(out, " http://", 8);
+    if (!http_put_authority(out, request->host.data, request->host.len, request->is_secure))
+        return 0;
+    *out->at++ = ' ';
+    return put_fields(out, maker, request);
+}
+
 int http_key_write(const struct http_key_maker *maker, const struct http_request *request, struct http_key *key)
 {
     struct http_writer out = {key->data};
@@ -292,15 +316,15 @@ int http_key_write(const struct http_key_maker *maker, const struct http_request
         return 0;
     if (request->query.len > 0 && !http_put_query(&out, request->query.data, request->query.len, &maker->ignored))
         return 0;
-    if (request->is_secure)
-        http_put(&out, " https://", 9);
-    else
-        http_put(&out, " http://", 8);
-    if (!http_put_authority(&out, request->host.data, request->host.len, request->is_secure))
-        return 0;
-    *out.at++ = ' ';
-    if (!put_fields(&out, maker, request))
-        return 0;
+    struct http_told told;
+    int can_be_kept = tell(&told, request);
+    if (!can_be_kept || !http_tails_find(&maker->tails, &told, &out)) {
+        const unsigned char *tail = out.at;
+        if (!put_tail(&out, maker, request))
+            return 0;
+        if (can_be_kept)
+            http_tails_keep(&maker->tails, &told, tail, (size_t)(out.at - tail));
+    }
     key->len = out.at - key->data;
     return 1;
 }

@@ -2,13 +2,14 @@
  * From a request to the key of the stored answer: `keys.py` says what keys are, and makes those of all requests. Here they are made
  * of the requests that a stored answer can be served to without another thought; `finder.py` says which those are.
  *
- *     ASGI scope (http_scope.c), WSGI environment (http_environ.c) -> request -> key (http_key.c, http_url.c)
+ *     ASGI scope (http_scope.c), WSGI environment (http_environ.c) -> request -> key (http_key.c, http_url.c, http_tails.c)
  */
 #ifndef CATZILLA_HTTP_KEY_H
 #define CATZILLA_HTTP_KEY_H
 
 #include "native.h"
 #include "http_conditions.h"
+#include "http_tails.h"
 #include "http_url.h"
 
 #ifdef Py_GIL_DISABLED
@@ -40,6 +41,7 @@ struct http_key_maker {
     char *variable_names;
     /* How the value of each key field is normalised. */
     unsigned char *forms;
+    struct http_tails tails;
     const char *prefix_data;
     size_t prefix_len;
     /* Not when there is more of something than keys are made of here. */
@@ -104,8 +106,17 @@ extern PyObject *http_words[WORDS];
 /* Whether an object is this text. What is a word of a server's own code is the very object, which is seen at once. */
 static inline int http_is_text(PyObject *object, enum http_word word)
 {
-    return object != NULL && (object == http_words[word] || (PyUnicode_CheckExact(object) &&
-                                                             PyUnicode_CompareWithASCIIString(object, HTTP_WORDS[word]) == 0));
+    if (object == http_words[word])
+        return 1;
+    if (object == NULL || !PyUnicode_CheckExact(object))
+        return 0;
+    Py_ssize_t len;
+    const char *data = PyUnicode_AsUTF8AndSize(object, &len);
+    if (data == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    return (size_t)len == strlen(HTTP_WORDS[word]) && memcmp(data, HTTP_WORDS[word], (size_t)len) == 0;
 }
 
 /* The names of variables, once those of the fields are there. 0, or -1 with an exception. To be ended either way. */

@@ -399,39 +399,39 @@ static PyObject *message_now(PyObject *body, int is_kept, struct http_ready *mad
     return PyDict_Copy(message);
 }
 
-PyObject *http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored,
-                             const unsigned char *block, PyObject *body, int64_t now)
+int http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored, const unsigned char *block,
+                       PyObject *body, int64_t now, struct http_answer *answer)
 {
     struct http_ready *slot = slot_of(messages, kind, stored);
     struct http_ready made = {.seen = 0};
-    PyObject *fields = NULL, *start = NULL, *message = NULL, *answer = NULL;
+    PyObject *fields, *start = NULL, *message = NULL;
     int has_news = 0, is_kept = stored->fields_end <= LONGEST_READY && stored->lines <= MOST_READY_LINES &&
                                 find_ready(messages, slot, kind, stored, block, &made);
     made.kind = kind;
     made.seen = stored->stored_at;
-    if (made.start == NULL && (made.start = start_of(messages, kind, stored->status)) == NULL)
-        goto done;
-    fields = fields_now(messages, is_kept, stored, block, now, &made, &has_news);
-    if (fields == NULL)
-        goto done;
-    if (kind & KIND_WSGI) {
-        answer = PyTuple_Pack(3, made.start, fields, body);
+    if (made.start == NULL)
+        made.start = start_of(messages, kind, stored->status);
+    fields = made.start == NULL ? NULL : fields_now(messages, is_kept, stored, block, now, &made, &has_news);
+    if (fields != NULL && kind & KIND_WSGI) {
+        start = new_reference(made.start);
+        message = new_reference(body);
         if (is_kept && made.body != body && is_worth_keeping(body))
             keep_body(&made, body, NULL, &has_news);
-    } else {
+    } else if (fields != NULL) {
         start = like(made.start, str_headers, fields);
         message = start == NULL ? NULL : message_now(body, is_kept, &made, &has_news);
-        answer = message == NULL ? NULL : PyTuple_Pack(2, start, message);
+        Py_CLEAR(fields);
     }
-    if (has_news && answer != NULL)
+    if (has_news && message != NULL)
         keep_ready(messages, slot, &made);
-done:
     drop(&made);
-    Py_XDECREF(start);
-    Py_XDECREF(message);
-    Py_XDECREF(fields);
     Py_DECREF(body);
-    return answer;
+    *answer = (struct http_answer){start, fields, message};
+    if (message != NULL)
+        return 1;
+    Py_XDECREF(start);
+    Py_XDECREF(fields);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 int http_messages_prepare(void)

@@ -5,8 +5,8 @@
 #ifndef CATZILLA_HTTP_MESSAGES_H
 #define CATZILLA_HTTP_MESSAGES_H
 
-#include "http_stored.h"
 #include "native.h"
+#include "http_stored.h"
 
 enum {
     /* Responses that are kept ready, and the bytes and field lines of the head of one: together 4 MiB at most; and as much for
@@ -64,11 +64,18 @@ void http_messages_end(struct http_messages *messages);
 PyObject *http_messages_body(struct http_messages *messages, unsigned kind, const struct http_stored *stored, const void *data,
                              size_t len);
 
-/* What answers a request with a head, whose bytes at `block` are the stored ones up to the end of the fields: a pair of
-   messages; or for WSGI the status line, the fields and the body. Takes `body` over. NULL without an exception: the fields do not
-   add up. */
-PyObject *http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored,
-                             const unsigned char *block, PyObject *body, int64_t now);
+/* What answers a request: the messages of ASGI; or for WSGI the status line, the fields and the body. */
+struct http_answer {
+    PyObject *start;
+    /* NULL in ASGI, whose start has them. */
+    PyObject *fields;
+    PyObject *body;
+};
+
+/* What answers a request with a head, whose bytes at `block` are the stored ones up to the end of the fields. Takes `body` over.
+   1: the references are the caller's. 0: the fields do not add up; -1 with an exception. */
+int http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored, const unsigned char *block,
+                       PyObject *body, int64_t now, struct http_answer *answer);
 
 /* Adds the words of messages. 0, or -1 with an exception. */
 int http_messages_prepare(void);

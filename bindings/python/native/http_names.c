@@ -21,12 +21,13 @@ void http_names_end(struct http_names *names)
 
 struct http_name *http_names_put(struct http_names *names, const void *data, size_t len)
 {
-    size_t at = http_hash(data, len) & names->mask;
+    struct http_ends ends = http_ends_of(data, len);
+    size_t at = http_mixed(ends, len) & names->mask;
     while (names->slots[at].data != NULL) {
-        if (names->slots[at].len == len && memcmp(names->slots[at].data, data, len) == 0)
+        if (http_is_name(&names->slots[at], data, len, ends))
             return &names->slots[at];
         at = (at + 1) & names->mask;
     }
-    names->slots[at] = (struct http_name){data, len, ROLE_NONE, NO_NUMBER};
+    names->slots[at] = (struct http_name){data, len, ends, ROLE_NONE, NO_NUMBER};
     return &names->slots[at];
 }

@@ -14,16 +14,25 @@ enum part { PART_TYPE, PART_METHOD, PART_SCHEME, PART_PATH, PART_RAW_PATH, PART_
 static const char *const PART_NAMES[PARTS] = {"type", "method", "scheme", "path", "raw_path", "query_string", "headers"};
 static PyObject *part_names[PARTS];
 PyObject *http_words[WORDS];
+/* Where in an object of bytes these begin, as PyBytes_AsString has said of one: of all, since it is a part of the object. */
+static size_t bytes_begin;
+/* Where in a tuple its items begin: behind what its type says is the size of an empty one. 0: a tuple that was looked at has them elsewhere. */
+static size_t items_begin;
 
 /* ---- Fields ---- */
 
 static inline struct http_text bytes_of(PyObject *object)
 {
-    return (struct http_text){(const unsigned char *)PyBytes_AsString(object), (size_t)PyBytes_Size(object)};
+    return (struct http_text){(const unsigned char *)object + bytes_begin, (size_t)Py_SIZE(object)};
+}
+
+static inline PyObject *item_of(PyObject *tuple, Py_ssize_t at)
+{
+    return items_begin != 0 ? ((PyObject **)((char *)tuple + items_begin))[at] : PyTuple_GetItem(tuple, at);
 }
 
 /* A field line of the request. 0: it is not an ordinary one. */
-static int read_line(const struct http_key_maker *maker, PyObject *name, PyObject *value, struct http_request *request)
+static inline int read_line(const struct http_key_maker *maker, PyObject *name, PyObject *value, struct http_request *request)
 {
     if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
         return 0;
@@ -35,32 +44,31 @@ static int read_line(const struct http_key_maker *maker, PyObject *name, PyObjec
     return http_request_add(request, found, text.data, text.len);
 }
 
-static int read_pair(const struct http_key_maker *maker, PyObject *pair, struct http_request *request)
+static inline int read_pair(const struct http_key_maker *maker, PyObject *pair, struct http_request *request)
 {
-    if (PyTuple_CheckExact(pair))
-        return PyTuple_Size(pair) == 2 && read_line(maker, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1), request);
-    if (CAN_BE_LIST && PyList_CheckExact(pair))
-        return PyList_Size(pair) == 2 && read_line(maker, PyList_GetItem(pair, 0), PyList_GetItem(pair, 1), request);
-    return 0;
+    PyObject *name, *value;
+    if (PyTuple_CheckExact(pair) && Py_SIZE(pair) == 2) {
+        name = item_of(pair, 0);
+        value = item_of(pair, 1);
+    } else if (CAN_BE_LIST && PyList_CheckExact(pair) && Py_SIZE(pair) == 2) {
+        name = PyList_GetItem(pair, 0);
+        value = PyList_GetItem(pair, 1);
+    } else {
+        return 0;
+    }
+    return read_line(maker, name, value, request);
 }
 
 static int read_lines(const struct http_key_maker *maker, PyObject *headers, struct http_request *request)
 {
-    if (PyList_CheckExact(headers)) {
-        Py_ssize_t count = PyList_Size(headers);
-        for (Py_ssize_t at = 0; at < count; at++)
-            if (!read_pair(maker, PyList_GetItem(headers, at), request))
-                return 0;
-        return 1;
-    }
-    if (PyTuple_CheckExact(headers)) {
-        Py_ssize_t count = PyTuple_Size(headers);
-        for (Py_ssize_t at = 0; at < count; at++)
-            if (!read_pair(maker, PyTuple_GetItem(headers, at), request))
-                return 0;
-        return 1;
-    }
-    return 0;
+    int is_list = PyList_CheckExact(headers);
+    if (!is_list && !PyTuple_CheckExact(headers))
+        return 0;
+    Py_ssize_t count = Py_SIZE(headers);
+    for (Py_ssize_t at = 0; at < count; at++)
+        if (!read_pair(maker, is_list ? PyList_GetItem(headers, at) : item_of(headers, at), request))
+            return 0;
+    return 1;
 }
 
 /* ---- The scope ---- */
@@ -127,8 +135,28 @@ int http_key_of_scope(const struct http_key_maker *maker, PyObject *scope, struc
     return made;
 }
 
+/* 0, or -1 with an exception. */
+static int look_at_layouts(void)
+{
+    PyObject *bytes = PyBytes_FromString("a"), *pair = bytes == NULL ? NULL : Py_BuildValue("(OO)", bytes, Py_None);
+    PyObject *size = pair == NULL ? NULL : PyObject_GetAttrString((PyObject *)Py_TYPE(pair), "__basicsize__");
+    size_t begin = size == NULL ? 0 : PyLong_AsSize_t(size);
+    if (size != NULL && !PyErr_Occurred()) {
+        bytes_begin = (size_t)(PyBytes_AsString(bytes) - (char *)bytes);
+        items_begin = begin;
+        if (begin < sizeof(PyVarObject) || begin % sizeof(PyObject *) != 0 || item_of(pair, 0) != bytes || item_of(pair, 1) != Py_None)
+            items_begin = 0;
+    }
+    Py_XDECREF(bytes);
+    Py_XDECREF(pair);
+    Py_XDECREF(size);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 int http_scope_prepare(void)
 {
+    if (look_at_layouts() < 0)
+        return -1;
     for (int part = 0; part < PARTS; part++)
         if (part_names[part] == NULL && (part_names[part] = PyUnicode_InternFromString(PART_NAMES[part])) == NULL)
             return -1;

@@ -3,6 +3,7 @@
  * it goes on at once, without a turn of the event loop; in all else it is like a coroutine, so that it can be made a task,
  * gathered or waited for.
  */
+#include "awaitable.h"
 #include "object_function.h"
 
 #include <structmember.h>
@@ -74,28 +75,11 @@ static PyObject *ready_send(PyObject *self, PyObject *sent)
     return stop_with_value(self);
 }
 
-/* throw(error) or throw(kind, error, traceback), as coroutines have it. Nothing here would catch it. */
+/* Nothing here would catch it. */
 static PyObject *ready_throw(PyObject *self, PyObject *arguments)
 {
-    PyObject *kind, *error = NULL, *traceback = NULL;
-    if (!PyArg_ParseTuple(arguments, "O|OO:throw", &kind, &error, &traceback))
-        return NULL;
     Py_CLEAR(((Ready *)self)->value);
-    if (PyType_Check(kind)) {
-        error = error == NULL || error == Py_None ? PyObject_CallObject(kind, NULL)
-                : PyObject_IsInstance(error, kind) == 1 ? (Py_INCREF(error), error)
-                                                        : PyObject_CallFunctionObjArgs(kind, error, NULL);
-    } else {
-        error = kind;
-        Py_INCREF(error);
-    }
-    if (error == NULL)
-        return NULL;
-    if (!PyExceptionInstance_Check(error))
-        PyErr_SetString(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException");
-    else
-        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-    Py_DECREF(error);
+    awaitable_raise(arguments);
     return NULL;
 }
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from catzilla_cache.http import stored, validation, wsgi_messages
 from catzilla_cache.http.asgi import request_of
-from catzilla_cache.http.exchange import Exchanges, LookUp, Serve
+from catzilla_cache.http.admission import Exchanges
+from catzilla_cache.http.decisions import LookUp, Serve
 from catzilla_cache.http.keys import KeyMaker
 from catzilla_cache.http.message import Request
 from catzilla_cache.http.ordinary import REFUSED_FIELDS

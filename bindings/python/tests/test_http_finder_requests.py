@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import sys
 from typing import Any, Dict, Iterator, List, Tuple
 from urllib.parse import quote
@@ -94,6 +95,16 @@ def test_a_name_that_is_not_in_lower_case_is_left_alone(cache: SmartCache, finde
         assert finder.find(scope_of(headers=[(b"host", b"example.org"), (name, b"x")])) is None, name
     for name in (b"\xc0\xc1", b"@[`{", b"123", b"x-\xff"):
         assert finder.find(scope_of(headers=[(b"host", b"example.org"), (name, b"x")])) is not None, name
+
+
+def test_a_name_is_refused_for_every_letter_of_it(cache: SmartCache, finder: Any) -> None:
+    for name in sorted(REFUSED_FIELDS):
+        for place in range(len(name)):
+            other = name[:place] + bytes([name[place] ^ 1]) + name[place + 1 :]
+            scope = scope_of(headers=[(b"host", b"example.org"), (other, b"5")])
+            store(cache, scope)
+            is_taken = other not in REFUSED_FIELDS and other == other.lower()
+            assert (finder.find(scope) is not None) is is_taken, other
 
 
 def test_only_get_and_head_of_http_are_answered(cache: SmartCache, finder: Any) -> None:
@@ -410,3 +421,25 @@ def test_a_request_finds_no_answer_but_its_own(cache: SmartCache, finder: Any) -
     ]
     for scope in same:
         assert finder.find(scope)[1]["body"] == b"0"
+
+
+def test_requests_whose_keys_end_alike_find_their_own_answers_in_any_order(cache: SmartCache, finder: Any) -> None:
+    # Hosts and values that are the same one behind the other, or when they are normalised; far more than the builtin keeps.
+    values = (b"", b"a", b"aa", b"a, a", b"A", b"b", b"a" * 20 + b"c" + b"a" * 20, b"a" * 20 + b"d" + b"a" * 20, b"e" * 300)
+    scopes = [
+        scope_of(scheme=scheme, headers=[(b"host", host), *((name, value) for name, value in lines if value)])
+        for scheme, host in (("http", b"a.example"), ("https", b"a.example"), ("http", b"a.exampl"), ("http", b"a.example:80"))
+        for first, second in itertools.product(values, repeat=2)
+        for names in ((b"accept", b"x-part"), (b"x-part", b"accept"), (b"accept-language", b"accept-language"))
+        for lines in [list(zip(names, (first, second)))]
+    ]
+    bodies = {key_of(scope): b"%d" % number for number, scope in enumerate(scopes)}
+    for scope in scopes:
+        store(cache, scope, body=bodies[key_of(scope)])
+    answered = 0
+    for order in (scopes, scopes[::-1], [scope for scope in scopes for _ in range(2)], random.Random(5).sample(scopes, len(scopes))):
+        for scope in order:
+            answer = finder.find(scope)
+            assert answer is None or answer[1]["body"] == bodies[key_of(scope)], scope
+            answered += answer is not None
+    assert len(bodies) > 300 and answered > 4 * len(scopes)

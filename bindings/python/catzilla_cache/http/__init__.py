@@ -4,7 +4,7 @@
                       |
     middleware  purging  warming  admin  statistics  leading  unshared      what all of them are to programs, operators and each other
                       |
-    exchange  (decisions)      shelf  finder  ordinary      one request's way through the cache, no I/O; responses in a ``SmartCache``
+    admission  exchange  (decisions)      shelf  finder  ordinary      one request's way through the cache, no I/O; responses in a ``SmartCache``
                       |
     storing  reuse  validation  ranges  search  freshness      what RFC 9110 and 9111 say, a chapter each
                       |

@@ -10,11 +10,13 @@ from typing import Any, Awaitable, Callable, Dict, Mapping, MutableMapping, Opti
 from urllib.parse import quote_from_bytes, unquote
 
 from catzilla_cache.http.admin import AdminApp
+from catzilla_cache.http.admission import SAFE_METHODS
 from catzilla_cache.http.asgi_answer import Answer, NoBody, OnceMore, Receive, nowhere, send_response
+from catzilla_cache.http.asgi_hits import from_memory_first
 from catzilla_cache.http.asgi_outbox import Message, Send
 from catzilla_cache.http.driving import ask_asgi
 from catzilla_cache.http.decisions import Fetch, LookUp, Serve
-from catzilla_cache.http.exchange import SAFE_METHODS, Exchange
+from catzilla_cache.http.exchange import Exchange
 from catzilla_cache.http.fields import Fields, lowered
 from catzilla_cache.http.leading import Alone, Led, board
 from catzilla_cache.http.message import Request
@@ -66,13 +68,9 @@ class CacheMiddleware(ResponseCache):
         super().renew_in_child()
         self._refreshing, self._tasks = set(), set()
 
+    @from_memory_first
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._find(scope)
-        if found is not None:
-            start, body = found
-            await send(start)
-            await send(body)
-            return
+        """Answers a request, or has the application do it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 from typing import Any, Callable, Collection, List, Mapping, Optional, Sequence, Union
 
 from catzilla_cache.errors import CacheValueError
+from catzilla_cache.http.admission import SAFE_METHODS
 from catzilla_cache.http.decisions import Entry, Fetch, LookUp, Relay, Serve
-from catzilla_cache.http.exchange import SAFE_METHODS, TOO_LARGE, Exchange
+from catzilla_cache.http.exchange import TOO_LARGE, Exchange
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led, board
 from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
 from catzilla_cache._flights import Flights
 from catzilla_cache import _forks
 from catzilla_cache.errors import CacheValueError
+from catzilla_cache.http.admission import Exchanges
 from catzilla_cache.http.decisions import Fetch
-from catzilla_cache.http.exchange import Exchange, Exchanges
+from catzilla_cache.http.exchange import Exchange
 from catzilla_cache.http.finder import Messages, finder_for
 from catzilla_cache.http.message import Request
 from catzilla_cache.http.policy import Policy, policy_of

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, Mapping, Optional, Set
 
 from catzilla_cache.errors import CacheKeyError
-from catzilla_cache.http.exchange import Exchange, Exchanges
+from catzilla_cache.http.admission import Exchanges
+from catzilla_cache.http.exchange import Exchange
 from catzilla_cache.http.freshness import control_of, lifetime
 from catzilla_cache.http.keys import normalised_query
 from catzilla_cache.http.message import FieldMap, Request

@@ -17,7 +17,7 @@ from catzilla_cache.http.patterns import UrlPattern
 from catzilla_cache.http.stored import StoredResponse
 
 if TYPE_CHECKING:
-    from catzilla_cache.http.exchange import Exchanges
+    from catzilla_cache.http.admission import Exchanges
     from catzilla_cache.http.policy import Policy
     from catzilla_cache.http.shelf import Shelf
     from catzilla_cache.http.statistics import Counters

@@ -11,9 +11,10 @@ import threading
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Union
 
 from catzilla_cache import _workers
+from catzilla_cache.http.admission import SAFE_METHODS
 from catzilla_cache.http.driving import ask_wsgi
 from catzilla_cache.http.decisions import Fetch, LookUp, Serve
-from catzilla_cache.http.exchange import SAFE_METHODS, Exchange
+from catzilla_cache.http.exchange import Exchange
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.leading import Alone, Led, board
 from catzilla_cache.http.message import Request
