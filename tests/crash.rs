@@ -9,6 +9,8 @@
 mod folder;
 #[path = "support/load.rs"]
 mod load;
+#[path = "support/pace.rs"]
+mod pace;
 
 use catzilla_cache::{Cache, Options, TierName, Ttl};
 use folder::TemporaryFolder;
