@@ -9,7 +9,7 @@
 //! memory and in each tier. Time stands still, so who waits for what never comes waits forever, and the scheduler sees that.
 //!
 //! Not modelled: queues before a tier and the thread that empties them, tiers that fail, several processes. For these there are
-//! `src/cache/tests.rs` and `tests/tiers.rs`.
+//! `src/cache/tests` and `tests/tiers.rs`.
 //!
 //! Built, run and run again as `races.rs`.
 #![cfg(shuttle)]

@@ -1,5 +1,5 @@
 //! How a reader that announces and a writer that frees meet, under every order that the memory model allows: what
-//! `tests/races.rs`, whose threads take turns, cannot show. Built with `--cfg shuttle` only; `tools/model` does that.
+//! `tests/races`, whose threads take turns, cannot show. Built with `--cfg shuttle` only; `tools/model` does that.
 //!
 //! `barrier` and `hazard` are the engine's own files, on loom's atomics; both halves of the barrier are fences here, as they
 //! are where the kernel offers nothing better. What stands around them in the engine is said beside each step.

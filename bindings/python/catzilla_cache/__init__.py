@@ -27,6 +27,9 @@ from catzilla_cache.smart_cache import (
 )
 from catzilla_cache.stats import CacheStats, Health, Statistics, TierStatistics
 
+#: The version of the library, which is the package's own.
+__version__ = library_version()
+
 __all__ = [
     "BytesCache",
     "CacheError",
@@ -47,6 +50,7 @@ __all__ = [
     "Statistics",
     "Tier",
     "TierStatistics",
+    "__version__",
     "available_options",
     "cached",
     "caches",

@@ -10,7 +10,7 @@ import math
 import random
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, Iterable, Mapping, NamedTuple, Optional, Union
 
 from catzilla_cache import _annotation, _status, _workers, codec
 from catzilla_cache._annotation import Annotation
@@ -225,6 +225,27 @@ class Load:
             check(status)
 
 
+# ---- What callers load with ----
+
+#: What ``warm`` takes: pairs, or a mapping.
+Loaders = Union[Mapping[Key, Callable[[], Any]], Iterable[tuple[Key, Callable[[], Any]]]]
+
+
+def pairs_of(loaders: Loaders) -> Iterable[tuple[Key, Callable[[], Any]]]:
+    """Keys and who loads them."""
+    return loaders.items() if isinstance(loaders, Mapping) else loaders
+
+
+def loaded(loader: Callable[[], Any]) -> Any:
+    """What a loader returns on a thread, which awaits nothing."""
+    value = loader()
+    if isinstance(value, Awaitable):
+        if isinstance(value, Coroutine):
+            value.close()
+        raise CacheValueError("the loader returned something to await; that is for `await cache.aio.get_or_set(...)`")
+    return value
+
+
 # ---- For threads ----
 
 
@@ -257,7 +278,7 @@ def _lead(load: Load, flight: Flight[Any], loader: Callable[[], Any], deadline: 
         worth, value, lease = load.ask(deadline)
         if worth == MISSING:
             begun = time.monotonic()
-            value = loader()
+            value = loaded(loader)
             load.end(flight, lease, value, begun)
         else:
             load.land(flight, value)
@@ -284,7 +305,7 @@ def _refresh(load: Load, loader: Callable[[], Any]) -> None:
     try:
         if load.is_still_stale():
             begun = time.monotonic()
-            load.replace(loader(), begun)
+            load.replace(loaded(loader), begun)
     except Exception:
         # The stale value goes on being served until its grace is over; then whoever asks gets the failure.
         load.cache._count_failed_refresh()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catzilla_cache.smart_cache import SmartCache
 
 
-async def get_or_set_async(load: Load, loader: Callable[[], Awaitable[Any]]) -> Any:
+async def get_or_set_async(load: Load, loader: Callable[[], Any]) -> Any:
     """What ``AsyncCache.get_or_set`` says."""
     worth, value = load.find_in_memory()
     if worth == STALE:
@@ -37,7 +37,7 @@ async def get_or_set_async(load: Load, loader: Callable[[], Awaitable[Any]]) -> 
 
 
 async def _lead_async(
-    load: Load, flight: Flight[Any], loader: Callable[[], Awaitable[Any]], deadline: Optional[float]
+    load: Load, flight: Flight[Any], loader: Callable[[], Any], deadline: Optional[float]
 ) -> Any:
     try:
         worth, value, lease = _ask_at_once(load, flight) or await _ask_elsewhere(load, flight, deadline)
@@ -48,7 +48,7 @@ async def _lead_async(
             return value
         begun = time.monotonic()
         try:
-            value = await loader()
+            value = await _loaded(loader)
         except BaseException as error:
             load.crash(flight, lease, error)
             raise
@@ -65,6 +65,12 @@ async def _lead_async(
     # Whoever cancels this task now does not cancel that: what was loaded is stored, and handed on.
     await asyncio.shield(asyncio.wrap_future(storing))
     return value
+
+
+async def _loaded(loader: Callable[[], Any]) -> Any:
+    """What a loader returns, or what that comes to."""
+    value = loader()
+    return await value if isinstance(value, Awaitable) else value
 
 
 def _ask_at_once(load: Load, flight: Flight[Any]) -> Optional[Answer]:
@@ -96,7 +102,7 @@ async def _ask_elsewhere(load: Load, flight: Flight[Any], deadline: Optional[flo
         raise
 
 
-def _refresh_in_task(load: Load, loader: Callable[[], Awaitable[Any]]) -> None:
+def _refresh_in_task(load: Load, loader: Callable[[], Any]) -> None:
     if load.claim():
         task = asyncio.ensure_future(_refresh_async(load, loader))
         load.claimed_by(task)
@@ -104,12 +110,12 @@ def _refresh_in_task(load: Load, loader: Callable[[], Awaitable[Any]]) -> None:
         task.add_done_callback(lambda _: load.release())
 
 
-async def _refresh_async(load: Load, loader: Callable[[], Awaitable[Any]]) -> None:
+async def _refresh_async(load: Load, loader: Callable[[], Any]) -> None:
     cache = load.cache
     try:
         if await in_turn(cache, load.is_still_stale):
             begun = time.monotonic()
-            await in_turn(cache, load.replace, await loader(), begun)
+            await in_turn(cache, load.replace, await _loaded(loader), begun)
     except Exception:
         cache._count_failed_refresh()
 

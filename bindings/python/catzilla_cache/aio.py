@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Union
 
 from catzilla_cache._arguments import Key, Tags
-from catzilla_cache._loading import Load
+from catzilla_cache._loading import Load, Loaders, pairs_of
 from catzilla_cache._loading_async import get_or_set_async, in_turn, off_loop
 from catzilla_cache._stored_values import NOT_SERVED
 from catzilla_cache.errors import CacheValueError
@@ -118,7 +118,7 @@ class AsyncCache:
     async def get_or_set(
         self,
         key: Key,
-        loader: Callable[[], Awaitable[Any]],
+        loader: Callable[[], Any],
         ttl: Optional[float] = None,
         *,
         tags: Tags = (),
@@ -126,7 +126,8 @@ class AsyncCache:
         grace: float = 0,
         beta: float = 0,
     ) -> Any:
-        """The value of a key; if it is absent, what ``await loader()`` returns. Otherwise as ``SmartCache.get_or_set``.
+        """The value of a key; if it is absent, what ``await loader()`` returns, or a plain ``loader()``, which runs on the loop.
+        Otherwise as ``SmartCache.get_or_set``.
 
         Tasks that wait for another's load can be cancelled; when the task that loads is cancelled, one of those who wait takes over.
         """
@@ -134,7 +135,7 @@ class AsyncCache:
 
     async def warm(
         self,
-        loaders: Iterable[tuple[Key, Callable[[], Awaitable[Any]]]],
+        loaders: Loaders,
         ttl: Optional[float] = None,
         *,
         tags: Tags = (),
@@ -146,14 +147,14 @@ class AsyncCache:
         gate = asyncio.Semaphore(together)
         wanted_tags = list(tags)
 
-        async def one(key: Key, loader: Callable[[], Awaitable[Any]]) -> bool:
+        async def one(key: Key, loader: Callable[[], Any]) -> bool:
             async with gate:
                 if await self.exists(key):
                     return False
                 await self.get_or_set(key, loader, ttl, tags=wanted_tags)
                 return True
 
-        outcomes = await asyncio.gather(*(one(key, loader) for key, loader in loaders), return_exceptions=True)
+        outcomes = await asyncio.gather(*(one(key, loader) for key, loader in pairs_of(loaders)), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, TypeVar, Union, overload
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, Union, overload
 
 from catzilla_cache._arguments import Key, Tags
+from catzilla_cache._loading import Loaders
 from catzilla_cache._open_cache import Tier
 from catzilla_cache.decorator import KeyBuilder
 from catzilla_cache.decorator import cached as _cached
@@ -149,10 +150,10 @@ class Cache(SmartCache):
         return _cached(ttl, cache=self, key_builder=key_builder, tags=invalidate_on or (), lowest=tier)
 
     async def warm(  # type: ignore[override]
-        self, loaders: Iterable[Tuple[Key, Callable[[], Any]]], ttl: Optional[float] = None, *, tags: Tags = ()
+        self, loaders: Loaders, ttl: Optional[float] = None, *, tags: Tags = ()
     ) -> int:
         """Loads what is absent of these keys, several at a time. Loaders are coroutine functions, or plain ones. How many were loaded."""
-        return await self.aio.warm([(key, _awaitable(loader)) for key, loader in loaders], ttl, tags=tags)
+        return await self.aio.warm(loaders, ttl, tags=tags)
 
     def get_statistics(self) -> Dict[str, Any]:
         """The figures by name: ``hit_ratio``, ``memory_usage_mb``, ``ops_per_second``, and all of ``get_stats``."""
@@ -163,11 +164,3 @@ class Cache(SmartCache):
         levels: List[str] = [CacheLevel(level).value for level in self.plan.levels]
         figures["levels"] = levels
         return figures
-
-
-def _awaitable(loader: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
-    async def load() -> Any:
-        loaded = loader()
-        return await loaded if isinstance(loaded, Awaitable) else loaded
-
-    return load

@@ -16,7 +16,7 @@ from catzilla_cache._arguments import Key, Tags, check, found, key_bytes, tag_by
 from catzilla_cache._backend import backend as _backend
 from catzilla_cache._flights import Flights
 from catzilla_cache._lifetimes import Lifetimes
-from catzilla_cache._loading import Load, get_or_set
+from catzilla_cache._loading import Load, Loaders, get_or_set, pairs_of
 from catzilla_cache._open_cache import OpenCache, Tier
 from catzilla_cache._process_cache import get_cache, reset_cache
 from catzilla_cache._rates import Rates
@@ -305,12 +305,10 @@ class SmartCache(OpenCache, _backend.ValuesBase):
         """Removes everything that was stored with this tag, from every tier. How many of those memory had."""
         return self.delete_tag(tag)
 
-    def warm(
-        self, loaders: Iterable[tuple[Key, Callable[[], Any]]], ttl: Optional[float] = None, *, tags: Tags = ()
-    ) -> int:
+    def warm(self, loaders: Loaders, ttl: Optional[float] = None, *, tags: Tags = ()) -> int:
         """Loads what is absent of these keys, one after the other. How many were loaded."""
         loaded = 0
-        for key, loader in loaders:
+        for key, loader in pairs_of(loaders):
             if not self.exists(key):
                 self.get_or_set(key, loader, ttl, tags=tags)
                 loaded += 1

@@ -165,6 +165,24 @@ def test_what_a_loader_raises_reaches_everybody_and_is_not_kept(cache: SmartCach
     assert cache.get_or_set("key", lambda: "better") == "better"
 
 
+def test_a_loader_that_has_to_be_awaited_is_refused_on_a_thread_and_a_plain_one_is_taken_by_tasks(cache: SmartCache) -> None:
+    async def awaited() -> str:
+        return "awaited"
+
+    with pytest.raises(CacheValueError, match="`await cache.aio.get_or_set"):
+        cache.get_or_set("key", awaited)
+    assert "key" not in cache
+    assert asyncio.run(cache.aio.get_or_set("key", lambda: "plain")) == "plain" == cache["key"]
+    assert asyncio.run(cache.aio.get_or_set("other", awaited)) == "awaited" == cache["other"]
+
+
+def test_what_is_to_be_warmed_is_pairs_or_a_mapping(cache: SmartCache) -> None:
+    assert cache.warm({"a": lambda: 1, "b": lambda: 2}) == 2
+    assert cache.warm([("b", lambda: 9), ("c", lambda: 3)]) == 1
+    assert asyncio.run(cache.aio.warm({"c": lambda: 9, "d": lambda: 4})) == 1
+    assert cache.get_many("abcd") == {"a": 1, "b": 2, "c": 3, "d": 4}
+
+
 @pytest.mark.parametrize("error", [StopIteration("once"), TimeoutError("its own"), CacheError("its own"), asyncio.TimeoutError("its own")])
 def test_a_task_that_waits_gets_whatever_a_thread_raised(cache: SmartCache, pool: ThreadPoolExecutor, error: Exception) -> None:
     loader = Gate(error)
