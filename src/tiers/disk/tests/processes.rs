@@ -120,10 +120,28 @@ fn four_processes_of_two_threads_share_a_file_and_nobody_is_told_that_it_is_busy
     assert!(is_sound(&folder.path().join("values/cache.db")));
 }
 
+/// Lets two threads have a connection each. Who opens one waits for the folder's lock, a reader for 250 ms at most, and four processes
+/// that all begin now may keep it for longer on a machine that is busy.
+fn connect(disk: &Disk) {
+    put(disk, b"connect", b"");
+    let began = Instant::now();
+    let read = |key: u64| disk.read(&[&key.to_le_bytes()]).map(drop);
+    // On one processor two reads may never meet; then there is one connection, and the other is opened when nobody else does.
+    while read(0).is_err() || (disk.figures().connections < 3 && began.elapsed() < Duration::from_secs(1)) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the folder is always locked");
+        std::thread::scope(|scope| {
+            for key in 0..2 {
+                scope.spawn(move || (0..50).for_each(|_| _ = read(key)));
+            }
+        });
+    }
+}
+
 #[test]
 #[ignore = "a process of the test above"]
 fn child_that_shares() {
     let Some((disk, number)) = disk_of_child(SHARED_BOUND) else { return };
+    connect(&disk);
     let seconds = std::env::var("CATZILLA_SOAK_SECONDS").map_or(4, |text| text.parse().unwrap());
     let end = Instant::now() + Duration::from_secs(seconds);
     let work = |thread: u64| {
