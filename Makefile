@@ -9,9 +9,9 @@ ABI := $(shell sed -n 's/^const ABI: u32 = \([0-9]*\);/\1/p' build.rs)
 TRACE := data/traces/cache2k_web12.key.u32.zst
 WARNINGS := -std=c99 -Wall -Wextra -Wpedantic -Werror
 
-export CARGO PYTHON CC
+export CARGO PYTHON CC PYTEST_ARGS
 
-.PHONY: build demo check test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python conformance model sanitize soak fuzz bench bench-python bench-http bench-large bench-programs hit-ratio header documents clean
+.PHONY: build demo check lint test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python conformance model model-short sanitize sanitize-address sanitize-thread sanitize-python soak fuzz bench bench-python bench-http bench-large bench-programs hit-ratio header documents clean
 
 build: ## The library: target/release/libcatzilla_cache.so and .a
 	$(CARGO) build --release --locked
@@ -28,19 +28,40 @@ demo: build ## The smallest program, then a real trace through the C interface: 
 	@echo
 	target/release/replay $(TRACE) --restart --capacity 2% --value-size 1024
 
-check: ## The quick subset: format, lints, Rust tests
-	$(CARGO) fmt --check
-	$(CARGO) fmt --check --manifest-path tools/replay/Cargo.toml
-	$(CARGO) fmt --check --manifest-path tools/policies/Cargo.toml
-	$(CARGO) fmt --check --manifest-path tools/soak/Cargo.toml
-	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
-	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
+check: lint ## The quick subset: format, lints, Rust tests
 	$(MAKE) --no-print-directory test-rust
 
-test: test-tools check build test-features test-replay test-policies test-soak test-c test-python ## Everything a change must pass
-	tools/model --short
-	tools/sanitize --short
-	$(MAKE) --no-print-directory demo
+lint:
+	for manifest in Cargo.toml tools/*/Cargo.toml benches/Cargo.toml; do \
+	    $(CARGO) fmt --check --manifest-path $$manifest || exit 1; \
+	done
+	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
+
+# `make test` in parts, some of which run side by side: three, so that two processors have work while one part waits or links. What
+# builds into one folder follows each other, since cargo lets nobody else in. Each part is told with all its output when it ends.
+LANES ?= 3
+PARTS := $(addprefix part-,test-tools lint build sanitize-address test-rust test-c test-python sanitize-thread model-short \
+    test-features test-replay test-policies test-soak sanitize-python demo)
+.PHONY: $(PARTS)
+part-test-rust: part-test-tools part-lint
+part-test-features: part-test-rust
+part-test-replay: part-build part-test-features
+part-test-policies: part-test-replay
+part-test-soak: part-test-policies
+part-test-c: part-test-tools part-build
+part-test-python: part-test-c
+part-sanitize-python: part-test-python
+part-demo: part-test-c
+part-sanitize-thread: part-sanitize-address
+part-model-short: part-sanitize-thread
+
+# By another name, and without what is meant for jobs of this make: else output is not kept together.
+ALONE := env -u MAKEFLAGS -u MFLAGS $(MAKE) --no-print-directory
+$(PARTS): part-%:
+	@begun=$$(date +%s); echo "== $*"; $(ALONE) $* && echo "== $*: $$(($$(date +%s) - begun)) s"
+
+test: ## Everything a change must pass
+	$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target $(PARTS)
 
 test-tools: ## Installs what the tests need
 	tools/install-test-tools
@@ -52,7 +73,7 @@ test-rust:
 
 # The memory tier alone has to work with nothing else compiled in.
 test-features:
-	$(CARGO) test --quiet --locked --no-default-features --target-dir target/bare --lib --test accounting --test model --test threads --test tiny
+	$(CARGO) test --quiet --locked --no-default-features --lib --test accounting --test model --test threads --test tiny
 	$(CARGO) clippy --quiet --locked --no-default-features --features jemalloc -- -D warnings
 
 test-replay: build
@@ -105,8 +126,14 @@ conformance: test-tools python ## The HTTP response cache against an external su
 	CATZILLA_CACHE_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=$(CURDIR)/bindings/python:$(PYTHON_PACKAGES) \
 	    node tools/conformance/run.mjs build/conformance/node_modules/http-cache-tests $(PYTHON)
 
+model-short:
+	tools/model --short
+
 model: ## Every race of the engine under thousands of schedules, with proof that mistakes are found
 	tools/model
+
+sanitize-address sanitize-thread sanitize-python: sanitize-%:
+	tools/sanitize --short $*
 
 sanitize: ## AddressSanitizer, ThreadSanitizer and Miri, with proof that they are on
 	tools/sanitize

@@ -49,9 +49,14 @@ fn parent_and_child_use_all_tiers_after_a_fork_and_share_no_connection() {
     let server = Server::start(&[]);
     let folder = TemporaryFolder::new("fork");
     let mut options = Options::new();
-    // Little memory, so that both go down.
-    for (name, text) in [("memory.capacity", "50"), ("redis.url", &server.url()), ("disk.path", &folder.join("cache"))]
-    {
+    // Little memory, so that both go down; and patience, since no fault is forgiven here.
+    for (name, text) in [
+        ("memory.capacity", "50"),
+        ("redis.url", &server.url()),
+        ("redis.timeout", "30s"),
+        ("redis.connect_timeout", "30s"),
+        ("disk.path", &folder.join("cache")),
+    ] {
         options.set(name, text).unwrap();
     }
     let cache = Cache::open(&options).unwrap();

@@ -60,8 +60,8 @@ fn the_mistake() {
             let start = std::sync::Barrier::new(2);
             let write = || {
                 start.wait();
-                // SAFETY: none: two threads write without a lock, which is the point.
-                unsafe { (&raw mut SHARED).write(1) };
+                // SAFETY: none: two threads write without a lock, which is the point. Volatile, or a write that nobody reads is left out.
+                unsafe { (&raw mut SHARED).write_volatile(1) };
             };
             std::thread::scope(|scope| {
                 scope.spawn(write);

@@ -6,13 +6,18 @@
 mod folder;
 #[path = "support/load.rs"]
 mod load;
+#[path = "support/pace.rs"]
+mod pace;
 #[path = "support/redis.rs"]
 mod redis;
 
 use catzilla_cache::{Cache, Get, Options, Pattern, Purge, Put, PutOptions, Read, Status, TierName, Ttl};
 use folder::TemporaryFolder;
 use load::Load;
+use pace::Stopwatch;
 use redis::{is_installed, until, Cluster, Proxy, Server, Weather};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +43,53 @@ const LONGEST: Duration = Duration::from_millis(2_000);
 
 /// Longer than [`LONGEST`], so that a call that waits for the tier and not for its deadline shows.
 const DEAD: Duration = Duration::from_millis(4_000);
+
+/// The control of all that is said here about calls that are late: a machine that keeps its processors to itself is taken off...
+#[test]
+fn a_process_that_was_stopped_is_not_slow() {
+    let name = "is_stopped_while_it_measures";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--ignored", "--nocapture"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.ends_with("measures")));
+    let signal = |name: &str| Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(signal("-STOP").success());
+    std::thread::sleep(3 * HELD);
+    assert!(signal("-CONT").success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "run in a process of its own by the test above"]
+#[allow(clippy::print_stdout)]
+fn is_stopped_while_it_measures() {
+    let (begun, watch) = (Instant::now(), Stopwatch::start());
+    println!("measures");
+    // Until it was stopped, which is seen by the clock alone.
+    let mut last = begun;
+    until("it was stopped", || {
+        let gap = last.elapsed();
+        last = Instant::now();
+        gap > 2 * HELD
+    });
+    let (took, elapsed) = (watch.took(), begun.elapsed());
+    assert!(took + 2 * HELD < elapsed, "{took:?} of {elapsed:?}");
+}
+
+/// ...and who waits is late, if he does so on a machine that goes on.
+#[test]
+fn a_call_that_waits_is_slow() {
+    until("a wait was told as long as it was", || {
+        let watch = Stopwatch::start();
+        std::thread::sleep(HELD);
+        watch.took() >= HELD
+    });
+}
+
+const HELD: Duration = Duration::from_millis(200);
 
 #[test]
 fn a_warm_restart_reads_back_what_the_disk_held() {
@@ -139,11 +191,11 @@ fn a_cache_opens_without_redis_and_the_tier_joins_when_it_comes_up() {
     let mut server = Server::start(&[]);
     let url = server.url();
     server.kill();
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let cache = open(&[("redis.url", &url)]);
     cache.put(b"key", b"value", Ttl::Default).unwrap();
     assert_eq!(value(&cache, b"key").unwrap().1, TierName::Memory);
-    assert!(begun.elapsed() < LONGEST);
+    assert!(begun.took() < LONGEST, "{:?}", begun.took());
     assert!(!is_up(&cache, TierName::Redis));
     let health = cache.health(TierName::Redis).unwrap();
     assert!(health.last_error.is_some() && health.last_error_at > 0);
@@ -169,7 +221,7 @@ fn a_redis_that_has_never_answered_costs_its_deadline_once_and_not_each_call() {
     for write in ["through", "behind"] {
         server.stop();
         let cache = open(&[("redis.url", &url), ("cache.write", write)]);
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         for number in 0..50_u32 {
             let key = number.to_le_bytes();
             cache.put_with(&key, b"value", &PutOptions { tags: &[b"tag"], ..PutOptions::default() }).unwrap();
@@ -178,7 +230,7 @@ fn a_redis_that_has_never_answered_costs_its_deadline_once_and_not_each_call() {
             cache.purge(Purge::Prefix(b"nothing"));
         }
         // Once and, after a first probe, perhaps a second time; not fifty times.
-        assert!(begun.elapsed() < DEAD, "{:?} with cache.write={write}", begun.elapsed());
+        assert!(begun.took() < DEAD, "{:?} with cache.write={write}", begun.took());
         server.cont();
         until("the tier has joined", || {
             cache.contains(b"anything");

@@ -2,11 +2,12 @@
 //! written before it asked. Threads that write a key are its only writers. Used by tests of the whole stack through `#[path]`.
 #![allow(dead_code, unreachable_pub)]
 
+use super::pace::Stopwatch;
 use catzilla_cache::{Cache, Ttl};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// What a load has seen.
+/// What a load has seen; times are such as [`Stopwatch`] measures.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub calls: AtomicU64,
@@ -79,7 +80,7 @@ impl Load {
         let mut lost = Duration::ZERO;
         while !self.stop.load(SeqCst) {
             let key = random() % self.newest.len();
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             if key % threads == thread && random().is_multiple_of(2) {
                 let number = self.newest[key].load(SeqCst) + 1;
                 // That there is none is at least as new.
@@ -97,7 +98,7 @@ impl Load {
                     self.seen.hits.fetch_add(1, SeqCst);
                 }
             }
-            let took = begun.elapsed();
+            let took = begun.took();
             self.seen.calls.fetch_add(1, SeqCst);
             self.seen.longest.fetch_max(took.as_micros() as u64, SeqCst);
             if took > Duration::from_millis(100) {

@@ -219,33 +219,38 @@ def test_a_loop_is_not_blocked_while_redis_does_not_answer(server: RedisServer) 
             aio.get_or_set("refused", lambda: value_of("loaded")),
         ]  # fmt: skip
 
-    with SmartCache(config) as cache, BytesCache({"redis.url": server.url}) as foreign:
+    async def blocked(cache: SmartCache) -> float:
+        async with Ticking() as ticking:
+            cache.get("something absent")
+        return ticking.longest
 
-        @cached(cache=cache)
-        async def function(number: int) -> int:
-            return number
+    async def awaited(cache: SmartCache, function: Any) -> float:
+        async with Ticking() as ticking:
+            await asyncio.gather(*calls(cache.aio, function))
+        return ticking.longest
 
-        cache.set("a", 1), cache.set("pickled", Fraction(1, 3)), foreign.set("refused", b"\xff")
-        # Memory has it, and does not believe it.
-        assert cache.get("refused") == (None, False) and cache.get("a") == (1, True)
+    def gap_of_a_new_cache() -> float:
+        with SmartCache(config) as cache, BytesCache({"redis.url": server.url}) as foreign:
 
-        async def blocked() -> float:
-            async with Ticking() as ticking:
-                cache.get("something absent")
-            return ticking.longest
+            @cached(cache=cache)
+            async def function(number: int) -> int:
+                return number
 
-        async def awaited() -> float:
-            async with Ticking() as ticking:
-                await asyncio.gather(*calls(cache.aio, function))
-            return ticking.longest
-
-        with server.stopped():
-            assert asyncio.run(awaited()) < LONGEST_GAP_SECONDS
-        # So that it is known that the measure measures.
-        with SmartCache(config) as cache:
-            cache.set("a", 1)
+            cache.set("a", 1), cache.set("pickled", Fraction(1, 3)), foreign.set("refused", b"\xff")
+            # Memory has it, and does not believe it.
+            assert cache.get("refused") == (None, False) and cache.get("a") == (1, True)
             with server.stopped():
-                assert asyncio.run(blocked()) > LONGEST_GAP_SECONDS
+                gap = asyncio.run(awaited(cache, function))
+            foreign.clear()
+            return gap
+
+    # A loop that waits does so each time; a machine that stands still for so long does not.
+    assert any(gap_of_a_new_cache() < LONGEST_GAP_SECONDS for _ in range(3))
+    # So that it is known that the measure measures.
+    with SmartCache(config) as cache:
+        cache.set("a", 1)
+        with server.stopped():
+            assert asyncio.run(blocked(cache)) > LONGEST_GAP_SECONDS
 
 
 def test_a_loop_is_not_blocked_by_waiting_for_a_thread_that_loads(cache: SmartCache) -> None:
@@ -267,7 +272,8 @@ def test_a_loop_is_not_blocked_by_waiting_for_a_thread_that_loads(cache: SmartCa
             assert not any(task.done() for task in waiting)
             go.set()
             assert await asyncio.gather(*waiting) == ["loaded"] * 20
-        assert ticking.longest < LONGEST_GAP_SECONDS
+        # Were it blocked, nothing would let the loader go on before that gives up.
+        assert ticking.longest < PATIENCE_SECONDS / 2
 
     asyncio.run(main())
     thread.join()

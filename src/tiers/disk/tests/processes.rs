@@ -3,9 +3,9 @@
 
 use super::{get, open, options, put, put_of, random, TemporaryFolder, MIB};
 use crate::tiers::disk::Disk;
-use crate::tiers::{Outcome, Tier as _, Write};
+use crate::tiers::{Fault, FaultKind, Outcome, Tier as _, Write};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,7 +15,10 @@ const FOLDER: &str = "CATZILLA_TEST_FOLDER";
 const NUMBER: &str = "CATZILLA_TEST_NUMBER";
 
 /// This program again, as one ignored test of this crate. Killed when it is dropped.
-pub(super) struct Child(std::process::Child);
+pub(super) struct Child {
+    process: std::process::Child,
+    stdout: BufReader<std::process::ChildStdout>,
+}
 
 impl Child {
     pub(super) fn start(test: &str, folder: &TemporaryFolder) -> Self {
@@ -23,36 +26,44 @@ impl Child {
     }
 
     pub(super) fn numbered(test: &str, folder: &TemporaryFolder, number: u64) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("tiers::disk::tests::{test}"), "--ignored", "--nocapture", "--test-threads=1"])
             .env(FOLDER, folder.join("values"))
             .env(NUMBER, number.to_string())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        Self(child)
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        Self { process, stdout }
     }
 
     pub(super) fn succeeds(mut self) {
-        assert!(self.0.wait().unwrap().success());
+        assert!(self.process.wait().unwrap().success());
     }
 
-    /// Kills it, and says what it had told last in lines that begin with a word.
+    /// Waits until it tells something in a line that begins with a word.
+    fn hear(&mut self, word: &str) -> u64 {
+        self.told(word).next().expect("it tells something")
+    }
+
+    /// Kills it, and says what it told last in lines that begin with a word and that nobody has heard.
     fn kill_and_hear(mut self, word: &str) -> Option<u64> {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-        let lines = BufReader::new(self.0.stdout.take().unwrap()).lines();
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.told(word).last()
+    }
+
+    fn told<'a>(&'a mut self, word: &'a str) -> impl Iterator<Item = u64> + 'a {
         // The last line may have been cut off with the process, unless its end is there.
-        let told =
-            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix(word)?.strip_suffix('.')?.parse().ok());
-        told.last()
+        let lines = self.stdout.by_ref().lines().map_while(Result::ok);
+        lines.filter_map(move |line| line.strip_prefix(word)?.strip_suffix('.')?.parse().ok())
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -109,10 +120,28 @@ fn four_processes_of_two_threads_share_a_file_and_nobody_is_told_that_it_is_busy
     assert!(is_sound(&folder.path().join("values/cache.db")));
 }
 
+/// Lets two threads have a connection each. Who opens one waits for the folder's lock, a reader for 250 ms at most, and four processes
+/// that all begin now may keep it for longer on a machine that is busy.
+fn connect(disk: &Disk) {
+    put(disk, b"connect", b"");
+    let began = Instant::now();
+    let read = |key: u64| disk.read(&[&key.to_le_bytes()]).map(drop);
+    // On one processor two reads may never meet; then there is one connection, and the other is opened when nobody else does.
+    while read(0).is_err() || (disk.figures().connections < 3 && began.elapsed() < Duration::from_secs(1)) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the folder is always locked");
+        std::thread::scope(|scope| {
+            for key in 0..2 {
+                scope.spawn(move || (0..50).for_each(|_| _ = read(key)));
+            }
+        });
+    }
+}
+
 #[test]
 #[ignore = "a process of the test above"]
 fn child_that_shares() {
     let Some((disk, number)) = disk_of_child(SHARED_BOUND) else { return };
+    connect(&disk);
     let seconds = std::env::var("CATZILLA_SOAK_SECONDS").map_or(4, |text| text.parse().unwrap());
     let end = Instant::now() + Duration::from_secs(seconds);
     let work = |thread: u64| {
@@ -157,16 +186,23 @@ fn child_that_shares() {
     assert!(bytes <= SHARED_BOUND / 20 * 21, "{bytes}, of the WAL {:?}", disk.shared.tally.wal_bytes);
 }
 
+/// How often a process is killed: `make soak` says more.
+fn kills() -> u64 {
+    std::env::var("CATZILLA_KILLS").map_or(20, |text| text.parse().unwrap())
+}
+
 #[test]
 fn a_writer_that_is_killed_leaves_a_sound_file_with_all_that_was_written() {
-    let kills = std::env::var("CATZILLA_KILLS").map_or(20, |text| text.parse().unwrap());
+    let kills = kills();
     let folder = TemporaryFolder::new("kills");
     let mut next = random(u64::from(std::process::id()));
     let mut heard_of = 0;
     for kill in 0..kills {
-        let child = Child::numbered("processes::child_that_is_killed", &folder, kill);
+        let mut child = Child::numbered("processes::child_that_is_killed", &folder, kill);
+        // Every other one at any moment, also while it opens the file; the others when there is something to lose.
+        let told = (kill % 2 == 1).then(|| child.hear("written "));
         std::thread::sleep(Duration::from_millis(20 + next(300)));
-        let last = child.kill_and_hear("written ");
+        let last = child.kill_and_hear("written ").or(told);
         let disk = open(&folder, 64 * MIB);
         assert_eq!(disk.figures().set_aside, 0);
         if let Some(last) = last {
@@ -181,7 +217,18 @@ fn a_writer_that_is_killed_leaves_a_sound_file_with_all_that_was_written() {
         drop(disk);
         assert!(is_sound(&folder.path().join("values/cache.db")));
     }
-    assert!(heard_of > 0, "no child has come to write anything");
+    assert!(heard_of >= kills / 2, "{heard_of} of {kills} children have come to write anything");
+}
+
+/// A hundred keys of a child's own, all in one version.
+fn write_batch(disk: &Disk, number: u64, version: u64) -> Result<(), Fault> {
+    let items: Vec<_> = (0..100_u64)
+        .map(|key| {
+            ((number << 16 | key).to_le_bytes(), value_of(number << 16 | key, version, (key * 97 % 9000) as usize))
+        })
+        .collect();
+    let mut writes: Vec<Write<'_>> = items.iter().map(|(key, value)| put_of(key, value)).collect();
+    disk.write(&mut writes)
 }
 
 #[test]
@@ -190,15 +237,65 @@ fn a_writer_that_is_killed_leaves_a_sound_file_with_all_that_was_written() {
 fn child_that_is_killed() {
     let Some((disk, number)) = disk_of_child(64 * MIB) else { return };
     for version in 0_u64.. {
-        let items: Vec<_> = (0..100_u64)
-            .map(|key| {
-                ((number << 16 | key).to_le_bytes(), value_of(number << 16 | key, version, (key * 97 % 9000) as usize))
-            })
-            .collect();
-        let mut writes: Vec<Write<'_>> = items.iter().map(|(key, value)| put_of(key, value)).collect();
-        disk.write(&mut writes).unwrap();
+        write_batch(&disk, number, version).unwrap();
         println!("written {version}.");
         disk.maintain().unwrap();
+    }
+}
+
+#[test]
+fn a_writer_that_is_killed_while_its_disk_is_full_leaves_a_sound_file_with_all_that_was_written() {
+    let folder = TemporaryFolder::new("kills-full");
+    let mut next = random(u64::from(std::process::id()));
+    let mut found = 0;
+    for kill in 0..kills() {
+        let mut child = Child::numbered("processes::child_that_is_killed_on_a_full_disk", &folder, kill);
+        // Not before something did not fit; what came before that was written.
+        let full = child.hear("full ");
+        std::thread::sleep(Duration::from_micros(next(50_000)));
+        let last = child.kill_and_hear("written ").unwrap_or(full - 1);
+        let disk = open(&folder, 64 * MIB);
+        assert_eq!(disk.figures().set_aside, 0);
+        for key in 0..100 {
+            let value = get(&disk, &(kill << 16 | key).to_le_bytes()).expect("what was written is gone");
+            let version = version_of(kill << 16 | key, &value);
+            assert!(version >= last, "{version} where {last} was written");
+            found += 1;
+        }
+        // There is room again, and it is used.
+        put(&disk, b"after", &kill.to_le_bytes());
+        assert_eq!(get(&disk, b"after").unwrap(), kill.to_le_bytes());
+        drop(disk);
+        assert!(is_sound(&folder.path().join("values/cache.db")), "after kill {kill}");
+    }
+    assert_eq!(found, 100 * kills());
+}
+
+/// The room comes and goes: sometimes less than the file has already, sometimes a little more, sometimes as much as it likes.
+#[test]
+#[ignore = "a process of the test above"]
+#[allow(clippy::print_stdout)]
+fn child_that_is_killed_on_a_full_disk() {
+    let Some((disk, number)) = disk_of_child(64 * MIB) else { return };
+    let file = Path::new(&folder_of_child().unwrap()).join("cache.db");
+    // SAFETY: no handler is installed; the signal is not wanted, so that a write fails instead.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let mut next = random(number);
+    for version in 0_u64.. {
+        let room = match (version, next(3)) {
+            (0, _) | (_, 0) => libc::RLIM_INFINITY,
+            (_, 1) => next(3 * MIB),
+            _ => fs::metadata(&file).unwrap().len() + next(MIB),
+        };
+        let limit = libc::rlimit { rlim_cur: room, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: reads a struct of this function's.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+        match write_batch(&disk, number, version) {
+            Ok(()) => println!("written {version}."),
+            Err(fault) if fault.kind == FaultKind::Full => println!("full {version}."),
+            Err(fault) => panic!("{fault}"),
+        }
+        assert!(disk.maintain().err().is_none_or(|fault| fault.kind == FaultKind::Full));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Six nodes, three of them replicas: keys of all slots, a slot on the move, a primary that dies or stops.
 
+use super::pace::Stopwatch;
 use super::support::{is_installed, until, Cluster};
 use super::{get, open, put, put_as};
 use crate::clock::unix_micros;
@@ -7,7 +8,7 @@ use crate::pattern::{KeySet, Pattern};
 use crate::tiers::redis::Redis;
 use crate::tiers::{FaultKind, Outcome, Tier, What, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn on(cluster: &Cluster) -> Redis {
     open(&[("nodes", &cluster.nodes())])
@@ -155,12 +156,12 @@ impl Load {
             }
             let key = format!("{worker}-{}", round % 50);
             let value = format!("{key}={round}");
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             let written = put(redis, key.as_bytes(), value.as_bytes());
-            self.slowest.fetch_max(begun.elapsed().as_millis() as u64, SeqCst);
-            let begun = Instant::now();
+            self.slowest.fetch_max(begun.took().as_millis() as u64, SeqCst);
+            let begun = Stopwatch::start();
             let read = redis.read(&[key.as_bytes(), b"none"]);
-            self.slowest.fetch_max(begun.elapsed().as_millis() as u64, SeqCst);
+            self.slowest.fetch_max(begun.took().as_millis() as u64, SeqCst);
             if let Ok(values) = &read {
                 assert_eq!(values[1], None);
                 if let Some(value) = &values[0] {
@@ -257,16 +258,16 @@ fn a_cluster_that_is_gone_is_a_fault_in_time_and_one_that_is_back_is_found() {
     put(&redis, b"k", b"v").unwrap();
     cluster.servers.iter().for_each(|server| server.stop());
     for _ in 0..3 {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         assert_eq!(get(&redis, b"k").unwrap_err().kind, FaultKind::TimedOut);
         redis.probe().unwrap_err();
-        assert!(begun.elapsed() < Duration::from_millis(1800), "{:?}", begun.elapsed());
+        assert!(begun.took() < Duration::from_millis(1800), "{:?}", begun.took());
     }
     cluster.servers.iter().for_each(|server| server.cont());
     until("it is found", || get(&redis, b"k").is_ok_and(|value| value.as_deref() == Some(b"v")));
     cluster.servers.iter_mut().for_each(super::support::Server::kill);
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     assert_eq!(get(&redis, b"k").unwrap_err().kind, FaultKind::Unreachable);
     assert_eq!(open(&[("nodes", &cluster.nodes())]).probe().unwrap_err().kind, FaultKind::Unreachable);
-    assert!(begun.elapsed() < Duration::from_millis(1800), "{:?}", begun.elapsed());
+    assert!(begun.took() < Duration::from_millis(1800), "{:?}", begun.took());
 }

@@ -3,6 +3,8 @@
 mod cluster;
 mod failures;
 mod fork;
+#[path = "../../../../tests/support/pace.rs"]
+mod pace;
 mod server;
 mod speed;
 #[path = "../../../../tests/support/redis.rs"]
