@@ -1,7 +1,7 @@
 //! Entries that move from shard to shard, and shards that share a capacity.
 
 use crate::model::{Model, POLICIES, WAYS};
-use crate::schedules::{explore, join, name, value};
+use crate::schedules::{explore, explore_more, join, name, value};
 use catzilla_cache::{Purge, PutOptions, Ttl};
 use shuttle::thread::spawn;
 
@@ -90,7 +90,7 @@ fn put_and_delete_beside_the_spread_between_shards() {
 #[test]
 fn put_beside_resize() {
     for shards in ["1", "2"] {
-        explore(shards, move || {
+        explore_more(4, shards, move || {
             let model = Model::open(&[("memory.capacity", "4"), ("memory.shards", shards)]);
             let there = model.clone();
             let writer = spawn(move || (0..4).for_each(|key| there.put(key, 0)));
