@@ -836,7 +836,7 @@ impl Pinned {
 
     /// The plain form of a compressed entry; `None` when it is plain already.
     pub(super) fn decompressed(&self) -> error::Result<Option<Self>> {
-        Ok(super::decompressed(&self.heap, self.entry)?.map(|copy| copy.into_value(&self.heap)))
+        Ok(super::look_up::decompressed(&self.heap, self.entry)?.map(|copy| copy.into_value(&self.heap)))
     }
 }
 

@@ -3,7 +3,8 @@
 use super::arena::Heap;
 use super::budget::Budget;
 use super::policy::Chosen;
-use super::{barrier, record, shards_for, Count, Layout, Looked, Memory, Shard, PLAIN_VALUE};
+use super::put::PLAIN_VALUE;
+use super::{barrier, record, shards_for, Count, Layout, Looked, Memory, Shard};
 use crate::fork::Hold;
 use crate::latency::Latency;
 use crate::options::MemoryOptions;

@@ -102,7 +102,7 @@ impl Memory {
             Body::Lz4 { len, .. } => {
                 let mut block = Owned::zeroed(&self.shared.heap, len as usize).ok_or_else(Error::out_of_memory)?;
                 if !body.unpack(block.value_mut()) {
-                    return Err(super::damaged());
+                    return Err(super::look_up::damaged());
                 }
                 Some(block)
             }

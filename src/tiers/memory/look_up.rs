@@ -1,0 +1,364 @@
+//! Look-ups: an entry is found without a lock, unless writers change the same place again and again, and its value is copied, pinned or lent.
+
+use super::entry::{EntryRef, Header, Owned};
+use super::hazard;
+use super::index::{Hash, Search};
+use super::policy::Noted;
+use super::reclaim::Reader;
+use super::shard::Shard;
+use super::value::Value;
+use super::{lease, Heap, Layout, Looked, Memory};
+use crate::clock::Tick;
+use crate::codec::lz4;
+use crate::error::{Error, Result, Status};
+use crate::sync::atomic::{AtomicPtr, Ordering::Acquire, Ordering::Release};
+
+/// How a read went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// That many bytes were copied.
+    Copied(usize),
+    /// The value has that many bytes, more than the buffer; nothing was copied.
+    Truncated(usize),
+}
+
+/// A classic result: good for as long as the calling thread's lease.
+pub(crate) struct Lent {
+    pub(crate) data: *const u8,
+    pub(crate) len: usize,
+}
+
+impl Memory {
+    /// Runs a look-up that was chosen to be timed. With a reader of its own, and what it needs moved into it: so nobody has the
+    /// address of what the caller keeps in registers.
+    #[cold]
+    #[inline(never)]
+    fn timed_read<T>(&self, read: impl FnOnce(&Reader) -> Result<T>) -> Result<T> {
+        let begun = self.clock.nanos();
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let found = read(&reader);
+        drop(reader);
+        self.read_times.add(self.clock.nanos().saturating_sub(begun));
+        self.tell();
+        found
+    }
+
+    /// Copies a value out. `None` is a miss; what did not fit is not a request yet, since the caller will ask again.
+    #[inline(always)]
+    pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        if reader.is_sampled() {
+            drop(reader);
+            return self.timed_read(move |reader| self.read_hashed(reader, self.hash(key), key, buffer));
+        }
+        let Some(entry) = self.look_up(&reader, reader.hazard(), self.hash(key), key) else {
+            self.missed(reader);
+            return Ok(None);
+        };
+        self.copy_out(&reader, entry, buffer)
+    }
+
+    /// As [`Memory::read`], but tells nothing.
+    #[inline(always)]
+    pub(super) fn read_hashed(
+        &self,
+        reader: &Reader,
+        hash: Hash,
+        key: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<Option<Read>> {
+        let Some(entry) = self.look_up(reader, reader.hazard(), hash, key) else {
+            self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
+            return Ok(None);
+        };
+        self.copy_out(reader, entry, buffer)
+    }
+
+    /// Shows a value where it lies, without a copy unless it is compressed. False is a miss, which is counted only if it is `last`:
+    /// the caller asks nobody else. `show` runs while the entry is announced, so it may not look anything up.
+    #[inline]
+    pub(crate) fn visit(&self, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        if reader.is_sampled() {
+            drop(reader);
+            return self.timed_read(move |reader| self.visit_in(reader, key, last, show));
+        }
+        let found = self.visit_in(&reader, key, last, show);
+        drop(reader);
+        if let Ok(false) = found {
+            self.tell();
+        }
+        found
+    }
+
+    #[inline]
+    fn visit_in(&self, reader: &Reader, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
+        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
+            if last {
+                self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
+            }
+            return Ok(false);
+        };
+        match entry.value() {
+            Ok(value) => show(value),
+            Err(_) => {
+                if let Some(mut copy) = self.decompressed(entry)? {
+                    show(copy.value_mut());
+                }
+            }
+        }
+        self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
+        Ok(true)
+    }
+
+    /// The end of a look-up that has found nothing, and may have met an expired entry: others make nothing leave.
+    #[inline(always)]
+    pub(super) fn missed(&self, reader: Reader) {
+        self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
+        drop(reader);
+        self.tell();
+    }
+
+    #[inline(always)]
+    fn copy_out(&self, reader: &Reader, entry: EntryRef, buffer: &mut [u8]) -> Result<Option<Read>> {
+        let read = match entry.value() {
+            Ok(value) => match buffer.get_mut(..value.len()) {
+                Some(buffer) => {
+                    buffer.copy_from_slice(value);
+                    Read::Copied(value.len())
+                }
+                None => Read::Truncated(value.len()),
+            },
+            Err(_) => decompress_into(entry, buffer)?,
+        };
+        if let Read::Copied(_) = read {
+            self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
+        }
+        Ok(Some(read))
+    }
+
+    /// A value that stays where it is until it is dropped. `None` is a miss.
+    pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        if reader.is_sampled() {
+            drop(reader);
+            return self.timed_read(move |reader| self.acquire_in(reader, key));
+        }
+        let value = self.acquire_in(&reader, key);
+        drop(reader);
+        if let Ok(None) = value {
+            self.tell();
+        }
+        value
+    }
+
+    #[inline]
+    fn acquire_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Value>> {
+        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
+            self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
+            return Ok(None);
+        };
+        let deadline = entry.deadline();
+        let pinned = entry.pin(&self.shared.heap).ok_or_else(Error::out_of_memory)?;
+        // The entry stays pinned beside its copy: else another one at its address could pass for it.
+        let copy = self.decompressed(entry)?.map(|copy| copy.into_value(&self.shared.heap));
+        self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
+        Ok(Some(Value::new(pinned, copy, deadline, self.clock.clone())))
+    }
+
+    /// A value that stays where it is until the calling thread has made [`CLASSIC_RESULT_LIFETIME`] more such calls, or
+    /// ends, or the cache is dropped. `None` is a miss, which counts as such a call.
+    #[inline(always)]
+    pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        if reader.is_sampled() {
+            drop(reader);
+            return self.timed_read(move |reader| self.lend_in(reader, key));
+        }
+        let hash = self.hash(key);
+        let lease = lease::take(reader.record());
+        let Some(entry) = self.look_up(&reader, lease, hash, key) else {
+            hazard::withdraw(lease);
+            self.missed(reader);
+            return Ok(None);
+        };
+        self.lend_out(&reader, lease, hash, entry)
+    }
+
+    /// As [`Memory::lend`], but tells nothing.
+    fn lend_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Lent>> {
+        let hash = self.hash(key);
+        let lease = lease::take(reader.record());
+        let Some(entry) = self.look_up(reader, lease, hash, key) else {
+            hazard::withdraw(lease);
+            self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
+            return Ok(None);
+        };
+        self.lend_out(reader, lease, hash, entry)
+    }
+
+    #[inline(always)]
+    fn lend_out(
+        &self,
+        reader: &Reader,
+        lease: &AtomicPtr<Header>,
+        hash: Hash,
+        entry: EntryRef,
+    ) -> Result<Option<Lent>> {
+        let lent = match entry.value() {
+            Ok(value) => Lent { data: value.as_ptr(), len: value.len() },
+            Err(_) => self.lend_copy(lease, hash, entry)?,
+        };
+        self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
+        Ok(Some(lent))
+    }
+
+    /// Lends the plain form of a compressed entry: in a block of its own, which the lease then holds instead of the entry.
+    #[cold]
+    fn lend_copy(&self, lease: &AtomicPtr<Header>, hash: Hash, entry: EntryRef) -> Result<Lent> {
+        let copy = self.decompressed(entry)?.ok_or_else(damaged)?;
+        let lent = copy.lend_in(lease).ok_or_else(damaged)?;
+        // Retired from the first: the lease is all that holds it.
+        self.lock_home(hash).retire(copy);
+        Ok(lent)
+    }
+
+    /// Lends a value that is not in the cache, in place of the miss that the thread's last look-up was.
+    pub(crate) fn lend_detached(&self, key: &[u8], value: &[u8]) -> Result<Lent> {
+        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+        let lease = lease::take_again(reader.record());
+        let mut copy = Owned::zeroed(&self.shared.heap, value.len()).ok_or_else(Error::out_of_memory)?;
+        copy.value_mut().copy_from_slice(value);
+        let lent = copy.lend_in(lease).ok_or_else(damaged)?;
+        self.lock_home(self.hash(key)).retire(copy);
+        Ok(lent)
+    }
+
+    /// Whether a key is there; neither a request nor a use.
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        let hash = self.hash(key);
+        let is_live = |entry| !self.is_expired(entry);
+        match Reader::enter() {
+            Some(reader) => {
+                let found = self.search::<false>(&reader, reader.hazard(), hash, key);
+                found.is_some_and(|(_, entry)| is_live(entry))
+            }
+            // Without memory for a record.
+            None => self.lock_home(hash).find(hash, key).is_some_and(|(_, entry)| is_live(entry)),
+        }
+    }
+
+    /// Finds a live entry, announces it in `hazard`, and notes that it was used. What has expired is freed on the way.
+    #[inline(always)]
+    fn look_up(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<EntryRef> {
+        let (shard, entry) = self.search::<true>(reader, hazard, hash, key)?;
+        if entry.expires() {
+            let now = self.clock.now();
+            if entry.is_expired(now) {
+                self.meet_expired(shard, hash, key);
+                return None;
+            }
+            if entry.is_sliding() {
+                self.slide(entry, now);
+            }
+        }
+        if self.on_hit.note(entry, hash, &shard.clock, &self.deciders.chooser) == Noted::Overdue {
+            self.lock(shard).renew();
+        }
+        if shard.published.is_growing() {
+            self.help_growth(shard, hash);
+        }
+        Some(entry)
+    }
+
+    /// Finds an entry, expired or not, and announces it in `hazard`. `READS`: its value will be read soon.
+    #[inline(always)]
+    pub(super) fn search<const READS: bool>(
+        &self,
+        reader: &Reader,
+        hazard: &AtomicPtr<Header>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Option<(&Shard, EntryRef)> {
+        let layout = Layout(self.layout.load(Acquire));
+        let shard = &self.shards[layout.home(hash)];
+        match shard.published.search::<READS>(reader, hazard, hash, key) {
+            Search::Found(entry) => Some((shard, entry)),
+            // It may have been on its way from one shard to another.
+            Search::Absent if self.layout.load(Acquire) == layout.0 && !layout.is_moving() => None,
+            _ => self.search_locked(hazard, hash, key),
+        }
+    }
+
+    #[cold]
+    fn search_locked(&self, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<(&Shard, EntryRef)> {
+        let shard = self.lock_home(hash);
+        let (_, entry) = shard.find(hash, key)?;
+        // Under the lock, so it is announced before it can be retired.
+        hazard.store(entry.as_ptr(), Release);
+        Some((shard.shard(), entry))
+    }
+
+    /// Frees an entry that a look-up has found expired, unless writers are busy: then one of them will.
+    #[cold]
+    fn meet_expired(&self, shard: &Shard, hash: Hash, key: &[u8]) {
+        let Some(mut shard) = shard.try_lock(&self.shared) else { return };
+        if let Some((_, entry)) = shard.find(hash, key).filter(|(_, entry)| self.is_expired(*entry)) {
+            self.expire(&mut shard, entry);
+        }
+    }
+
+    #[cold]
+    fn slide(&self, entry: EntryRef, now: Tick) {
+        let Some(lifetime) = entry.sliding_lifetime() else { return };
+        // Only within the tick in which it was put off already there is nothing to gain from reading the clock exactly.
+        if now + lifetime + 1 >= entry.deadline() {
+            entry.renew(|lifetime| self.clock.deadline_in(lifetime));
+        }
+    }
+
+    /// A look-up that found two tables now and then moves a few buckets, so that an index which nobody writes to any more does
+    /// not stay in two parts.
+    #[cold]
+    fn help_growth(&self, shard: &Shard, hash: Hash) {
+        const ONE_IN: u32 = if cfg!(shuttle) { 1 } else { 64 };
+        const BUCKETS: usize = if cfg!(shuttle) { 1 } else { 2 };
+        if hash.place().is_multiple_of(ONE_IN) {
+            if let Some(mut shard) = shard.try_lock(&self.shared) {
+                shard.advance_growth(BUCKETS);
+            }
+        }
+    }
+
+    /// The plain form of a compressed entry in a block of its own; `None` when it is plain already.
+    pub(super) fn decompressed(&self, entry: EntryRef) -> Result<Option<Owned<'_>>> {
+        decompressed(&self.shared.heap, entry)
+    }
+}
+
+/// As [`Memory::decompressed`], of a heap whose tier may be gone.
+pub(super) fn decompressed(heap: &Heap, entry: EntryRef) -> Result<Option<Owned<'_>>> {
+    let Err(compressed) = entry.value() else { return Ok(None) };
+    let mut copy = Owned::zeroed(heap, compressed.original_len).ok_or_else(Error::out_of_memory)?;
+    if lz4::decompress(compressed.block, copy.value_mut()) {
+        Ok(Some(copy))
+    } else {
+        Err(damaged())
+    }
+}
+
+#[cold]
+fn decompress_into(entry: EntryRef, buffer: &mut [u8]) -> Result<Read> {
+    let Err(compressed) = entry.value() else { return Err(damaged()) };
+    let len = compressed.original_len;
+    let Some(buffer) = buffer.get_mut(..len) else { return Ok(Read::Truncated(len)) };
+    if lz4::decompress(compressed.block, buffer) {
+        Ok(Read::Copied(len))
+    } else {
+        Err(damaged())
+    }
+}
+
+pub(super) fn damaged() -> Error {
+    Error::new(Status::Internal, "a compressed value in memory does not decompress: the memory was overwritten")
+}
