@@ -62,8 +62,10 @@ def outcome(call: Callable[[], object]) -> object:
 # ---- The same as in Python ----
 
 KEYS: list[Any] = ["key", b"key", Text("key"), Raw(b"key"), "", b"", "ü\0x", "\ud800", None, 5, 1.5, ["key"], bytearray(b"key"), memoryview(b"key"), ("key",)]
+#: Rounded up to a millisecond, so that it may be over before the next line.
+SHORTEST = 0.0001
 TTLS: list[Any] = [
-    None, 0, 0.0, -0.0, 1, 5, 2.5, 0.0001, True, False, Whole(5), Fractional(2.5), 3e9, 3e9 + 1, 2**53 + 1, 2**63, 10**400, math.inf,
+    None, 0, 0.0, -0.0, 1, 5, 2.5, SHORTEST, True, False, Whole(5), Fractional(2.5), 3e9, 3e9 + 1, 2**53 + 1, 2**63, 10**400, math.inf,
     -1, -0.5, -math.inf, math.nan, -(10**400), "5", b"5", [], 1j, Fraction(5, 2),
 ]  # fmt: skip
 
@@ -98,6 +100,10 @@ def test_lifetimes_are_those_of_the_methods_in_python(ttl: Any) -> None:
         assert outcome(lambda: bytes_one.set("key", b"value", ttl)) == outcome(lambda: bytes_other._set("key", b"value", ttl))
         for got, wanted in ((one, other), (bytes_one, bytes_other)):
             (status, _, left, _, _), (expected, _, wanted_left, _, _) = (backend.inspect(each._live(), b"key") for each in (got, wanted))
+            if ttl == SHORTEST and status != expected:
+                # One of the two is asked just after its end. It has had one: what has none is there for an hour.
+                assert max(left, wanted_left) <= 60_000
+                continue
             assert status == expected
             # What a few milliseconds in between take away.
             assert left == wanted_left or (status == 0 and abs(left - wanted_left) < 60_000)
