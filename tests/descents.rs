@@ -11,7 +11,7 @@
 //! Not modelled: queues before a tier and the thread that empties them, tiers that fail, several processes. For these there are
 //! `src/cache/tests` and `tests/tiers.rs`.
 //!
-//! Built, run and run again as `races.rs`.
+//! Built, run and run again as `races`.
 #![cfg(shuttle)]
 
 #[path = "support/schedules.rs"]
