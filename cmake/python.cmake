@@ -19,7 +19,7 @@ add_custom_command(
   VERBATIM)
 
 Python_add_library(catzilla_cffi MODULE WITH_SOABI
-  "${cffi_source}" "${native}/arguments.c" "${native}/awaitable.c" "${native}/blake2b.c" "${native}/call_keys.c" "${native}/codec.c" "${native}/codec_read.c"
+  "${cffi_source}" "${native}/arguments.c" "${native}/awaitable.c" "${native}/blake2b.c" "${native}/call_keys.c" "${native}/callable.c" "${native}/codec.c" "${native}/codec_read.c"
   "${native}/codec_read_containers.c" "${native}/codec_write.c" "${native}/codec_write_containers.c"
   "${native}/engine.c" "${native}/engine_bytes.c" "${native}/engine_values.c"
   "${native}/http_call.c" "${native}/http_conditions.c" "${native}/http_environ.c" "${native}/http_finder.c" "${native}/http_key.c"

@@ -1,21 +1,12 @@
 #include "http_call.h"
 
+#include "callable.h"
 #include "http_finder.h"
 #include "http_sending.h"
 
 #include <structmember.h>
 
 #if HTTP_CAN_SEND
-
-/* The names that the limited interface has from 3.12 on; what they stand for is part of the interface since 3.8. */
-#ifndef Py_TPFLAGS_HAVE_VECTORCALL
-#define Py_TPFLAGS_HAVE_VECTORCALL (1UL << 11)
-#endif
-#ifndef PY_VECTORCALL_ARGUMENTS_OFFSET
-#define PY_VECTORCALL_ARGUMENTS_OFFSET ((size_t)1 << (8 * sizeof(size_t) - 1))
-#endif
-
-typedef PyObject *(*Vectorcall)(PyObject *, PyObject *const *, size_t, PyObject *);
 
 typedef struct {
     PyObject_HEAD
@@ -29,8 +20,6 @@ typedef struct {
 enum { MIDDLEWARE, SCOPE, RECEIVE, SEND, ARGUMENTS };
 
 static PyObject *str_finder;
-/* types.MethodType, which the limited interface does not name. */
-static PyObject *method_type;
 
 /* ---- The call ---- */
 
@@ -89,16 +78,6 @@ static PyObject *call_with_tuple(PyObject *callable, PyObject *positional, PyObj
 }
 
 /* ---- The rest of a function ---- */
-
-static PyObject *call_bind(PyObject *self, PyObject *instance, PyObject *type)
-{
-    (void)type;
-    if (instance == NULL || instance == Py_None) {
-        Py_INCREF(self);
-        return self;
-    }
-    return PyObject_CallFunctionObjArgs(method_type, self, instance, NULL);
-}
 
 /* Found by its name when it is unpickled, as the function that it stands for would be; and a copy of a function is that function. */
 static PyObject *call_reduce(PyObject *self, PyObject *nothing)
@@ -173,7 +152,7 @@ static PyType_Slot slots[] = {
     {Py_tp_traverse, call_traverse},
     {Py_tp_clear, call_break_cycles},
     {Py_tp_call, call_with_tuple},
-    {Py_tp_descr_get, call_bind},
+    {Py_tp_descr_get, callable_bind},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
     {Py_tp_getset, attributes},
@@ -189,12 +168,7 @@ static PyType_Spec spec = {
 
 int http_call_add_to(PyObject *module)
 {
-    PyObject *types = PyImport_ImportModule("types");
-    if (types == NULL)
-        return -1;
-    method_type = PyObject_GetAttrString(types, "MethodType");
-    Py_DECREF(types);
-    if (method_type == NULL || (str_finder = PyUnicode_InternFromString("_finder")) == NULL || http_sending_add_to(module) < 0)
+    if (callable_begin() < 0 || (str_finder = PyUnicode_InternFromString("_finder")) == NULL || http_sending_add_to(module) < 0)
         return -1;
     PyObject *type = PyType_FromSpec(&spec);
     int outcome = type == NULL ? -1 : PyModule_AddObjectRef(module, "AsgiCall", type);

@@ -1,19 +1,10 @@
 /* A function that remembers its results. See object_function.h. */
 #include "object_function.h"
+#include "callable.h"
 #include "object_cache.h"
 #include "object_flight.h"
 
 #include <structmember.h>
-
-/* The names that the limited interface has from 3.12 on; what they stand for is part of the interface since 3.8. */
-#ifndef Py_TPFLAGS_HAVE_VECTORCALL
-#define Py_TPFLAGS_HAVE_VECTORCALL (1UL << 11)
-#endif
-#ifndef PY_VECTORCALL_ARGUMENTS_OFFSET
-#define PY_VECTORCALL_ARGUMENTS_OFFSET ((size_t)1 << (8 * sizeof(size_t) - 1))
-#endif
-
-typedef PyObject *(*Vectorcall)(PyObject *, PyObject *const *, size_t, PyObject *);
 
 typedef struct {
     PyObject_HEAD
@@ -29,8 +20,6 @@ typedef struct {
 static PyTypeObject *function_type;
 /* What is between the positional arguments and the others in a key, and like nothing else. */
 static PyObject *mark;
-/* types.MethodType, which the limited interface does not name. */
-static PyObject *method_type;
 
 static PyObject *tuple_of(PyObject *const *items, Py_ssize_t count)
 {
@@ -182,16 +171,6 @@ done:
 
 /* ---- The rest of a function ---- */
 
-static PyObject *function_bind(PyObject *self, PyObject *instance, PyObject *type)
-{
-    (void)type;
-    if (instance == NULL || instance == Py_None) {
-        Py_INCREF(self);
-        return self;
-    }
-    return PyObject_CallFunctionObjArgs(method_type, self, instance, NULL);
-}
-
 static PyObject *function_repr(PyObject *self)
 {
     PyObject *name = PyObject_GetAttrString(self, "__qualname__");
@@ -338,7 +317,7 @@ static PyType_Slot slots[] = {
     {Py_tp_clear, function_break_cycles},
     {Py_tp_call, function_call},
     {Py_tp_repr, function_repr},
-    {Py_tp_descr_get, function_bind},
+    {Py_tp_descr_get, callable_bind},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
     {Py_tp_getset, attributes},
@@ -354,14 +333,11 @@ static PyType_Spec spec = {
 
 int object_function_add_to(PyObject *module)
 {
-    PyObject *types = PyImport_ImportModule("types");
-    if (types == NULL)
+    if (callable_begin() < 0)
         return -1;
-    method_type = PyObject_GetAttrString(types, "MethodType");
-    Py_DECREF(types);
     mark = PyObject_CallObject((PyObject *)&PyBaseObject_Type, NULL);
     function_type = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (method_type == NULL || mark == NULL || function_type == NULL || table_check_tuple_hash() < 0)
+    if (mark == NULL || function_type == NULL || table_check_tuple_hash() < 0)
         return -1;
     Py_INCREF(function_type);
     return PyModule_AddObject(module, "CachedFunction", (PyObject *)function_type);
