@@ -14,9 +14,9 @@ pub(crate) struct Striped<const N: usize> {
     stripes: Arc<[CachePadded<[AtomicU64; N]>; STRIPES]>,
 }
 
-/// Whose stripe it is. Threads are numbered from 0, and no two that live at one time have the same number.
+/// Which stripe is a thread's. Threads are numbered from 0, and no two that live at one time have the same number.
 #[derive(Clone, Copy)]
-pub(crate) struct Stripe(usize);
+pub(crate) struct Stripe(u32);
 
 /// The threads up to this number have a stripe of their own, which they write without a locked instruction.
 const OWN: usize = 48;
@@ -27,13 +27,10 @@ const SHARED: usize = 16;
 const STRIPES: usize = OWN + SHARED;
 
 impl Stripe {
-    #[inline(always)]
+    /// For a thread to keep: every count asks for it.
     pub(crate) fn of_thread(number: usize) -> Self {
-        if number < OWN {
-            Self(number)
-        } else {
-            Self(OWN + number % SHARED)
-        }
+        let stripe = if number < OWN { number } else { OWN + number % SHARED };
+        Self(stripe as u32)
     }
 }
 
@@ -47,8 +44,8 @@ impl<const N: usize> Striped<N> {
     #[inline(always)]
     pub(crate) fn add(&self, stripe: Stripe, counter: usize, by: u64) {
         // A stripe's number is always below; that way the compiler knows, too.
-        let value = &self.stripes[stripe.0 % STRIPES][counter];
-        if stripe.0 < OWN {
+        let value = &self.stripes[stripe.0 as usize % STRIPES][counter];
+        if stripe.0 < OWN as u32 {
             value.store(value.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
         } else {
             value.fetch_add(by, Ordering::Relaxed);

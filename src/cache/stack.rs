@@ -11,7 +11,9 @@ use crate::fork::{Forks, Hold};
 use crate::options::Options;
 use crate::pattern::{KeySet, Pattern};
 use crate::stats::{hit_ratio, Health, MemoryStatistics, Statistics, TierStatistics};
-use crate::tiers::memory::{Get, Keys, Lent, Listener, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value};
+use crate::tiers::memory::{
+    Ending, Get, Keys, Lent, Listener, Memory, Put, PutOptions, PutOutcome, Read, Remove, Value,
+};
 use crate::tiers::TierName;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -186,19 +188,29 @@ impl Cache {
     /// # Errors
     ///
     /// A thread's first look-up finds no memory for what the library keeps of a thread, or the value was damaged in memory.
-    #[inline(always)]
+    #[inline]
     pub fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        match (self.memory.read(key, buffer)?, &self.lower) {
-            (None, Some(lower)) => self.read_below(lower, key, buffer),
-            (read, _) => Ok(read),
+        let mut len = 0;
+        let ending = self.read_into(key, buffer, &mut len);
+        ending.read(len)
+    }
+
+    /// The same for the C interface, which has a place for the length.
+    #[inline(always)]
+    pub(crate) fn read_into(&self, key: &[u8], buffer: &mut [u8], len: &mut usize) -> Ending {
+        let ending = self.memory.read(key, buffer, len);
+        if ending.is_miss() {
+            if let Some(lower) = &self.lower {
+                return self.read_below(lower, key, buffer, len);
+            }
         }
+        ending
     }
 
     #[cold]
     #[inline(never)]
-    fn read_below(&self, lower: &Lower, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        let got = self.descend(lower, key)?;
-        self.copy_out(lower, got, buffer)
+    fn read_below(&self, lower: &Lower, key: &[u8], buffer: &mut [u8], len: &mut usize) -> Ending {
+        Ending::of(self.descend(lower, key).and_then(|got| self.copy_out(lower, got, buffer)), len)
     }
 
     /// Shows `show` the value that memory has of a key, where it lies; no other tier is asked, nothing is waited for. False: it

@@ -110,14 +110,16 @@ impl<T> Returns for *const T {
 #[inline]
 pub(super) fn boundary<R: Returns>(body: impl FnOnce() -> Result<R>) -> R::C {
     // A body that panics leaves nothing half done that anybody sees again: the engine drops a shard whose lock was held.
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(value)) => value.success(),
-        Ok(Err(error)) => fail::<R>(&error),
-        Err(panic) => fail::<R>(&caught(panic.as_ref())),
-    }
+    // What C gets is made within, so that a call that goes well hands a number on and not a `Result` in memory.
+    let returned = catch_unwind(AssertUnwindSafe(|| match body() {
+        Ok(value) => value.success(),
+        Err(error) => fail::<R>(&error),
+    }));
+    returned.unwrap_or_else(|panic| fail::<R>(&caught(panic.as_ref())))
 }
 
 #[cold]
+#[inline(never)]
 fn fail<R: Returns>(error: &Error) -> R::C {
     set_last_error(error);
     R::failure(error)
@@ -179,7 +181,10 @@ pub(super) fn last_error_message() -> *const c_char {
     LAST_MESSAGE.with(|buffer| buffer.as_ptr().cast())
 }
 
-/// The error for an argument that is NULL where it may not be.
+/// The error for an argument that is NULL where it may not be. Not a part of the function that checks it, as none of these
+/// errors is: what puts a message together would take registers from what nearly every call does.
+#[cold]
+#[inline(never)]
 pub(super) fn null(argument: &'static str) -> Error {
     Error::invalid_argument(format!("`{argument}` is NULL"))
 }
@@ -239,10 +244,15 @@ pub(super) fn fill<T>(out: *mut T, made: &T, filled: usize) {
 #[inline]
 pub(super) fn key<'a>(key: *const c_void, len: usize) -> Result<&'a [u8]> {
     if len > MAX_KEY_LEN {
-        let message = format!("the key has {len} bytes; at most {MAX_KEY_LEN} are allowed");
-        return Err(Error::new(Status::KeyTooLarge, message));
+        return Err(key_too_long(len));
     }
     bytes(key, len, "key")
+}
+
+#[cold]
+#[inline(never)]
+fn key_too_long(len: usize) -> Error {
+    Error::new(Status::KeyTooLarge, format!("the key has {len} bytes; at most {MAX_KEY_LEN} are allowed"))
 }
 
 /// A tag: any bytes, and few.
@@ -257,10 +267,15 @@ pub(super) fn tag<'a>(tag: *const c_void, len: usize) -> Result<&'a [u8]> {
 #[inline]
 pub(super) fn value<'a>(value: *const c_void, len: usize) -> Result<&'a [u8]> {
     if len as u64 > LARGEST_VALUE {
-        let message = format!("the value has {len} bytes; no cache takes more than {LARGEST_VALUE}");
-        return Err(Error::new(Status::ValueTooLarge, message));
+        return Err(value_too_long(len));
     }
     bytes(value, len, "value")
+}
+
+#[cold]
+#[inline(never)]
+fn value_too_long(len: usize) -> Error {
+    Error::new(Status::ValueTooLarge, format!("the value has {len} bytes; no cache takes more than {LARGEST_VALUE}"))
 }
 
 /// Bytes that may be NULL when there are none.
@@ -270,10 +285,16 @@ pub(super) fn bytes<'a>(pointer: *const c_void, len: usize, name: &'static str) 
         return if len == 0 { Ok(&[]) } else { Err(null(name)) };
     }
     if len > isize::MAX as usize {
-        return Err(Error::invalid_argument(format!("`{name}` cannot have {len} bytes")));
+        return Err(impossible(len, name));
     }
     // SAFETY: not NULL, so by the caller's promise that many bytes, which nobody changes during the call.
     Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), len) })
+}
+
+#[cold]
+#[inline(never)]
+fn impossible(len: usize, name: &'static str) -> Error {
+    Error::invalid_argument(format!("`{name}` cannot have {len} bytes"))
 }
 
 /// The items of a batch, which may be NULL when there are none.

@@ -6,7 +6,7 @@ use super::boundary::{
 use super::options::catzilla_options_t;
 use super::status::catzilla_status_t;
 use crate::error::{Error, Result, Status};
-use crate::{Cache, Options, Pattern, Purge, Read, Ttl};
+use crate::{Cache, Options, Pattern, Purge, Ttl};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
@@ -149,13 +149,7 @@ pub unsafe extern "C" fn catzilla_cache_read(
         let cache = handle(cache)?;
         let key = key_of(key, key_len)?;
         let buffer = self::buffer(buffer, capacity)?;
-        let (status, len) = match cache.read(key, buffer)? {
-            Some(Read::Copied(len)) => (Status::Ok, len),
-            Some(Read::Truncated(len)) => (Status::Truncated, len),
-            None => (Status::NotFound, 0),
-        };
-        *value_len = len;
-        Ok(status)
+        cache.read_into(key, buffer, value_len).status()
     })
 }
 

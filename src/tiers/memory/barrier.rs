@@ -53,9 +53,14 @@ pub(crate) fn light() {
     if MODE.load(Ordering::Relaxed) == MEMBARRIER {
         compiler_fence(Ordering::SeqCst);
     } else {
+        unlikely();
         fence(Ordering::SeqCst);
     }
 }
+
+/// Where this is called the compiler keeps out of the way of what is not.
+#[cold]
+fn unlikely() {}
 
 /// What has been taken away before this was called is safe from readers once a heavy half that begins later has ended: see
 /// [`has_passed`].

@@ -86,10 +86,12 @@ impl Memory {
             let hashes = self.hash_many(gets, |get| get.key);
             let layout = Layout(self.layout.load(Relaxed));
             for hash in &hashes[..gets.len()] {
-                self.shards[layout.home(*hash)].published.prefetch_entry(&reader, *hash, LINES);
+                self.shards[layout.home(*hash)].published.prefetch_entry(reader.record(), *hash, LINES);
             }
             for (get, hash) in gets.iter_mut().zip(hashes) {
-                get.outcome = self.read_hashed(&reader, hash, get.key, get.buffer);
+                let mut len = 0;
+                let ending = self.read_hashed(&reader, hash, get.key, get.buffer, &mut len);
+                get.outcome = ending.read(len);
             }
         }
     }
@@ -124,7 +126,7 @@ impl Memory {
         let Some(reader) = Reader::enter() else { return };
         let layout = Layout(self.layout.load(Relaxed));
         for hash in hashes {
-            self.shards[layout.home(*hash)].published.prefetch_entry(&reader, *hash, LINES);
+            self.shards[layout.home(*hash)].published.prefetch_entry(reader.record(), *hash, LINES);
         }
     }
 

@@ -79,7 +79,8 @@ const _: () = assert!(HEADER == 16);
 
 /// Where the value begins for a key of that length.
 const fn value_offset(key_len: usize) -> usize {
-    (HEADER + key_len).next_multiple_of(VALUE_ALIGN)
+    // A power of two. `next_multiple_of` takes as many instructions again, and every get is here.
+    (HEADER + key_len + VALUE_ALIGN - 1) & !(VALUE_ALIGN - 1)
 }
 
 /// The block of an entry with these lengths; `None` for lengths that no entry has.
@@ -292,7 +293,7 @@ impl<'a> Owned<'a> {
     #[inline]
     pub(super) fn set_deadline(&mut self, deadline: Tick, lifetime: Tick) {
         let entry = self.entry;
-        let flags_and_key = entry.label() & FLAGS_AND_KEY;
+        let flags_and_key = entry.label().0 & FLAGS_AND_KEY;
         entry.header().label.store(flags_and_key | deadline << DEADLINE_SHIFT, Relaxed);
         if entry.is_sliding() {
             entry.set_lifetime(lifetime);
@@ -349,6 +350,48 @@ impl Drop for Owned<'_> {
     }
 }
 
+/// The first word of an entry as it was at one moment: its deadline may be another one at the next. For whoever asks it several
+/// things; the rest of it never changes.
+#[derive(Clone, Copy)]
+pub(super) struct Label(u64);
+
+impl Label {
+    #[inline(always)]
+    fn deadline(self) -> Tick {
+        self.0 >> DEADLINE_SHIFT
+    }
+
+    #[inline(always)]
+    pub(super) fn expires(self) -> bool {
+        self.deadline() != FOREVER
+    }
+
+    #[inline(always)]
+    pub(super) fn is_expired(self, now: Tick) -> bool {
+        now >= self.deadline()
+    }
+
+    #[inline(always)]
+    pub(super) fn is_sliding(self) -> bool {
+        self.0 & SLIDING != 0
+    }
+
+    #[inline(always)]
+    fn is_tagged(self) -> bool {
+        self.0 & TAGGED != 0
+    }
+
+    #[inline(always)]
+    fn is_compressed(self) -> bool {
+        self.0 & LZ4 != 0
+    }
+
+    #[inline(always)]
+    fn key_len(self) -> usize {
+        self.0 as usize & MAX_KEY_LEN
+    }
+}
+
 /// A pointer to an entry that is known to be alive.
 ///
 /// Whoever holds one also holds what keeps it alive: the lock of the shard that the entry is in, an announcement or a lease
@@ -385,34 +428,34 @@ impl EntryRef {
     }
 
     #[inline(always)]
-    fn label(&self) -> u64 {
-        self.header().label.load(Relaxed)
+    pub(super) fn label(&self) -> Label {
+        Label(self.header().label.load(Relaxed))
     }
 
     #[inline(always)]
     pub(super) fn deadline(&self) -> Tick {
-        self.label() >> DEADLINE_SHIFT
+        self.label().deadline()
     }
 
     pub(super) fn is_expired(&self, now: Tick) -> bool {
-        now >= self.deadline()
+        self.label().is_expired(now)
     }
 
     #[inline(always)]
     pub(super) fn expires(&self) -> bool {
-        self.deadline() != FOREVER
+        self.label().expires()
     }
 
     #[inline(always)]
     pub(super) fn is_sliding(&self) -> bool {
-        self.label() & SLIDING != 0
+        self.label().is_sliding()
     }
 
     /// How long a sliding entry lives after a hit, in ticks; `None` for one that never expires, or that hits do not extend.
     #[inline(always)]
     pub(super) fn sliding_lifetime(&self) -> Option<Tick> {
         let label = self.label();
-        if label & SLIDING == 0 || label >> DEADLINE_SHIFT == FOREVER {
+        if !label.is_sliding() || !label.expires() {
             return None;
         }
         Some(self.lifetime().load(Relaxed).into())
@@ -482,16 +525,29 @@ impl EntryRef {
 
     #[inline(always)]
     pub(super) fn key(&self) -> &[u8] {
-        // SAFETY: the key's bytes were written before the entry was shared and never change.
-        unsafe { std::slice::from_raw_parts(self.key_ptr(), self.key_len()) }
+        self.key_by(self.label())
+    }
+
+    /// The same for whoever has the entry's label already.
+    #[inline(always)]
+    pub(super) fn key_by(&self, label: Label) -> &[u8] {
+        // SAFETY: the key's bytes were written before the entry was shared and never change, nor does its length.
+        unsafe { std::slice::from_raw_parts(self.key_ptr(), label.key_len()) }
     }
 
     /// The value if it is stored as it is, else what it takes to decompress it.
     #[inline(always)]
     pub(super) fn value(&self) -> Result<&[u8], Compressed<'_>> {
-        // SAFETY: the value's bytes were written before the entry was shared and never change.
-        let stored = unsafe { std::slice::from_raw_parts(self.value_ptr(), self.stored_len()) };
-        if self.label() & LZ4 == 0 {
+        self.value_by(self.label())
+    }
+
+    /// The same for whoever has the entry's label already.
+    #[inline(always)]
+    pub(super) fn value_by(&self, label: Label) -> Result<&[u8], Compressed<'_>> {
+        // SAFETY: the value's bytes were written before the entry was shared and never change, nor do the lengths that say where
+        // they are.
+        let stored = unsafe { std::slice::from_raw_parts(self.value_at(label.key_len()), self.stored_len()) };
+        if !label.is_compressed() {
             return Ok(stored);
         }
         let (length, block) = stored.split_at(LZ4_PREFIX);
@@ -540,7 +596,7 @@ impl EntryRef {
 
     #[inline(always)]
     fn key_len(&self) -> usize {
-        self.label() as usize & MAX_KEY_LEN
+        self.label().key_len()
     }
 
     #[inline(always)]
@@ -553,7 +609,7 @@ impl EntryRef {
         // SAFETY: `layout` accepted these lengths when the entry was made.
         unsafe {
             let links = value_offset(self.key_len()) + self.stored_len();
-            let tags = if self.label() & TAGGED == 0 { 0 } else { tags_size(self.tag_count()) };
+            let tags = if !self.label().is_tagged() { 0 } else { tags_size(self.tag_count()) };
             Layout::from_size_align_unchecked(end_of(links, self.is_sliding()) + tags, VALUE_ALIGN)
         }
     }
@@ -566,8 +622,14 @@ impl EntryRef {
 
     #[inline(always)]
     fn value_ptr(&self) -> *mut u8 {
+        self.value_at(self.key_len())
+    }
+
+    /// `key_len`: the entry's own.
+    #[inline(always)]
+    fn value_at(&self, key_len: usize) -> *mut u8 {
         // SAFETY: the value follows the key in the same block.
-        unsafe { self.0.as_ptr().cast::<u8>().add(value_offset(self.key_len())) }
+        unsafe { self.0.as_ptr().cast::<u8>().add(value_offset(key_len)) }
     }
 
     #[inline(always)]
@@ -586,7 +648,7 @@ impl EntryRef {
     /// Of an entry with tags.
     #[cold]
     fn tag_count(&self) -> usize {
-        debug_assert!(self.label() & TAGGED != 0);
+        debug_assert!(self.label().is_tagged());
         // SAFETY: an entry with tags has these bytes; they were written before it was shared and never change.
         unsafe { self.tags_begin().cast::<u16>().read_unaligned() }.into()
     }
@@ -605,7 +667,7 @@ impl EntryRef {
     /// Whether the entry carries any tag.
     #[inline(always)]
     pub(super) fn is_tagged(&self) -> bool {
-        self.label() & TAGGED != 0
+        self.label().is_tagged()
     }
 
     /// The tags that the entry carries.

@@ -7,7 +7,7 @@
 //!       +----------------+----------+---------------------------------------------------------+
 //! ```
 //!
-//! A tag is 8 bits of the hash, 0 where there is no entry. An entry that finds its bucket full goes into the next one
+//! A tag is 8 bits of the hash. Where there is no entry it is 0, which some entries' tags are too: the slot says. An entry that finds its bucket full goes into the next one
 //! with room, and every bucket it passed counts it in `overflow`; a look-up goes on only while that count is not 0. A
 //! count that has reached 255 stays there until the table is replaced: a longer look-up, never a wrong one.
 //!
@@ -27,9 +27,9 @@
 #![allow(unsafe_code)]
 
 use super::arena::{Heap, Magazine, ADDRESS_BITS};
-use super::entry::{prefetch, prefetch_to_write, EntryRef, Header, LINE};
+use super::entry::{prefetch, prefetch_to_write, EntryRef, Header, Label, LINE};
 use super::hazard;
-use super::reclaim::Reader;
+use super::record::Record;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::alloc::Layout;
 use std::ptr::{null_mut, NonNull};
@@ -55,26 +55,47 @@ struct Table(*mut Bucket);
 // SAFETY: a name for buckets, which are made of atomics.
 unsafe impl Send for Table {}
 
-/// A number of buckets: 32 steps to each doubling.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A number of buckets: below 64 any, above that 32 steps to each doubling. It is `multiplier << exponent`, in a form in which a
+/// place becomes a bucket by one multiplication and one shift: the multiplier in the low six bits, above them 32 less the
+/// exponent.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Size(u16);
 
-const STEPS: usize = 32;
+const MULTIPLIER_BITS: u32 = 6;
+const MULTIPLIERS: usize = 1 << MULTIPLIER_BITS;
 
 impl Size {
+    /// `multiplier`: from 1 to [`MULTIPLIERS`].
+    fn new(multiplier: usize, exponent: u32) -> Self {
+        let (multiplier, exponent) =
+            if multiplier == MULTIPLIERS { (MULTIPLIERS / 2, exponent + 1) } else { (multiplier, exponent) };
+        Self(((32 - exponent) << MULTIPLIER_BITS) as u16 | multiplier as u16)
+    }
+
+    #[inline(always)]
+    fn multiplier(self) -> usize {
+        usize::from(self.0) % MULTIPLIERS
+    }
+
+    /// How far to the right a place's product with the multiplier stands.
+    #[inline(always)]
+    fn shift(self) -> u32 {
+        u32::from(self.0) >> MULTIPLIER_BITS
+    }
+
     #[inline(always)]
     fn buckets(self) -> usize {
-        ((STEPS + usize::from(self.0) % STEPS) << (usize::from(self.0) / STEPS)) / STEPS
+        self.multiplier() << (32 - self.shift())
     }
 
     /// The smallest one that is not below `buckets`.
     fn at_least(buckets: usize) -> Self {
-        let doublings = buckets.max(1).ilog2() as u16;
-        let mut size = Self(doublings * STEPS as u16);
-        while size.buckets() < buckets {
-            size.0 += 1;
-        }
-        size
+        let exponent = (buckets.max(1).ilog2() + 1).saturating_sub(MULTIPLIER_BITS);
+        Self::new(buckets.max(1).div_ceil(1 << exponent), exponent)
+    }
+
+    fn next(self) -> Self {
+        Self::new(self.multiplier() + 1, 32 - self.shift())
     }
 }
 
@@ -87,8 +108,8 @@ impl Size {
     fn filling(self, heap: &Heap) -> Self {
         let taken = |size: Self| layout(size).map(|layout| heap.size_for(layout));
         let mut size = self;
-        while taken(size).is_some_and(|bytes| bytes <= SMALL as u64 && taken(Self(size.0 + 1)) == Some(bytes)) {
-            size.0 += 1;
+        while taken(size).is_some_and(|bytes| bytes <= SMALL as u64 && taken(size.next()) == Some(bytes)) {
+            size = size.next();
         }
         size
     }
@@ -124,7 +145,7 @@ impl Table {
     #[inline(always)]
     fn home_of(self, place: u64) -> usize {
         // 32 bits spread over the buckets.
-        ((place * self.size().buckets() as u64) >> 32) as usize
+        ((place * self.size().multiplier() as u64) >> self.size().shift()) as usize
     }
 
     /// The bucket that an entry goes to when this one is full.
@@ -190,7 +211,7 @@ impl Hash {
 
 #[inline(always)]
 fn tag(place: u32) -> u8 {
-    (place as u8).max(1)
+    place as u8
 }
 
 /// The lowest bit of each byte that holds `tag`, among the seven tags. Now and then a byte above one that does is reported
@@ -231,16 +252,31 @@ unsafe fn entry_in(word: *mut Header) -> EntryRef {
 
 const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 
-/// Whether two keys are the same. Lengths of most keys are compared in two overlapping halves, without a call.
+/// The address in a slot that may hold an entry with that hash. `None`: another entry, or none.
+#[inline(always)]
+fn address_for(word: *mut Header, hash: Hash) -> Option<*mut Header> {
+    // Taking the hash's bits off leaves the address if they are the same, else more than any. An empty slot leaves 0 or those bits.
+    let left = word.map_addr(|word| word ^ hash.slot_tag());
+    (left.addr().wrapping_sub(1) < ADDRESS).then_some(left)
+}
+
+/// Whether two keys are the same. Keys of most lengths are compared in two overlapping halves, without a call, and with one branch.
 #[inline(always)]
 fn equal(a: &[u8], b: &[u8]) -> bool {
-    fn halves<const N: usize>(a: &[u8], b: &[u8]) -> bool {
-        a.first_chunk::<N>() == b.first_chunk::<N>() && a.last_chunk::<N>() == b.last_chunk::<N>()
+    macro_rules! halves {
+        ($number:ty) => {{
+            let ends = |key: &[u8]| Some((*key.first_chunk()?, *key.last_chunk()?));
+            let differing = |(a, c), (b, d)| {
+                (<$number>::from_ne_bytes(a) ^ <$number>::from_ne_bytes(b))
+                    | (<$number>::from_ne_bytes(c) ^ <$number>::from_ne_bytes(d))
+            };
+            ends(a).zip(ends(b)).is_some_and(|(a, b)| differing(a, b) == 0)
+        }};
     }
     a.len() == b.len()
         && match a.len() {
-            16..=32 => halves::<16>(a, b),
-            8..=15 => halves::<8>(a, b),
+            16..=32 => halves!(u128),
+            8..=15 => halves!(u64),
             _ => a == b,
         }
 }
@@ -254,8 +290,8 @@ pub(super) struct Published {
 
 /// How a search without a lock ended.
 pub(super) enum Search {
-    /// The entry, which the reader announces.
-    Found(EntryRef),
+    /// The entry, which the reader announces, and what it said of itself then.
+    Found(EntryRef, Label),
     /// There was a moment at which the key was not there.
     Absent,
     /// Writers were too busy. Search again under the lock.
@@ -299,19 +335,17 @@ impl Published {
 
     /// Asks the processor for the first lines of the entry that a search will probably find.
     #[inline]
-    pub(super) fn prefetch_entry(&self, reader: &Reader, hash: Hash, lines: usize) {
+    pub(super) fn prefetch_entry(&self, record: &Record, hash: Hash, lines: usize) {
         let table = self.current();
-        if table.is_none() || !reader.announce_table(0, table.base().cast(), || self.current() == table) {
+        if table.is_none() || !record.announce_table(0, table.base().cast(), || self.current() == table) {
             return;
         }
         // SAFETY: the table is announced and was in use after that, and `home` is one of its buckets.
         let bucket = unsafe { table.bucket(table.home(hash)) };
         for slot in slots_of(matches(bucket.meta.load(Ordering::Acquire), hash.tag())) {
-            let word = bucket.slots[slot].load(Ordering::Relaxed);
-            if word.addr() & !ADDRESS == hash.slot_tag() {
-                let entry = word.map_addr(|address| address & ADDRESS).cast::<u8>();
+            if let Some(entry) = address_for(bucket.slots[slot].load(Ordering::Relaxed), hash) {
                 for line in 0..lines {
-                    prefetch(entry.wrapping_add(64 * line));
+                    prefetch(entry.cast::<u8>().wrapping_add(LINE * line));
                 }
                 return;
             }
@@ -320,59 +354,98 @@ impl Published {
 
     /// Finds the entry with that key, and announces it in `hazard`, which is one of the reader's slots.
     ///
-    /// Tries what nearly always suffices: one table, nobody in the way. Goes on through full buckets by itself: where entries have
-    /// come and gone for a while, every other bucket of an index that is 70% full has sent one on, and a fifth of the entries
-    /// are not in their first. `READS`: the value will be read soon.
+    /// Only where nothing is in the way, which is nearly always: the index has one table, and nobody changes what is being looked at.
+    /// Else [`Search::Disturbed`], and [`Published::search_thoroughly`] finds it. `READS`: the value will be read soon.
     #[inline(always)]
     pub(super) fn search<const READS: bool>(
         &self,
-        reader: &Reader,
+        record: &Record,
         hazard: &AtomicPtr<Header>,
         hash: Hash,
         key: &[u8],
     ) -> Search {
-        let current = self.current();
+        let table = self.current();
         // With acquire order: what was moved out of a table that has just gone has to be seen in this one.
-        let is_plain = || self.current() == current && self.previous().is_none();
-        if !current.is_none() && reader.announce_table(0, current.base().cast(), is_plain) {
-            let buckets = current.size().buckets();
-            let mut number = ((u64::from(hash.place()) * buckets as u64) >> 32) as usize;
-            for _ in 0..MOST_PASSED {
-                // SAFETY: the table is announced and was in use after that; `number` is one of its buckets.
-                let bucket = unsafe { current.bucket(number) };
-                let meta = bucket.meta.load(Ordering::Acquire);
-                for slot in slots_of(matches(meta, hash.tag())) {
-                    match bucket.try_slot::<READS>(slot, hazard, hash, key) {
-                        Slot::Found(entry) => return Search::Found(entry),
-                        Slot::Other => {}
-                        Slot::Changed => return self.search_thoroughly(reader, hazard, hash, key),
-                    }
-                }
-                if meta >> OVERFLOW_SHIFT == 0 {
-                    // Entries may have been moved to a newer table before they were met in this one.
-                    if self.current() == current {
-                        return Search::Absent;
-                    }
-                    break;
-                }
-                number = if number + 1 == buckets { 0 } else { number + 1 };
-            }
+        let is_plain = || self.current() == table && self.previous().is_none();
+        if table.is_none() || !record.announce_table(0, table.base().cast(), is_plain) {
+            return Search::Disturbed;
         }
-        self.search_thoroughly(reader, hazard, hash, key)
+        let home = table.home(hash);
+        // SAFETY: the table is announced and was in use after that; `home` is one of its buckets.
+        match unsafe { table.bucket(home) }.search::<READS>(hazard, hash, key) {
+            InBucket::Found(entry, label) => Search::Found(entry, label),
+            InBucket::Absent => self.absent(table),
+            // SAFETY: as above.
+            InBucket::Behind => unsafe { self.search_behind::<READS>(table, home, hazard, hash, key) },
+            InBucket::Changed => Search::Disturbed,
+        }
     }
 
-    /// The same whatever is in the way.
+    /// The same behind a full bucket. Where entries have come and gone for a while, every other bucket of an index that is 70% full
+    /// has sent one on, and a fifth of the entries are not in their first.
+    ///
+    /// # Safety
+    ///
+    /// The table is announced, and was in use after that.
     #[inline(never)]
-    fn search_thoroughly(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Search {
+    unsafe fn search_behind<const READS: bool>(
+        &self,
+        table: Table,
+        home: usize,
+        hazard: &AtomicPtr<Header>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Search {
+        let buckets = table.size().buckets();
+        let mut number = home;
+        for _ in 0..MOST_PASSED {
+            number = if number + 1 == buckets { 0 } else { number + 1 };
+            // SAFETY: the caller's promise; `number` is one of its buckets.
+            match unsafe { table.bucket(number) }.search::<READS>(hazard, hash, key) {
+                InBucket::Found(entry, label) => return Search::Found(entry, label),
+                InBucket::Absent => return self.absent(table),
+                InBucket::Behind => {}
+                InBucket::Changed => break,
+            }
+        }
+        Search::Disturbed
+    }
+
+    /// A key is in no bucket of a table where it could be.
+    #[inline(always)]
+    fn absent(&self, table: Table) -> Search {
+        // Entries may have been moved to a newer table before they were met in this one.
+        if self.current() == table {
+            Search::Absent
+        } else {
+            Search::Disturbed
+        }
+    }
+
+    /// As [`Published::search`], whatever is in the way.
+    pub(super) fn search_thoroughly(
+        &self,
+        record: &Record,
+        hazard: &AtomicPtr<Header>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Search {
+        let end = self.search_both(record, hazard, hash, key);
+        // The entry is announced for itself. The first table's announcement is withdrawn with the entry's.
+        hazard::withdraw(&record.tables[1]);
+        end
+    }
+
+    fn search_both(&self, record: &Record, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Search {
         for _ in 0..RETRIES {
             let current = self.current();
-            if !reader.announce_table(0, current.base().cast(), || self.current() == current) {
+            if !record.announce_table(0, current.base().cast(), || self.current() == current) {
                 continue;
             }
             // Read after `current`, and published before it: a table that `current` is replacing is not missed.
             let previous = self.previous();
             if !previous.is_none() {
-                match self.search_previous(reader, hazard, current, previous, hash, key) {
+                match self.search_previous(record, hazard, current, previous, hash, key) {
                     Some(Search::Absent) => {}
                     Some(end) => return end,
                     None => continue,
@@ -397,7 +470,7 @@ impl Published {
     #[cold]
     fn search_previous(
         &self,
-        reader: &Reader,
+        record: &Record,
         hazard: &AtomicPtr<Header>,
         current: Table,
         previous: Table,
@@ -405,7 +478,7 @@ impl Published {
         key: &[u8],
     ) -> Option<Search> {
         let in_use = || self.previous() == previous && self.current() == current;
-        if !reader.announce_table(1, previous.base().cast(), in_use) {
+        if !record.announce_table(1, previous.base().cast(), in_use) {
             return None;
         }
         // SAFETY: the table is announced and was in use after that.
@@ -432,7 +505,7 @@ unsafe fn search_table(table: Table, hazard: &AtomicPtr<Header>, hash: Hash, key
                 tried = bucket.try_slot::<false>(slot, hazard, hash, key);
             }
             match tried {
-                Slot::Found(entry) => return Search::Found(entry),
+                Slot::Found(entry, label) => return Search::Found(entry, label),
                 Slot::Other => {}
                 Slot::Changed => return Search::Disturbed,
             }
@@ -548,23 +621,49 @@ const LINES_AHEAD: usize = 2;
 
 /// What a reader finds in a slot whose tag is the right one.
 enum Slot {
-    Found(EntryRef),
+    Found(EntryRef, Label),
     /// Another key, or nothing any more.
     Other,
     /// Another entry than a moment ago.
     Changed,
 }
 
+/// What a reader finds in a bucket.
+enum InBucket {
+    Found(EntryRef, Label),
+    /// The key is not there, and would be nowhere else.
+    Absent,
+    /// It may be in one of the next buckets.
+    Behind,
+    /// Somebody changes what was being looked at.
+    Changed,
+}
+
 impl Bucket {
+    /// Looks for a key, as [`Published::search`] does.
+    #[inline(always)]
+    fn search<const READS: bool>(&self, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> InBucket {
+        let meta = self.meta.load(Ordering::Acquire);
+        for slot in slots_of(matches(meta, hash.tag())) {
+            match self.try_slot::<READS>(slot, hazard, hash, key) {
+                Slot::Found(entry, label) => return InBucket::Found(entry, label),
+                Slot::Other => {}
+                Slot::Changed => return InBucket::Changed,
+            }
+        }
+        if meta >> OVERFLOW_SHIFT == 0 {
+            InBucket::Absent
+        } else {
+            InBucket::Behind
+        }
+    }
+
     /// Announces the entry in a slot, if it can be the one, and then looks whether it is.
     #[inline(always)]
     fn try_slot<const READS: bool>(&self, slot: usize, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Slot {
         let slot = &self.slots[slot];
         let word = slot.load(Ordering::Acquire);
-        if word.is_null() || word.addr() & !ADDRESS != hash.slot_tag() {
-            return Slot::Other;
-        }
-        let entry = word.map_addr(|address| address & ADDRESS);
+        let Some(entry) = address_for(word, hash) else { return Slot::Other };
         if READS {
             for line in 1..=LINES_AHEAD {
                 prefetch(entry.cast::<u8>().wrapping_add(line * LINE));
@@ -573,10 +672,11 @@ impl Bucket {
         if hazard::announce(hazard, entry, || slot.load(Ordering::Acquire)) != word {
             return Slot::Changed;
         }
-        // SAFETY: it is announced, and was in the slot after that (see `reclaim`).
-        let entry = unsafe { entry_in(word) };
-        if equal(entry.key(), key) {
-            Slot::Found(entry)
+        // SAFETY: it is announced, and was in the slot after that (see `reclaim`); an address is not 0.
+        let entry = unsafe { EntryRef::from_ptr(entry).unwrap_unchecked() };
+        let label = entry.label();
+        if equal(entry.key_by(label), key) {
+            Slot::Found(entry, label)
         } else {
             Slot::Other
         }

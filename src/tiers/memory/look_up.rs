@@ -1,10 +1,11 @@
 //! Look-ups: an entry is found without a lock, unless writers change the same place again and again, and its value is copied, pinned or lent.
 
-use super::entry::{EntryRef, Header, Owned};
+use super::entry::{EntryRef, Header, Label, Owned};
 use super::hazard;
 use super::index::{Hash, Search};
 use super::policy::Noted;
 use super::reclaim::Reader;
+use super::record::Record;
 use super::shard::Shard;
 use super::value::Value;
 use super::{lease, Heap, Layout, Looked, Memory};
@@ -20,6 +21,65 @@ pub enum Read {
     Copied(usize),
     /// The value has that many bytes, more than the buffer; nothing was copied.
     Truncated(usize),
+}
+
+/// How a read ended: a status, and why if that is a failure's. In two words, and the length is beside it in its caller's memory:
+/// what nearly every call does then stays in registers and ends without a jump, where a `Result<Option<Read>>` would be put together
+/// in memory and be waited for.
+pub(crate) struct Ending {
+    status: Status,
+    error: Option<Box<Error>>,
+}
+
+impl Ending {
+    const COPIED: Self = Self { status: Status::Ok, error: None };
+    const TRUNCATED: Self = Self { status: Status::Truncated, error: None };
+    const MISSED: Self = Self { status: Status::NotFound, error: None };
+
+    #[cold]
+    #[inline(never)]
+    fn failed(error: Error) -> Self {
+        Self { status: error.status(), error: Some(Box::new(error)) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_miss(&self) -> bool {
+        self.status == Status::NotFound
+    }
+
+    /// As C's callers know it.
+    #[inline(always)]
+    pub(crate) fn status(self) -> Result<Status> {
+        match self.error {
+            None => Ok(self.status),
+            Some(error) => Err(*error),
+        }
+    }
+
+    /// As Rust's callers know it.
+    pub(crate) fn read(self, len: usize) -> Result<Option<Read>> {
+        self.status().map(|status| match status {
+            Status::Ok => Some(Read::Copied(len)),
+            Status::Truncated => Some(Read::Truncated(len)),
+            _ => None,
+        })
+    }
+
+    /// The inverse, which says the length only where there is one.
+    pub(crate) fn of(read: Result<Option<Read>>, len: &mut usize) -> Self {
+        match read {
+            Ok(Some(Read::Copied(known))) => {
+                *len = known;
+                Self::COPIED
+            }
+            Ok(Some(Read::Truncated(known))) => {
+                *len = known;
+                Self::TRUNCATED
+            }
+            Ok(None) => Self::MISSED,
+            Err(error) => Self::failed(error),
+        }
+    }
 }
 
 /// A classic result: good for as long as the calling thread's lease.
@@ -43,19 +103,29 @@ impl Memory {
         found
     }
 
-    /// Copies a value out. `None` is a miss; what did not fit is not a request yet, since the caller will ask again.
+    /// Copies a value out, and says how long it is unless there is none. What did not fit is not a request yet, since the caller
+    /// will ask again.
     #[inline(always)]
-    pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<Read>> {
-        let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
+    pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8], len: &mut usize) -> Ending {
+        let Some(reader) = Reader::enter() else { return Ending::failed(Error::out_of_memory()) };
         if reader.is_sampled() {
             drop(reader);
-            return self.timed_read(move |reader| self.read_hashed(reader, self.hash(key), key, buffer));
+            return self.read_timed(key, buffer, len);
         }
-        let Some(entry) = self.look_up(&reader, reader.hazard(), self.hash(key), key) else {
-            self.missed(reader);
-            return Ok(None);
-        };
-        self.copy_out(&reader, entry, buffer)
+        let ending = self.read_hashed(&reader, self.hash(key), key, buffer, len);
+        drop(reader);
+        if ending.is_miss() {
+            // Other endings make nothing leave.
+            self.tell();
+        }
+        ending
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_timed(&self, key: &[u8], buffer: &mut [u8], len: &mut usize) -> Ending {
+        let timed = self.timed_read(move |reader| Ok(self.read_hashed(reader, self.hash(key), key, buffer, len)));
+        timed.unwrap_or_else(Ending::failed)
     }
 
     /// As [`Memory::read`], but tells nothing.
@@ -66,12 +136,30 @@ impl Memory {
         hash: Hash,
         key: &[u8],
         buffer: &mut [u8],
-    ) -> Result<Option<Read>> {
-        let Some(entry) = self.look_up(reader, reader.hazard(), hash, key) else {
-            self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
-            return Ok(None);
+        len: &mut usize,
+    ) -> Ending {
+        let record = reader.record();
+        let Some((entry, label)) = self.look_up(record, &record.entry, hash, key) else {
+            self.looked.add(record.stripe(), Looked::Misses as usize, 1);
+            return Ending::MISSED;
         };
-        self.copy_out(reader, entry, buffer)
+        let Ok(value) = entry.value_by(label) else { return self.decompress_out(record, entry, buffer, len) };
+        *len = value.len();
+        let Some(buffer) = buffer.get_mut(..value.len()) else { return Ending::TRUNCATED };
+        buffer.copy_from_slice(value);
+        self.looked.add(record.stripe(), Looked::Hits as usize, 1);
+        Ending::COPIED
+    }
+
+    /// The same of an entry whose value is compressed.
+    #[cold]
+    #[inline(never)]
+    fn decompress_out(&self, record: &Record, entry: EntryRef, buffer: &mut [u8], len: &mut usize) -> Ending {
+        let read = decompress_into(entry, buffer);
+        if let Ok(Read::Copied(_)) = read {
+            self.looked.add(record.stripe(), Looked::Hits as usize, 1);
+        }
+        Ending::of(read.map(Some), len)
     }
 
     /// Shows a value where it lies, without a copy unless it is compressed. False is a miss, which is counted only if it is `last`:
@@ -93,13 +181,13 @@ impl Memory {
 
     #[inline]
     fn visit_in(&self, reader: &Reader, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
-        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
+        let Some((entry, label)) = self.look_up(reader.record(), reader.hazard(), self.hash(key), key) else {
             if last {
                 self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             }
             return Ok(false);
         };
-        match entry.value() {
+        match entry.value_by(label) {
             Ok(value) => show(value),
             Err(_) => {
                 if let Some(mut copy) = self.decompressed(entry)? {
@@ -119,24 +207,6 @@ impl Memory {
         self.tell();
     }
 
-    #[inline(always)]
-    fn copy_out(&self, reader: &Reader, entry: EntryRef, buffer: &mut [u8]) -> Result<Option<Read>> {
-        let read = match entry.value() {
-            Ok(value) => match buffer.get_mut(..value.len()) {
-                Some(buffer) => {
-                    buffer.copy_from_slice(value);
-                    Read::Copied(value.len())
-                }
-                None => Read::Truncated(value.len()),
-            },
-            Err(_) => decompress_into(entry, buffer)?,
-        };
-        if let Read::Copied(_) = read {
-            self.looked.add(reader.stripe(), Looked::Hits as usize, 1);
-        }
-        Ok(Some(read))
-    }
-
     /// A value that stays where it is until it is dropped. `None` is a miss.
     pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
@@ -154,7 +224,7 @@ impl Memory {
 
     #[inline]
     fn acquire_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Value>> {
-        let Some(entry) = self.look_up(reader, reader.hazard(), self.hash(key), key) else {
+        let Some((entry, _)) = self.look_up(reader.record(), reader.hazard(), self.hash(key), key) else {
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
@@ -177,24 +247,24 @@ impl Memory {
         }
         let hash = self.hash(key);
         let lease = lease::take(reader.record());
-        let Some(entry) = self.look_up(&reader, lease, hash, key) else {
+        let Some((entry, label)) = self.look_up(reader.record(), lease, hash, key) else {
             hazard::withdraw(lease);
             self.missed(reader);
             return Ok(None);
         };
-        self.lend_out(&reader, lease, hash, entry)
+        self.lend_out(&reader, lease, hash, entry, label)
     }
 
     /// As [`Memory::lend`], but tells nothing.
     fn lend_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Lent>> {
         let hash = self.hash(key);
         let lease = lease::take(reader.record());
-        let Some(entry) = self.look_up(reader, lease, hash, key) else {
+        let Some((entry, label)) = self.look_up(reader.record(), lease, hash, key) else {
             hazard::withdraw(lease);
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
-        self.lend_out(reader, lease, hash, entry)
+        self.lend_out(reader, lease, hash, entry, label)
     }
 
     #[inline(always)]
@@ -204,8 +274,9 @@ impl Memory {
         lease: &AtomicPtr<Header>,
         hash: Hash,
         entry: EntryRef,
+        label: Label,
     ) -> Result<Option<Lent>> {
-        let lent = match entry.value() {
+        let lent = match entry.value_by(label) {
             Ok(value) => Lent { data: value.as_ptr(), len: value.len() },
             Err(_) => self.lend_copy(lease, hash, entry)?,
         };
@@ -240,8 +311,8 @@ impl Memory {
         let is_live = |entry| !self.is_expired(entry);
         match Reader::enter() {
             Some(reader) => {
-                let found = self.search::<false>(&reader, reader.hazard(), hash, key);
-                found.is_some_and(|(_, entry)| is_live(entry))
+                let found = self.search::<false>(reader.record(), reader.hazard(), hash, key);
+                found.is_some_and(|(_, entry, _)| is_live(entry))
             }
             // Without memory for a record.
             None => self.lock_home(hash).find(hash, key).is_some_and(|(_, entry)| is_live(entry)),
@@ -250,53 +321,84 @@ impl Memory {
 
     /// Finds a live entry, announces it in `hazard`, and notes that it was used. What has expired is freed on the way.
     #[inline(always)]
-    fn look_up(&self, reader: &Reader, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<EntryRef> {
-        let (shard, entry) = self.search::<true>(reader, hazard, hash, key)?;
-        if entry.expires() {
+    fn look_up(
+        &self,
+        record: &Record,
+        hazard: &AtomicPtr<Header>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Option<(EntryRef, Label)> {
+        let (shard, entry, label) = self.search::<true>(record, hazard, hash, key)?;
+        if label.expires() {
             let now = self.clock.now();
-            if entry.is_expired(now) {
+            if label.is_expired(now) {
                 self.meet_expired(shard, hash, key);
                 return None;
             }
-            if entry.is_sliding() {
+            if label.is_sliding() {
                 self.slide(entry, now);
             }
         }
-        if self.on_hit.note(entry, hash, &shard.clock, &self.deciders.chooser) == Noted::Overdue {
+        if self.on_hit.note(entry, hash, &shard.clock, &self.deciders) == Noted::Overdue {
             self.lock(shard).renew();
         }
-        if shard.published.is_growing() {
-            self.help_growth(shard, hash);
-        }
-        Some(entry)
+        Some((entry, label))
     }
 
     /// Finds an entry, expired or not, and announces it in `hazard`. `READS`: its value will be read soon.
     #[inline(always)]
     pub(super) fn search<const READS: bool>(
         &self,
-        reader: &Reader,
+        record: &Record,
         hazard: &AtomicPtr<Header>,
         hash: Hash,
         key: &[u8],
-    ) -> Option<(&Shard, EntryRef)> {
+    ) -> Option<(&Shard, EntryRef, Label)> {
         let layout = Layout(self.layout.load(Acquire));
         let shard = &self.shards[layout.home(hash)];
-        match shard.published.search::<READS>(reader, hazard, hash, key) {
-            Search::Found(entry) => Some((shard, entry)),
-            // It may have been on its way from one shard to another.
-            Search::Absent if self.layout.load(Acquire) == layout.0 && !layout.is_moving() => None,
-            _ => self.search_locked(hazard, hash, key),
+        match shard.published.search::<READS>(record, hazard, hash, key) {
+            Search::Found(entry, label) => Some((shard, entry, label)),
+            Search::Absent if self.is_certain(layout) => None,
+            _ => self.search_thoroughly(record, hazard, hash, key),
         }
     }
 
+    /// Whether a key that was not found in its shard was nowhere: it may have been on its way from one shard to another.
+    #[inline(always)]
+    fn is_certain(&self, layout: Layout) -> bool {
+        self.layout.load(Acquire) == layout.0 && !layout.is_moving()
+    }
+
+    /// The same whatever is in the way.
     #[cold]
-    fn search_locked(&self, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<(&Shard, EntryRef)> {
+    #[inline(never)]
+    fn search_thoroughly(
+        &self,
+        record: &Record,
+        hazard: &AtomicPtr<Header>,
+        hash: Hash,
+        key: &[u8],
+    ) -> Option<(&Shard, EntryRef, Label)> {
+        let layout = Layout(self.layout.load(Acquire));
+        let shard = &self.shards[layout.home(hash)];
+        let found = match shard.published.search_thoroughly(record, hazard, hash, key) {
+            Search::Found(entry, label) => Some((shard, entry, label)),
+            Search::Absent if self.is_certain(layout) => None,
+            _ => self.search_locked(hazard, hash, key),
+        };
+        if found.is_some() && shard.published.is_growing() {
+            self.help_growth(shard, hash);
+        }
+        found
+    }
+
+    #[cold]
+    fn search_locked(&self, hazard: &AtomicPtr<Header>, hash: Hash, key: &[u8]) -> Option<(&Shard, EntryRef, Label)> {
         let shard = self.lock_home(hash);
         let (_, entry) = shard.find(hash, key)?;
         // Under the lock, so it is announced before it can be retired.
         hazard.store(entry.as_ptr(), Release);
-        Some((shard.shard(), entry))
+        Some((shard.shard(), entry, entry.label()))
     }
 
     /// Frees an entry that a look-up has found expired, unless writers are busy: then one of them will.
@@ -319,7 +421,6 @@ impl Memory {
 
     /// A look-up that found two tables now and then moves a few buckets, so that an index which nobody writes to any more does
     /// not stay in two parts.
-    #[cold]
     fn help_growth(&self, shard: &Shard, hash: Hash) {
         const ONE_IN: u32 = if cfg!(shuttle) { 1 } else { 64 };
         const BUCKETS: usize = if cfg!(shuttle) { 1 } else { 2 };

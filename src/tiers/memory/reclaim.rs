@@ -64,13 +64,7 @@ impl Reader {
     /// Which stripe of a counter belongs to the thread.
     #[inline(always)]
     pub(super) fn stripe(&self) -> Stripe {
-        Stripe::of_thread(self.record.number())
-    }
-
-    /// Announces a table in one of two places; false when it is no longer in use.
-    #[inline(always)]
-    pub(super) fn announce_table(&self, which: usize, table: *mut u8, is_in_use: impl FnOnce() -> bool) -> bool {
-        hazard::announce(&self.record.tables[which], table, is_in_use)
+        self.record.stripe()
     }
 }
 
@@ -79,8 +73,6 @@ impl Drop for Reader {
     fn drop(&mut self) {
         hazard::withdraw(&self.record.entry);
         hazard::withdraw(&self.record.tables[0]);
-        // Only written while an index grows, and its line is at hand.
-        hazard::withdraw(&self.record.tables[1]);
     }
 }
 

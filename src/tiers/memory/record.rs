@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          +----------------+-------+--------+-----------------------------+
-//!  record  | 2 tables       | entry | number | 65 leases                   | --> next record
+//!  record  | 2 tables       | entry | stripe | 65 leases                   | --> next record
 //!          +----------------+-------+--------+-----------------------------+
 //!            announcements: the thread        classic results: the thread
 //!            reads these at this moment       may read these later
@@ -15,6 +15,7 @@
 
 use super::entry::Header;
 use super::{hazard, lease};
+use crate::stats::Stripe;
 use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::{alloc_zeroed, Layout};
 use std::ptr::null_mut;
@@ -30,8 +31,8 @@ pub(super) struct Record {
     pub(super) tables: [AtomicPtr<u8>; 2],
     /// The entry that the thread works with.
     pub(super) entry: AtomicPtr<Header>,
-    /// Different from that of every other record.
-    number: AtomicUsize,
+    /// Where the thread counts. Never changes.
+    stripe: Stripe,
     in_use: AtomicBool,
     /// The lease that is written next; the owner's business.
     pub(super) next_lease: AtomicUsize,
@@ -93,10 +94,9 @@ impl Record {
         mine::get()
     }
 
-    /// Small, and no other living thread's.
     #[inline(always)]
-    pub(super) fn number(&self) -> usize {
-        self.number.load(Ordering::Relaxed)
+    pub(super) fn stripe(&self) -> Stripe {
+        self.stripe
     }
 
     /// Whether this look-up of the thread is to be timed. Counted for itself, on a line that each look-up writes anyway; and at
@@ -121,6 +121,12 @@ impl Record {
         self.drawn.store(x, Ordering::Relaxed);
         // From 1 to twice as many less one: as many on average.
         self.until_sample.store(1 + x % (2 * SAMPLE_ONE_IN - 1), Ordering::Relaxed);
+    }
+
+    /// Announces a table in one of two places; false when it is no longer in use.
+    #[inline(always)]
+    pub(super) fn announce_table(&self, which: usize, table: *mut u8, is_in_use: impl FnOnce() -> bool) -> bool {
+        hazard::announce(&self.tables[which], table, is_in_use)
     }
 
     pub(super) fn clear_leases(&self) {
@@ -205,11 +211,13 @@ fn add() -> Option<&'static Record> {
     // SAFETY: the layout has a size.
     let record = unsafe { alloc_zeroed(Layout::new::<Record>()) }.cast::<Record>();
     // SAFETY: all zeros is a valid record that holds nothing; nobody else knows it yet.
-    let record: &'static Record = unsafe { record.as_ref()? };
+    let record: &'static mut Record = unsafe { record.as_mut()? };
+    let number = RECORDS.count.fetch_add(1, Ordering::Relaxed);
+    record.stripe = Stripe::of_thread(number);
+    let record: &'static Record = record;
     record.in_use.store(true, Ordering::Relaxed);
-    record.number.store(RECORDS.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     // Never 0, and different for each thread.
-    record.drawn.store((record.number() as u32 + 1).wrapping_mul(0x9E37_79B9) | 1, Ordering::Relaxed);
+    record.drawn.store((number as u32 + 1).wrapping_mul(0x9E37_79B9) | 1, Ordering::Relaxed);
     record.draw();
     let mut first = RECORDS.first.load(Ordering::Relaxed);
     loop {

@@ -139,15 +139,16 @@ impl OnHit {
 
     /// Notes that `entry` was asked for.
     #[inline(always)]
-    pub(super) fn note(&self, entry: EntryRef, hash: Hash, clock: &Clock, chooser: &Chooser) -> Noted {
-        let most = match self.0.load(Relaxed) {
-            STAMP => return lru::note(entry, clock),
-            COUNT_AND_TELL => {
-                chooser.hit(hash);
-                rule::MOST
+    pub(super) fn note(&self, entry: EntryRef, hash: Hash, clock: &Clock, deciders: &Deciders) -> Noted {
+        let mut most = self.0.load(Relaxed);
+        // One comparison for those that count, which are most.
+        if most >= COUNT_AND_TELL {
+            if most == STAMP {
+                return lru::note(entry, clock);
             }
-            most => most,
-        };
+            deciders.chooser.hit(hash);
+            most = rule::MOST;
+        }
         let mark = entry.mark();
         if mark & COUNT < most {
             entry.set_mark(mark + 1);
