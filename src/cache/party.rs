@@ -5,7 +5,7 @@
 //! longer tells whether the key was written.
 
 use super::descent::{copy_to, fill, got, turn_to_fill, Descent, Got};
-use super::flight::Answer;
+use super::flight::{Answer, Lead};
 use super::level::{Bytes, Hit, Left};
 use super::lower::{Absent, Found, Lower};
 use super::sight::{Seeker, Sight};
@@ -18,9 +18,19 @@ impl Cache {
     /// Looks for what a batch has not found in memory.
     #[cold]
     pub(super) fn descend_many(&self, lower: &Lower, gets: &mut [Get<'_>]) {
-        let (led, others, sought) = (Vec::with_capacity(gets.len()), Vec::new(), Vec::with_capacity(gets.len()));
-        let mut party =
-            Party { cache: self, lower, gets, level: 0, next: 0, led, others, sought, answered: 0, deferred: 0 };
+        let mut party = Party {
+            cache: self,
+            lower,
+            led: Vec::with_capacity(gets.len()),
+            sought: Vec::with_capacity(gets.len()),
+            gets,
+            level: 0,
+            next: 0,
+            others: Vec::new(),
+            again: Vec::new(),
+            answered: 0,
+            deferred: 0,
+        };
         lower.levels()[0].look_each(&mut party);
         for level in 1..lower.levels().len() {
             if !party.led.iter().any(Led::is_sought) {
@@ -32,6 +42,7 @@ impl Cache {
         }
         (0..lower.levels().len()).for_each(|level| party.fill(level));
         party.end();
+        party.repeat();
         let Party { gets, others, answered, deferred, .. } = party;
         lower.answered.fetch_add(answered, Relaxed);
         lower.deferred.fetch_add(deferred, Relaxed);
@@ -53,8 +64,10 @@ struct Party<'p, 'g> {
     next: usize,
     /// Look-ups whose descents this caller leads.
     led: Vec<Led<'p>>,
-    /// Those that come twice in the batch, or that another caller is at.
+    /// Those that somebody else is at.
     others: Vec<usize>,
+    /// Those whose key came before in the batch, and where in `led` that is.
+    again: Vec<(usize, usize)>,
     /// What the level was asked for, as places in `led`.
     sought: Vec<usize>,
     /// Of what was taken up: requests that are answered, and that will be made again.
@@ -111,9 +124,22 @@ impl Party<'_, '_> {
             if !matches!(get.outcome, Ok(None)) || Memory::check_key(get.key).is_err() {
                 continue;
             }
-            let Some(ticket) = self.lower.descents.lead(get.key) else {
-                self.others.push(number);
-                continue;
+            let ticket = match self.lower.descents.lead(get.key) {
+                Lead::Leads(ticket) => ticket,
+                Lead::LeadsAlready(which) => {
+                    let is_it =
+                        |led: &Led<'_>| led.descent.ticket.as_ref().is_some_and(|ticket| ticket.which() == which);
+                    match self.led.iter().position(is_it) {
+                        Some(at) => self.again.push((number, at)),
+                        // By a call that has called this one.
+                        None => self.others.push(number),
+                    }
+                    continue;
+                }
+                Lead::Taken => {
+                    self.others.push(number);
+                    continue;
+                }
             };
             let descent = Descent { lower: self.lower, ticket: Some(ticket) };
             // It may have come since, as in `descend`: while memory has something others are answered with that, and what is below may
@@ -190,6 +216,38 @@ impl Party<'_, '_> {
                     get.outcome = got.and_then(|got| self.cache.copy_out(self.lower, got, get.buffer));
                 }
             }
+        }
+    }
+
+    /// Gives look-ups whose key came before in the batch what that one got. Their call is the same, so what was right for the one is for
+    /// the other.
+    fn repeat(&mut self) {
+        for (number, at) in std::mem::take(&mut self.again) {
+            let (before, from) = self.gets.split_at_mut(number);
+            let (Some(first), Some(get)) = (before.get(self.led[at].get), from.first_mut()) else { continue };
+            let len = match first.outcome {
+                Ok(Some(Read::Copied(len) | Read::Truncated(len))) => len,
+                _ => {
+                    get.outcome = first.outcome.clone();
+                    continue;
+                }
+            };
+            get.outcome = match (&first.outcome, get.buffer.get_mut(..len)) {
+                (Ok(Some(Read::Copied(_))), Some(buffer)) => {
+                    buffer.copy_from_slice(&first.buffer[..len]);
+                    self.answered += 1;
+                    Ok(Some(Read::Copied(len)))
+                }
+                // This one has room where the other had none.
+                (_, Some(_)) => {
+                    self.others.push(number);
+                    continue;
+                }
+                (_, None) => {
+                    self.deferred += 1;
+                    Ok(Some(Read::Truncated(len)))
+                }
+            };
         }
     }
 }
