@@ -14,7 +14,7 @@ use super::turns;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope};
 use crate::error::{Error, Result, Status};
-use crate::tiers::memory::{Condition, Memory, PutOutcome, Read, Value};
+use crate::tiers::memory::{Memory, Read, Value};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -121,13 +121,11 @@ impl Cache {
         let (lower, memory) = (descent.lower, self.memory());
         let Some(ticket) = &descent.ticket else { return Ok(None) };
         let ttl = self.ttl_of(envelope, left);
-        let ready = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl, left.at);
+        let rising = memory.rising(key, envelope.body, envelope.tags, ttl, left.at);
         let mut stored = false;
         let is_waited_for = lower.descents.store_and_end(ticket, || {
             // What is there was written by somebody who had not seen this descent, and is newer.
-            stored = ready.as_ref().is_some_and(|ready| {
-                matches!(memory.put_ready(key, ready, Condition::IfAbsent), Ok(PutOutcome::Stored(_)))
-            });
+            stored = rising.as_ref().is_some_and(|rising| memory.take_up(rising));
         });
         if stored {
             self.stored(ttl);

@@ -9,6 +9,7 @@
 mod arena;
 pub(crate) mod barrier;
 mod batch;
+mod below;
 mod budget;
 mod departure;
 mod entry;
