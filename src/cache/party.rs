@@ -11,7 +11,7 @@ use super::lower::{Absent, Found, Lower};
 use super::sight::{Seeker, Sight};
 use super::stack::Cache;
 use crate::codec::envelope::{Body, Envelope};
-use crate::tiers::memory::{Get, Memory, Read};
+use crate::tiers::memory::{Get, Memory, Place, Read};
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Cache {
@@ -78,6 +78,7 @@ struct Party<'p, 'g> {
 struct Led<'p> {
     /// Which look-up it is.
     get: usize,
+    place: Place,
     /// Without a ticket when it has ended.
     descent: Descent<'p>,
     /// What was not taken up at once.
@@ -107,7 +108,7 @@ impl<'g> Seeker<'g> for Party<'_, 'g> {
         let led = &mut self.led[at];
         match sight {
             Sight::Absent => led.absent |= 1 << level,
-            Sight::Found { envelope, left, .. } if led.absent == 0 => self.take_up(at, level, &envelope, left),
+            Sight::Found { envelope, left, .. } if led.absent == 0 => self.take_up(at, level, envelope, left),
             Sight::Found { bytes, left, .. } => {
                 led.found = Some(Found { level, hit: Hit { bytes: Bytes::Own(bytes.to_vec()), left } });
             }
@@ -144,17 +145,18 @@ impl Party<'_, '_> {
             let descent = Descent { lower: self.lower, ticket: Some(ticket) };
             // It may have come since, as in `descend`: while memory has something others are answered with that, and what is below may
             // be newer already.
-            match self.cache.memory().peek(get.key) {
-                Ok(None) => {
-                    self.led.push(Led { get: number, descent, found: None, absent: 0 });
-                    return Some(self.led.len() - 1);
-                }
-                peeked => {
+            let (memory, place) = (self.cache.memory(), self.cache.memory().place_of(get.key));
+            if memory.may_have(place, get.key) {
+                let peeked = memory.peek(get.key);
+                if !matches!(peeked, Ok(None)) {
                     drop(descent);
                     let got = peeked.map(|value| value.map(Got::Value));
                     get.outcome = got.and_then(|got| self.cache.copy_out(self.lower, got, get.buffer));
+                    continue;
                 }
             }
+            self.led.push(Led { get: number, place, descent, found: None, absent: 0 });
+            return Some(self.led.len() - 1);
         }
         None
     }
@@ -168,7 +170,7 @@ impl Party<'_, '_> {
     fn take_up(&mut self, at: usize, level: usize, envelope: &Envelope<'_>, left: Left) {
         let led = &mut self.led[at];
         let get = &mut self.gets[led.get];
-        let taken_up = self.cache.take_up(&mut led.descent, get.key, level, envelope, left);
+        let taken_up = self.cache.take_up(&mut led.descent, led.place, get.key, level, envelope, left);
         get.outcome = taken_up.and_then(|value| {
             let body = value.as_deref().map_or(envelope.body, Body::Plain);
             let read = copy_to(body, get.buffer)?;

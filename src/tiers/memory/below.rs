@@ -5,6 +5,7 @@
 use super::entry::Draft;
 use super::index::Hash;
 use super::put::PLAIN_KEY;
+use super::reclaim::Reader;
 use super::shard::Count;
 use super::update::{Condition, PutOutcome, Ready, Terms};
 use super::Memory;
@@ -12,6 +13,10 @@ use crate::clock::{Tick, Ttl, FOREVER};
 use crate::codec::envelope::{Body, Tags};
 use crate::error::Result;
 use crate::sync::atomic::Ordering::Relaxed;
+
+/// Where a key belongs in this memory: to be found once, and used for all that a descent does there.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(Hash);
 
 /// A value as it will be stored.
 pub(crate) struct Rising<'a> {
@@ -33,18 +38,30 @@ enum Form<'a> {
 }
 
 impl Memory {
+    #[inline(always)]
+    pub(crate) fn place_of(&self, key: &[u8]) -> Place {
+        Place(self.hash(key))
+    }
+
+    /// Whether [`Memory::peek`] may have something to say of a key of that place: if not, the key is not there.
+    #[inline(always)]
+    pub(crate) fn may_have(&self, place: Place, key: &[u8]) -> bool {
+        let Some(reader) = Reader::enter() else { return true };
+        self.search::<false>(&reader, reader.hazard(), place.0, key).is_some()
+    }
+
     /// Prepares a value for [`Memory::take_up`], with what was left of its lifetime at a time: it gets nothing more, however long it has
     /// taken to come here. `None`: it cannot be unpacked, or there is no memory for that.
     #[inline(always)]
     pub(crate) fn rising<'a>(
         &self,
+        Place(hash): Place,
         key: &'a [u8],
         body: Body<'a>,
         tags: Tags<'a>,
         ttl: Ttl,
         since: u64,
     ) -> Option<Rising<'a>> {
-        let hash = self.hash(key);
         self.expect_put(hash);
         let form = match body {
             // What the bound of plain values stands for holds of this one, too: see there.
@@ -158,7 +175,9 @@ mod tests {
             let found_at = clock.nanos();
             for (waits, key, left) in [(3, b"in time".as_slice(), Some(2)), (3, b"too late", None)] {
                 time.advance(Duration::from_secs(waits));
-                let rising = memory.rising(key, Body::Plain(b"v"), Tags::default(), ttl, found_at).unwrap();
+                let rising = memory
+                    .rising(memory.place_of(key), key, Body::Plain(b"v"), Tags::default(), ttl, found_at)
+                    .unwrap();
                 assert!(memory.take_up(&rising));
                 let found = memory.peek(key).unwrap().map(|value| value.remaining().unwrap());
                 assert_eq!(found.is_some(), left.is_some(), "{way:?}");
@@ -176,7 +195,14 @@ mod tests {
             let (clock, time) = Clock::manual();
             let memory = open(way, &clock);
             let rises = |value: &'static [u8]| {
-                let rising = memory.rising(b"key", Body::Plain(value), Tags::default(), Ttl::Forever, clock.nanos());
+                let rising = memory.rising(
+                    memory.place_of(b"key"),
+                    b"key",
+                    Body::Plain(value),
+                    Tags::default(),
+                    Ttl::Forever,
+                    clock.nanos(),
+                );
                 memory.take_up(&rising.unwrap())
             };
             memory.put(b"key", b"newer", Ttl::For(Duration::from_secs(1))).unwrap();
@@ -195,7 +221,9 @@ mod tests {
         let memory = open(&[("memory.capacity", "2")], &clock);
         for key in 0..10_u8 {
             let key = [key];
-            let rising = memory.rising(&key, Body::Plain(b"v"), Tags::default(), Ttl::Default, clock.nanos()).unwrap();
+            let rising = memory
+                .rising(memory.place_of(&key), &key, Body::Plain(b"v"), Tags::default(), Ttl::Default, clock.nanos())
+                .unwrap();
             assert!(memory.take_up(&rising));
             assert_eq!(memory.figures().entries, u64::from(key[0] + 1).min(2));
         }
