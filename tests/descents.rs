@@ -229,26 +229,31 @@ impl Stack {
     /// Looks the key up, and whether what comes of that may.
     fn get(&self, way: Way) {
         let floor = self.known.lock().unwrap().floor;
-        let seen = self.look(way);
-        if self.may_miss && seen.is_none() {
-            return;
-        }
+        let all = self.look_all(way);
         let mut known = self.known.lock().unwrap();
-        let history = &self.history[..=known.begun];
-        let Some(place) = (floor..history.len()).find(|place| history[*place] == seen) else {
-            panic!("{seen:?} was seen of a key whose states have been {history:?}, the first {floor} of them over");
-        };
-        known.floor = known.floor.max(place);
+        for seen in all.into_iter().filter(|seen| !self.may_miss || seen.is_some()) {
+            let history = &self.history[..=known.begun];
+            let Some(place) = (floor..history.len()).find(|place| history[*place] == seen) else {
+                panic!("{seen:?} was seen of a key whose states have been {history:?}, the first {floor} of them over");
+            };
+            known.floor = known.floor.max(place);
+        }
     }
 
     fn look(&self, way: Way) -> Option<u8> {
+        self.look_all(way)[0]
+    }
+
+    /// What is seen, as often as the way looks for the key.
+    fn look_all(&self, way: Way) -> Vec<Option<u8>> {
         let (cache, key) = (&self.cache, name(KEY));
-        match way {
+        let seen = match way {
             Way::Copy => {
                 let mut buffer = [0; 128];
-                match cache.read(&key, &mut buffer).unwrap()? {
-                    Read::Copied(len) => Some(version(&buffer[..len], KEY)),
-                    Read::Truncated(len) => panic!("a value of {len} bytes was never stored"),
+                match cache.read(&key, &mut buffer).unwrap() {
+                    Some(Read::Copied(len)) => Some(version(&buffer[..len], KEY)),
+                    Some(Read::Truncated(len)) => panic!("a value of {len} bytes was never stored"),
+                    None => None,
                 }
             }
             Way::Acquire => cache.acquire(&key).unwrap().map(|value| version(&value, KEY)),
@@ -263,7 +268,7 @@ impl Stack {
                     None => None,
                 };
                 // In which order the two of ours are looked up nobody is promised.
-                read(&gets[0], KEY)
+                return vec![read(&gets[0], KEY), read(&gets[2], KEY)];
             }
             Way::Lease | Way::LeaseGivenUp => match cache.lease(&key, Duration::MAX).unwrap() {
                 Leased::Found(value) => Some(version(&value, KEY)),
@@ -275,7 +280,8 @@ impl Stack {
                     None
                 }
             },
-        }
+        };
+        vec![seen]
     }
 
     /// When all threads have ended: what was written last is what there is, wherever one looks.

@@ -14,7 +14,7 @@ use super::turns;
 use crate::clock::Ttl;
 use crate::codec::envelope::{Body, Envelope};
 use crate::error::{Error, Result, Status};
-use crate::tiers::memory::{Condition, Memory, PutOutcome, Read, Value};
+use crate::tiers::memory::{Memory, Place, Read, Value};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -105,7 +105,8 @@ impl Cache {
 
     fn take_up_found(&self, mut descent: Descent<'_>, key: &[u8], found: Found) -> Result<Got> {
         let Some(envelope) = found.hit.open() else { return Ok(Got::Found(found)) };
-        let taken_up = self.take_up(&mut descent, key, found.level, &envelope, found.hit.left)?;
+        let place = self.memory().place_of(key);
+        let taken_up = self.take_up(&mut descent, place, key, found.level, &envelope, found.hit.left)?;
         Ok(taken_up.map_or(Got::Found(found), Got::Value))
     }
 
@@ -113,6 +114,7 @@ impl Cache {
     pub(super) fn take_up(
         &self,
         descent: &mut Descent<'_>,
+        place: Place,
         key: &[u8],
         level: usize,
         envelope: &Envelope<'_>,
@@ -121,13 +123,11 @@ impl Cache {
         let (lower, memory) = (descent.lower, self.memory());
         let Some(ticket) = &descent.ticket else { return Ok(None) };
         let ttl = self.ttl_of(envelope, left);
-        let ready = memory.make_ready_from(envelope.body, envelope.tags.iter(), ttl, left.at);
+        let rising = memory.rising(place, key, envelope.body, envelope.tags, ttl, left.at);
         let mut stored = false;
         let is_waited_for = lower.descents.store_and_end(ticket, || {
             // What is there was written by somebody who had not seen this descent, and is newer.
-            stored = ready.as_ref().is_some_and(|ready| {
-                matches!(memory.put_ready(key, ready, Condition::IfAbsent), Ok(PutOutcome::Stored(_)))
-            });
+            stored = rising.as_ref().is_some_and(|rising| memory.take_up(rising));
         });
         if stored {
             self.stored(ttl);

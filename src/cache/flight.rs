@@ -96,12 +96,35 @@ pub(super) enum Turn {
     TimedOut,
 }
 
+/// What came of the wish to lead, without waiting for anybody.
+pub(super) enum Lead {
+    /// As [`Turn::Leads`].
+    Leads(Ticket),
+    /// This thread leads that one already.
+    LeadsAlready(Which),
+    /// Somebody else does.
+    Taken,
+}
+
+/// A flight, of all there ever were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Which {
+    stripe: usize,
+    at: At,
+}
+
 /// What the leader has of its flight.
 pub(super) struct Ticket {
     stripe: usize,
     at: At,
     /// Whether writers can be relied on to outdate it.
     may_store: bool,
+}
+
+impl Ticket {
+    pub(super) fn which(&self) -> Which {
+        Which { stripe: self.stripe, at: self.at }
+    }
 }
 
 impl Flights {
@@ -206,40 +229,54 @@ impl Flights {
         self.always_locks || barrier::heavy()
     }
 
-    /// Leads the flight of a key if nobody else does: `None` where that would have to be waited for.
-    pub(super) fn lead(&self, key: &[u8]) -> Option<Ticket> {
-        match self.join(key, Duration::ZERO) {
-            Ok(Turn::Leads(ticket)) => Some(ticket),
-            _ => None,
+    /// Leads the flight of a key if nobody does. Without memory for it, that is as if somebody else did.
+    pub(super) fn lead(&self, key: &[u8]) -> Lead {
+        let (number, hash) = self.place_of(key);
+        let led = self.take_lead(&mut self.lock(number), number, hash, key);
+        match led {
+            // As in `join`.
+            Ok((_, Lead::Leads(ticket))) => Lead::Leads(Ticket { may_store: self.begin(), ..ticket }),
+            Ok((_, other)) => other,
+            Err(_) => Lead::Taken,
+        }
+    }
+
+    /// The same under the lock of the key's stripe, and which flight it is now.
+    fn take_lead(&self, stripe: &mut Stripe<End>, number: usize, hash: u64, key: &[u8]) -> Result<(At, Lead)> {
+        let me = this_thread();
+        let leads = |at| Ok((at, Lead::Leads(Ticket { stripe: number, at, may_store: false })));
+        let Some(at) = stripe.find(hash, key) else {
+            let at = stripe.add(hash, key, me)?;
+            if !self.always_locks {
+                self.loading.fetch_add(1, Relaxed);
+            }
+            return leads(at);
+        };
+        // What can be found is there.
+        let Some(flight) = stripe.get_mut(at) else { return Err(bug()) };
+        match flight.leader {
+            Some(leader) if leader == me => Ok((at, Lead::LeadsAlready(Which { stripe: number, at }))),
+            Some(_) => Ok((at, Lead::Taken)),
+            None => {
+                flight.leader = Some(me);
+                leads(at)
+            }
         }
     }
 
     fn turn(&self, key: &[u8], timeout: Duration) -> Result<Turn> {
         let me = this_thread();
         let (number, hash) = self.place_of(key);
-        let leads = |at| Turn::Leads(Ticket { stripe: number, at, may_store: false });
         let mut deadline = None;
         let mut guard = self.lock(number);
         loop {
-            let stripe = &mut *guard;
-            let Some(at) = stripe.find(hash, key) else {
-                let at = stripe.add(hash, key, me)?;
-                if !self.always_locks {
-                    self.loading.fetch_add(1, Relaxed);
-                }
-                return Ok(leads(at));
+            let at = match self.take_lead(&mut guard, number, hash, key)? {
+                (_, Lead::Leads(ticket)) => return Ok(Turn::Leads(ticket)),
+                (_, Lead::LeadsAlready(_)) => return Err(reentered()),
+                (_, Lead::Taken) if timeout.is_zero() => return Ok(Turn::TimedOut),
+                (at, Lead::Taken) => at,
             };
-            // What can be found is there.
-            let Some(flight) = stripe.get_mut(at) else { return Err(bug()) };
-            match flight.leader {
-                Some(leader) if leader == me => return Err(reentered()),
-                Some(_) if timeout.is_zero() => return Ok(Turn::TimedOut),
-                Some(_) => {}
-                None => {
-                    flight.leader = Some(me);
-                    return Ok(leads(at));
-                }
-            }
+            let Some(flight) = guard.get_mut(at) else { return Err(bug()) };
             // What cannot be reached is not a deadline.
             let deadline = deadline.get_or_insert_with(|| {
                 self.waits.fetch_add(1, Relaxed);
@@ -260,7 +297,7 @@ impl Flights {
                 if flight.leader.is_none() {
                     flight.waiting -= 1;
                     flight.leader = Some(me);
-                    return Ok(leads(at));
+                    return Ok(Turn::Leads(Ticket { stripe: number, at, may_store: false }));
                 }
                 if is_late {
                     flight.waiting -= 1;

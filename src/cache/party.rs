@@ -5,22 +5,32 @@
 //! longer tells whether the key was written.
 
 use super::descent::{copy_to, fill, got, turn_to_fill, Descent, Got};
-use super::flight::Answer;
+use super::flight::{Answer, Lead};
 use super::level::{Bytes, Hit, Left};
 use super::lower::{Absent, Found, Lower};
 use super::sight::{Seeker, Sight};
 use super::stack::Cache;
 use crate::codec::envelope::{Body, Envelope};
-use crate::tiers::memory::{Get, Memory, Read};
+use crate::tiers::memory::{Get, Memory, Place, Read};
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Cache {
     /// Looks for what a batch has not found in memory.
     #[cold]
     pub(super) fn descend_many(&self, lower: &Lower, gets: &mut [Get<'_>]) {
-        let (led, others, sought) = (Vec::with_capacity(gets.len()), Vec::new(), Vec::with_capacity(gets.len()));
-        let mut party =
-            Party { cache: self, lower, gets, level: 0, next: 0, led, others, sought, answered: 0, deferred: 0 };
+        let mut party = Party {
+            cache: self,
+            lower,
+            led: Vec::with_capacity(gets.len()),
+            sought: Vec::with_capacity(gets.len()),
+            gets,
+            level: 0,
+            next: 0,
+            others: Vec::new(),
+            again: Vec::new(),
+            answered: 0,
+            deferred: 0,
+        };
         lower.levels()[0].look_each(&mut party);
         for level in 1..lower.levels().len() {
             if !party.led.iter().any(Led::is_sought) {
@@ -32,6 +42,7 @@ impl Cache {
         }
         (0..lower.levels().len()).for_each(|level| party.fill(level));
         party.end();
+        party.repeat();
         let Party { gets, others, answered, deferred, .. } = party;
         lower.answered.fetch_add(answered, Relaxed);
         lower.deferred.fetch_add(deferred, Relaxed);
@@ -53,8 +64,10 @@ struct Party<'p, 'g> {
     next: usize,
     /// Look-ups whose descents this caller leads.
     led: Vec<Led<'p>>,
-    /// Those that come twice in the batch, or that another caller is at.
+    /// Those that somebody else is at.
     others: Vec<usize>,
+    /// Those whose key came before in the batch, and where in `led` that is.
+    again: Vec<(usize, usize)>,
     /// What the level was asked for, as places in `led`.
     sought: Vec<usize>,
     /// Of what was taken up: requests that are answered, and that will be made again.
@@ -65,6 +78,7 @@ struct Party<'p, 'g> {
 struct Led<'p> {
     /// Which look-up it is.
     get: usize,
+    place: Place,
     /// Without a ticket when it has ended.
     descent: Descent<'p>,
     /// What was not taken up at once.
@@ -94,7 +108,7 @@ impl<'g> Seeker<'g> for Party<'_, 'g> {
         let led = &mut self.led[at];
         match sight {
             Sight::Absent => led.absent |= 1 << level,
-            Sight::Found { envelope, left, .. } if led.absent == 0 => self.take_up(at, level, &envelope, left),
+            Sight::Found { envelope, left, .. } if led.absent == 0 => self.take_up(at, level, envelope, left),
             Sight::Found { bytes, left, .. } => {
                 led.found = Some(Found { level, hit: Hit { bytes: Bytes::Own(bytes.to_vec()), left } });
             }
@@ -111,24 +125,38 @@ impl Party<'_, '_> {
             if !matches!(get.outcome, Ok(None)) || Memory::check_key(get.key).is_err() {
                 continue;
             }
-            let Some(ticket) = self.lower.descents.lead(get.key) else {
-                self.others.push(number);
-                continue;
+            let ticket = match self.lower.descents.lead(get.key) {
+                Lead::Leads(ticket) => ticket,
+                Lead::LeadsAlready(which) => {
+                    let is_it =
+                        |led: &Led<'_>| led.descent.ticket.as_ref().is_some_and(|ticket| ticket.which() == which);
+                    match self.led.iter().position(is_it) {
+                        Some(at) => self.again.push((number, at)),
+                        // By a call that has called this one.
+                        None => self.others.push(number),
+                    }
+                    continue;
+                }
+                Lead::Taken => {
+                    self.others.push(number);
+                    continue;
+                }
             };
             let descent = Descent { lower: self.lower, ticket: Some(ticket) };
             // It may have come since, as in `descend`: while memory has something others are answered with that, and what is below may
             // be newer already.
-            match self.cache.memory().peek(get.key) {
-                Ok(None) => {
-                    self.led.push(Led { get: number, descent, found: None, absent: 0 });
-                    return Some(self.led.len() - 1);
-                }
-                peeked => {
+            let (memory, place) = (self.cache.memory(), self.cache.memory().place_of(get.key));
+            if memory.may_have(place, get.key) {
+                let peeked = memory.peek(get.key);
+                if !matches!(peeked, Ok(None)) {
                     drop(descent);
                     let got = peeked.map(|value| value.map(Got::Value));
                     get.outcome = got.and_then(|got| self.cache.copy_out(self.lower, got, get.buffer));
+                    continue;
                 }
             }
+            self.led.push(Led { get: number, place, descent, found: None, absent: 0 });
+            return Some(self.led.len() - 1);
         }
         None
     }
@@ -142,7 +170,7 @@ impl Party<'_, '_> {
     fn take_up(&mut self, at: usize, level: usize, envelope: &Envelope<'_>, left: Left) {
         let led = &mut self.led[at];
         let get = &mut self.gets[led.get];
-        let taken_up = self.cache.take_up(&mut led.descent, get.key, level, envelope, left);
+        let taken_up = self.cache.take_up(&mut led.descent, led.place, get.key, level, envelope, left);
         get.outcome = taken_up.and_then(|value| {
             let body = value.as_deref().map_or(envelope.body, Body::Plain);
             let read = copy_to(body, get.buffer)?;
@@ -190,6 +218,38 @@ impl Party<'_, '_> {
                     get.outcome = got.and_then(|got| self.cache.copy_out(self.lower, got, get.buffer));
                 }
             }
+        }
+    }
+
+    /// Gives look-ups whose key came before in the batch what that one got. Their call is the same, so what was right for the one is for
+    /// the other.
+    fn repeat(&mut self) {
+        for (number, at) in std::mem::take(&mut self.again) {
+            let (before, from) = self.gets.split_at_mut(number);
+            let (Some(first), Some(get)) = (before.get(self.led[at].get), from.first_mut()) else { continue };
+            let len = match first.outcome {
+                Ok(Some(Read::Copied(len) | Read::Truncated(len))) => len,
+                _ => {
+                    get.outcome = first.outcome.clone();
+                    continue;
+                }
+            };
+            get.outcome = match (&first.outcome, get.buffer.get_mut(..len)) {
+                (Ok(Some(Read::Copied(_))), Some(buffer)) => {
+                    buffer.copy_from_slice(&first.buffer[..len]);
+                    self.answered += 1;
+                    Ok(Some(Read::Copied(len)))
+                }
+                // This one has room where the other had none.
+                (_, Some(_)) => {
+                    self.others.push(number);
+                    continue;
+                }
+                (_, None) => {
+                    self.deferred += 1;
+                    Ok(Some(Read::Truncated(len)))
+                }
+            };
         }
     }
 }

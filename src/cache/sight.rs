@@ -25,7 +25,7 @@ pub(super) enum Sight<'a> {
     Found {
         bytes: &'a [u8],
         /// What is in them.
-        envelope: Envelope<'a>,
+        envelope: &'a Envelope<'a>,
         left: Left,
     },
     Absent,
@@ -89,7 +89,7 @@ impl<'k> Eye<'_, 'k> {
         match judged {
             Judged::Believed { envelope, left } => {
                 self.hits += 1;
-                self.seeker.sees(number, Sight::Found { bytes, envelope, left });
+                self.seeker.sees(number, Sight::Found { bytes, envelope: &envelope, left });
             }
             Judged::Absent => self.miss(number),
             Judged::Unknown => {}

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::pattern::Pattern;
 use crate::tiers::memory::{Get, Put, PutOptions, Read, Remove};
 use crate::tiers::{FaultKind, TierName};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[test]
@@ -253,6 +254,49 @@ fn values_of(stack: &Stack, keys: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
         ref other => panic!("{other:?}"),
     };
     gets.iter().map(value).collect()
+}
+
+#[test]
+fn a_key_that_comes_more_than_once_in_a_batch_is_asked_for_once_and_each_gets_what_it_has_room_for() {
+    // Memory has room for one entry, so that nothing but the batch itself can answer the others.
+    let stack = stack_with(&[("memory.capacity", "1")], None, None);
+    for key in [&b"one"[..], b"two", b"last"] {
+        stack.cache.put(key, &key[..2], Ttl::Default).unwrap();
+    }
+    stack.forget_in_memory(b"last");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    stack.redis.after_read({
+        let asked = asked.clone();
+        move |key| asked.lock().unwrap().push(key.to_vec())
+    });
+    // Where the first has no room for the value another one has.
+    let wanted: [(&[u8], usize); 10] = [
+        (b"one", 2),
+        (b"none", 2),
+        (b"two", 1),
+        (b"one", 3),
+        (b"one", 1),
+        (b"two", 0),
+        (b"none", 2),
+        (b"two", 2),
+        (b"last", 2),
+        (b"one", 2),
+    ];
+    let mut buffers: Vec<Vec<u8>> = wanted.iter().map(|(_, room)| vec![0; *room]).collect();
+    let mut gets: Vec<Get<'_>> =
+        wanted.iter().zip(&mut buffers).map(|((key, _), buffer)| Get::new(key, buffer)).collect();
+    stack.cache.get_many(&mut gets);
+    for get in &gets {
+        match (get.key, get.buffer.len()) {
+            (b"none", _) => assert_eq!(get.outcome, Ok(None)),
+            (_, 0 | 1) => assert_eq!(get.outcome, Ok(Some(Read::Truncated(2)))),
+            (key, _) => assert_eq!((&get.outcome, &get.buffer[..2]), (&Ok(Some(Read::Copied(2))), &key[..2])),
+        }
+    }
+    // The one of `two` that has room came behind one that had none.
+    assert_eq!(*asked.lock().unwrap(), [&b"one"[..], b"none", b"two", b"last", b"two"]);
+    let statistics = stack.cache.statistics();
+    assert_eq!((statistics.hits, statistics.misses), (5, 2), "those that will be made again are not counted yet");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod arena;
 pub(crate) mod barrier;
 mod batch;
+mod below;
 mod budget;
 mod departure;
 mod entry;
@@ -33,6 +34,7 @@ mod version;
 mod walk;
 
 pub use batch::{Get, Put, Remove};
+pub(crate) use below::Place;
 pub use departure::{Cause, Departed, Listener};
 pub use entry::{MAX_KEY_LEN, MAX_TAGS};
 pub(crate) use lease::release_all as release_results;

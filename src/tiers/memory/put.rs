@@ -20,7 +20,7 @@ const MADE_UNDER_LOCK: usize = 4 << 10;
 
 /// Keys up to this length take the straight way, and values below it may (see [`Live::plain_below`]): together with what an
 /// entry has besides them, they do not exceed [`MADE_UNDER_LOCK`].
-const PLAIN_KEY: usize = 1 << 10;
+pub(super) const PLAIN_KEY: usize = 1 << 10;
 pub(super) const PLAIN_VALUE: u64 = 2 << 10;
 
 impl Memory {

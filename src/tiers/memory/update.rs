@@ -64,7 +64,7 @@ pub const MAX_TAG_LEN: usize = 255;
 
 /// What a put asks for beside key and value.
 pub(super) struct Terms {
-    condition: Condition,
+    pub(super) condition: Condition,
     /// Only if this entry, which the caller keeps alive, is still the one that is there; it keeps its end.
     pub(super) instead_of: Option<EntryRef>,
     pub(super) tell_version: bool,
@@ -183,7 +183,7 @@ impl Memory {
 
     /// The same for what has come from a tier below, with what was left of its lifetime at a time: it gets nothing more, however long it
     /// has taken to come here. `None`: it cannot be unpacked, or there is no memory for that.
-    pub(crate) fn make_ready_from<'a>(
+    pub(super) fn make_ready_from<'a>(
         &self,
         body: Body<'a>,
         tags: impl Iterator<Item = &'a [u8]>,
@@ -345,32 +345,4 @@ fn number(value: Option<&[u8]>) -> Result<i64> {
 fn overflow(value: &[u8], delta: i64) -> Error {
     let text = String::from_utf8_lossy(value).into_owned();
     Error::new(Status::NumberOverflow, format!("{text} and {delta} do not fit into 64 bits; the value stays as it is"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::options::Options;
-    use std::time::Duration;
-
-    #[test]
-    fn what_comes_from_below_lives_no_longer_however_late_it_is_stored() {
-        let (clock, time) = Clock::manual();
-        let memory = Memory::open(&Options::new().memory, clock.clone());
-        let ttl = Ttl::For(Duration::from_secs(5));
-        let found_at = clock.nanos();
-        for (waits, key, left) in [(3, b"in time".as_slice(), Some(2)), (3, b"too late", None)] {
-            time.advance(Duration::from_secs(waits));
-            let ready = memory.make_ready_from(Body::Plain(b"v"), std::iter::empty(), ttl, found_at).unwrap();
-            memory.put_ready(key, &ready, Condition::IfAbsent).unwrap();
-            let found = memory.acquire(key).unwrap().map(|value| value.remaining().unwrap());
-            assert_eq!(found.is_some(), left.is_some());
-            assert!(
-                found.is_none_or(|found| found <= Duration::from_secs(left.unwrap_or(0)) + Duration::from_millis(9))
-            );
-        }
-        memory.sweep();
-        assert_eq!(memory.figures().entries, 0, "both are over");
-    }
 }

@@ -103,22 +103,25 @@ impl Batch {
     }
 
     fn header(&mut self, kind: u8, number: usize) {
-        self.bytes.push(kind);
-        // Most are short; formatting machinery costs as much as the rest of the command.
-        if number < 10 {
-            self.bytes.push(b'0' + number as u8);
-        } else {
-            let mut digits = [0; 20];
-            let mut at = digits.len();
-            let mut rest = number;
-            while rest > 0 {
-                at -= 1;
-                digits[at] = b'0' + (rest % 10) as u8;
-                rest /= 10;
+        // Nearly all have one digit or two; formatting machinery costs as much as the rest of the command.
+        let (tens, ones) = (b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8);
+        match number {
+            0..10 => self.bytes.extend_from_slice(&[kind, ones, b'\r', b'\n']),
+            10..100 => self.bytes.extend_from_slice(&[kind, tens, ones, b'\r', b'\n']),
+            _ => {
+                let mut digits = [0; 20];
+                let mut at = digits.len();
+                let mut rest = number;
+                while rest > 0 {
+                    at -= 1;
+                    digits[at] = b'0' + (rest % 10) as u8;
+                    rest /= 10;
+                }
+                self.bytes.push(kind);
+                self.bytes.extend_from_slice(&digits[at..]);
+                self.bytes.extend_from_slice(b"\r\n");
             }
-            self.bytes.extend_from_slice(&digits[at..]);
         }
-        self.bytes.extend_from_slice(b"\r\n");
     }
 
     pub(super) fn is_empty(&self) -> bool {
