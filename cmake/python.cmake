@@ -22,7 +22,7 @@ Python_add_library(catzilla_cffi MODULE WITH_SOABI
   "${cffi_source}" "${native}/arguments.c" "${native}/awaitable.c" "${native}/blake2b.c" "${native}/call_keys.c" "${native}/callable.c" "${native}/codec.c" "${native}/codec_read.c"
   "${native}/codec_read_containers.c" "${native}/codec_write.c" "${native}/codec_write_containers.c"
   "${native}/engine.c" "${native}/engine_bytes.c" "${native}/engine_values.c"
-  "${native}/http_call.c" "${native}/http_conditions.c" "${native}/http_environ.c" "${native}/http_finder.c" "${native}/http_key.c"
+  "${native}/http_asgi.c" "${native}/http_call.c" "${native}/http_conditions.c" "${native}/http_environ.c" "${native}/http_finder.c" "${native}/http_key.c"
   "${native}/http_messages.c" "${native}/http_names.c" "${native}/http_scope.c" "${native}/http_sending.c" "${native}/http_stored.c"
   "${native}/http_tails.c" "${native}/http_url.c"
   "${native}/module.c" "${native}/object_cache.c" "${native}/object_deadlines.c"

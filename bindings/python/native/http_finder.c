@@ -256,12 +256,13 @@ static int finder_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((struct finder *)object)->cache);
-    return 0;
+    return http_messages_traverse(&((struct finder *)object)->messages, visit, arg);
 }
 
 static int finder_clear(PyObject *object)
 {
     Py_CLEAR(((struct finder *)object)->cache);
+    http_messages_break_cycles(&((struct finder *)object)->messages);
     return 0;
 }
 

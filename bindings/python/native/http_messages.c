@@ -14,14 +14,9 @@ enum { MICRO = 1000000 };
 enum { STATUSES = 1000, NOT_MODIFIED = 304 };
 enum { OWN_FIELDS = 4 };
 
-static PyObject *str_type, *str_status, *str_headers, *str_body;
-static PyObject *start_type;
-
 /* The fields that are said of a hit, beside x-cache: their names as ASGI and WSGI have them. */
 enum own { OWN_AGE, OWN_SINCE, OWN_STATUS, OWN_NAMES };
 static PyObject *own_names[OWN_NAMES], *own_name_texts[OWN_NAMES];
-/* {"type": "http.response.body", "body": ...} */
-static PyObject *body_message;
 
 static PyObject *new_reference(PyObject *object)
 {
@@ -32,10 +27,9 @@ static PyObject *new_reference(PyObject *object)
 static void drop(struct http_ready *ready)
 {
     Py_XDECREF(ready->block);
-    Py_XDECREF(ready->start);
     Py_XDECREF(ready->fields);
     Py_XDECREF(ready->body);
-    Py_XDECREF(ready->message);
+    http_lent_end(&ready->lent);
 }
 
 /* ---- What is made once ---- */
@@ -82,6 +76,20 @@ void http_messages_end(struct http_messages *messages)
     Py_CLEAR(messages->hit_text);
 }
 
+int http_messages_traverse(struct http_messages *messages, visitproc visit, void *arg)
+{
+    int outcome = 0;
+    for (int at = 0; messages->ready != NULL && at < READY && outcome == 0; at++)
+        outcome = http_lent_traverse(&messages->ready[at].lent, visit, arg);
+    return outcome;
+}
+
+void http_messages_break_cycles(struct http_messages *messages)
+{
+    for (int at = 0; messages->ready != NULL && at < READY; at++)
+        http_lent_end(&messages->ready[at].lent);
+}
+
 /* ---- Seconds ---- */
 
 static int64_t whole_seconds(int64_t from, int64_t to)
@@ -91,6 +99,17 @@ static int64_t whole_seconds(int64_t from, int64_t to)
     if (__builtin_sub_overflow(to, from, &difference))
         return from < to ? INT64_MAX / MICRO : 0;
     return difference > 0 ? difference / MICRO : 0;
+}
+
+static struct http_seconds seconds_of(const struct http_stored *stored, int64_t now)
+{
+    return (struct http_seconds){whole_seconds(stored->born, now), whole_seconds(stored->stored_at, now),
+                                 whole_seconds(now, stored->fresh_until)};
+}
+
+static int are_same(struct http_seconds one, struct http_seconds other)
+{
+    return one.age == other.age && one.since == other.since && one.left == other.left;
 }
 
 /* Bytes, or the text that stands for them in WSGI. */
@@ -163,10 +182,10 @@ static int fill_own(struct http_messages *messages, PyObject *fields, Py_ssize_t
     unsigned kind = ready->kind;
     PyObject *const *names = kind & KIND_WSGI ? own_name_texts : own_names;
     PyObject *own[OWN_FIELDS] = {
-        field_of(names[OWN_AGE], digits(kind, ready->age)),
+        field_of(names[OWN_AGE], digits(kind, ready->seconds.age)),
         new_reference(kind & KIND_WSGI ? messages->hit_text : messages->hit),
-        field_of(names[OWN_SINCE], digits(kind, ready->since)),
-        field_of(names[OWN_STATUS], status_of(messages, kind, ready->left)),
+        field_of(names[OWN_SINCE], digits(kind, ready->seconds.since)),
+        field_of(names[OWN_STATUS], status_of(messages, kind, ready->seconds.left)),
     };
     int failed = 0;
     for (int place = 0; place < OWN_FIELDS; place++) {
@@ -268,6 +287,12 @@ PyObject *http_messages_body(struct http_messages *messages, unsigned kind, cons
     return PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
 }
 
+static int is_of(const struct http_ready *ready, unsigned kind, const struct http_stored *stored, const unsigned char *block)
+{
+    return ready->block != NULL && ready->kind == kind && (size_t)PyBytes_Size(ready->block) == stored->fields_end &&
+           memcmp(PyBytes_AsString(ready->block), block, stored->fields_end) == 0;
+}
+
 /* Takes what is kept of this very head, with references of its own. Whether it is worth to be kept: served before. */
 static int find_ready(struct http_messages *messages, struct http_ready *slot, unsigned kind, const struct http_stored *stored,
                       const unsigned char *block, struct http_ready *found)
@@ -277,30 +302,24 @@ static int find_ready(struct http_messages *messages, struct http_ready *slot, u
     was_seen = slot->seen == stored->stored_at;
     slot->seen = stored->stored_at;
     *found = *slot;
+    found->lent = (struct http_lent){.is_over = slot->lent.is_over};
     Py_XINCREF(found->block);
-    Py_XINCREF(found->start);
     Py_XINCREF(found->fields);
     Py_XINCREF(found->body);
-    Py_XINCREF(found->message);
     LET_GO(messages);
-    if (found->block != NULL && (found->kind != kind || (size_t)PyBytes_Size(found->block) != stored->fields_end ||
-                                 memcmp(PyBytes_AsString(found->block), block, stored->fields_end) != 0)) {
-        drop(found);
-        found->block = NULL;
-    }
-    if (found->block == NULL)
-        found->start = found->fields = found->body = found->message = NULL;
-    return was_seen || found->block != NULL;
+    if (is_of(found, kind, stored, block))
+        return 1;
+    drop(found);
+    *found = (struct http_ready){.seen = stored->stored_at};
+    return was_seen;
 }
 
 static void keep_ready(struct http_messages *messages, struct http_ready *slot, const struct http_ready *made)
 {
     struct http_ready before;
     Py_INCREF(made->block);
-    Py_INCREF(made->start);
     Py_INCREF(made->fields);
     Py_XINCREF(made->body);
-    Py_XINCREF(made->message);
     HOLD(messages);
     before = *slot;
     *slot = *made;
@@ -308,20 +327,7 @@ static void keep_ready(struct http_messages *messages, struct http_ready *slot, 
     drop(&before);
 }
 
-/* The start of a message that has everything but its fields, and a place for them; or the status line. */
-static PyObject *start_of(const struct http_messages *messages, unsigned kind, unsigned status)
-{
-    if (kind & KIND_NOT_MODIFIED)
-        status = NOT_MODIFIED;
-    if (kind & KIND_WSGI)
-        return new_reference(PyTuple_GetItem(messages->status_lines, (Py_ssize_t)status));
-    PyObject *start = PyDict_New(), *number = PyLong_FromLong((long)status);
-    if (start == NULL || number == NULL || PyDict_SetItem(start, str_type, start_type) < 0 ||
-        PyDict_SetItem(start, str_status, number) < 0 || PyDict_SetItem(start, str_headers, Py_None) < 0)
-        Py_CLEAR(start);
-    Py_XDECREF(number);
-    return start;
-}
+/* ---- The answer ---- */
 
 static PyObject *copy_of(PyObject *fields)
 {
@@ -333,16 +339,13 @@ static PyObject *copy_of(PyObject *fields)
 static PyObject *fields_now(struct http_messages *messages, int is_kept, const struct http_stored *stored,
                             const unsigned char *block, int64_t now, struct http_ready *made, int *has_news)
 {
-    int64_t age = whole_seconds(stored->born, now), since = whole_seconds(stored->stored_at, now),
-            left = whole_seconds(now, stored->fresh_until);
-    if (made->fields != NULL && made->age == age && made->since == since && made->left == left)
+    struct http_seconds seconds = seconds_of(stored, now);
+    if (made->fields != NULL && are_same(made->seconds, seconds))
         return copy_of(made->fields);
     PyObject *fields = made->fields != NULL ? copy_of(made->fields) : read_fields(messages, made->kind, stored, block);
     if (fields == NULL)
         return NULL;
-    made->age = age;
-    made->since = since;
-    made->left = left;
+    made->seconds = seconds;
     if (fill_own(messages, fields, PyList_Size(fields) - OWN_FIELDS, made) < 0) {
         Py_DECREF(fields);
         return NULL;
@@ -359,71 +362,68 @@ static PyObject *fields_now(struct http_messages *messages, int is_kept, const s
     return copy_of(fields);
 }
 
-/* ---- Messages ---- */
-
-/* A dict that is like another but for one part. */
-static PyObject *like(PyObject *dict, PyObject *name, PyObject *part)
-{
-    PyObject *copy = PyDict_Copy(dict);
-    if (copy != NULL && PyDict_SetItem(copy, name, part) < 0)
-        Py_CLEAR(copy);
-    return copy;
-}
-
-/* Not an empty one, which HEAD is sent: it would take the place of what GET is sent. */
-static int is_worth_keeping(PyObject *body)
+/* Keeps a body that is short enough; but not an empty one, which HEAD is sent: it would take the place of what GET is sent. */
+static void keep_body(struct http_ready *made, PyObject *body, int *has_news)
 {
     Py_ssize_t len = PyBytes_Size(body);
-    return len > 0 && len <= LONGEST_READY_BODY;
-}
-
-/* Keeps a body that is short enough, with its message if it has one, which is taken over. */
-static void keep_body(struct http_ready *made, PyObject *body, PyObject *message, int *has_news)
-{
+    if (made->body == body || len == 0 || len > LONGEST_READY_BODY)
+        return;
     Py_XDECREF(made->body);
-    Py_XDECREF(made->message);
     made->body = new_reference(body);
-    made->message = message;
     *has_news = 1;
 }
 
-/* The message of the body: the caller's own. */
-static PyObject *message_now(PyObject *body, int is_kept, struct http_ready *made, int *has_news)
+/* The messages that the slot has lent, if they are what answers this and have come back. */
+static int find_lent(struct http_ready *slot, unsigned kind, const struct http_stored *stored, const unsigned char *block,
+                     PyObject *body, int64_t now, struct http_answer *answer)
 {
-    if (made->message != NULL && made->body == body)
-        return PyDict_Copy(made->message);
-    PyObject *message = like(body_message, str_body, body);
-    if (message == NULL || !is_kept || !is_worth_keeping(body))
-        return message;
-    keep_body(made, body, message, has_news);
-    return PyDict_Copy(message);
+    if (!HTTP_CAN_LEND || slot->lent.start == NULL || !is_of(slot, kind, stored, block) ||
+        !are_same(slot->seconds, seconds_of(stored, now)) ||
+        !http_lent_again(&slot->lent, slot->fields, body, &answer->start, &answer->body))
+        return 0;
+    slot->seen = stored->stored_at;
+    answer->fields = NULL;
+    return 1;
+}
+
+/* Lends the messages of an answer, if their parts are kept. */
+static void lend(struct http_ready *slot, const struct http_ready *made, PyObject *body, PyObject *start, PyObject *message)
+{
+    if (HTTP_CAN_LEND && made->fields != NULL && slot->fields == made->fields && PyBytes_Size(body) <= LONGEST_READY_BODY)
+        http_lent_begin(&slot->lent, made->fields, body, start, message);
 }
 
 int http_messages_make(struct http_messages *messages, unsigned kind, const struct http_stored *stored, const unsigned char *block,
                        PyObject *body, int64_t now, struct http_answer *answer)
 {
     struct http_ready *slot = slot_of(messages, kind, stored);
+    if (find_lent(slot, kind, stored, block, body, now, answer)) {
+        Py_DECREF(body);
+        return 1;
+    }
     struct http_ready made = {.seen = 0};
-    PyObject *fields, *start = NULL, *message = NULL;
+    PyObject *start = NULL, *message = NULL;
+    unsigned status = kind & KIND_NOT_MODIFIED ? NOT_MODIFIED : stored->status;
     int has_news = 0, is_kept = stored->fields_end <= LONGEST_READY && stored->lines <= MOST_READY_LINES &&
                                 find_ready(messages, slot, kind, stored, block, &made);
     made.kind = kind;
     made.seen = stored->stored_at;
-    if (made.start == NULL)
-        made.start = start_of(messages, kind, stored->status);
-    fields = made.start == NULL ? NULL : fields_now(messages, is_kept, stored, block, now, &made, &has_news);
+    PyObject *fields = fields_now(messages, is_kept, stored, block, now, &made, &has_news);
     if (fields != NULL && kind & KIND_WSGI) {
-        start = new_reference(made.start);
-        message = new_reference(body);
-        if (is_kept && made.body != body && is_worth_keeping(body))
-            keep_body(&made, body, NULL, &has_news);
+        start = new_reference(PyTuple_GetItem(messages->status_lines, (Py_ssize_t)status));
+        message = start == NULL ? NULL : new_reference(body);
     } else if (fields != NULL) {
-        start = like(made.start, str_headers, fields);
-        message = start == NULL ? NULL : message_now(body, is_kept, &made, &has_news);
+        start = http_asgi_start(status, fields);
+        message = start == NULL ? NULL : http_asgi_body(body);
         Py_CLEAR(fields);
     }
-    if (has_news && message != NULL)
-        keep_ready(messages, slot, &made);
+    if (message != NULL && is_kept) {
+        keep_body(&made, body, &has_news);
+        if (has_news)
+            keep_ready(messages, slot, &made);
+        if (!(kind & KIND_WSGI))
+            lend(slot, &made, body, start, message);
+    }
     drop(&made);
     Py_DECREF(body);
     *answer = (struct http_answer){start, fields, message};
@@ -436,25 +436,10 @@ int http_messages_make(struct http_messages *messages, unsigned kind, const stru
 
 int http_messages_prepare(void)
 {
-    const struct {
-        PyObject **string;
-        const char *text;
-    } strings[] = {
-        {&str_type, "type"},
-        {&str_status, "status"},
-        {&str_headers, "headers"},
-        {&str_body, "body"},
-        {&start_type, "http.response.start"},
-    };
     static const char *const own[OWN_NAMES] = {"age", "x-cache-time", "cache-status"};
-    for (size_t at = 0; at < sizeof strings / sizeof strings[0]; at++)
-        if (*strings[at].string == NULL && (*strings[at].string = PyUnicode_InternFromString(strings[at].text)) == NULL)
-            return -1;
     for (int at = 0; at < OWN_NAMES; at++)
         if ((own_names[at] == NULL && (own_names[at] = PyBytes_FromString(own[at])) == NULL) ||
             (own_name_texts[at] == NULL && (own_name_texts[at] = PyUnicode_InternFromString(own[at])) == NULL))
             return -1;
-    if (body_message == NULL && (body_message = Py_BuildValue("{ssss}", "type", "http.response.body", "body", "")) == NULL)
-        return -1;
-    return 0;
+    return http_asgi_prepare();
 }

@@ -1,11 +1,13 @@
 /*
  * What answers a request, made of a stored head: the messages of ASGI, or what WSGI has in their place. For `http_finder.c`. What was served lately is kept ready, so that
- * another hit of it copies a list and a dict; what changes by the second is made anew when it does.
+ * another hit of it within the same second is given the messages of the one before (http_asgi.c), or a copy of a list; what changes by the
+ * second is made anew when it does.
  */
 #ifndef CATZILLA_HTTP_MESSAGES_H
 #define CATZILLA_HTTP_MESSAGES_H
 
 #include "native.h"
+#include "http_asgi.h"
 #include "http_stored.h"
 
 enum {
@@ -29,6 +31,11 @@ typedef PyMutex http_guard;
 typedef char http_guard;
 #endif
 
+/* What changes while a response stays the same: its age, for how long it has been stored, and for how long it is fresh. */
+struct http_seconds {
+    int64_t age, since, left;
+};
+
 /* A head that was served, in the slot that its time of storing and the kind lead to. */
 struct http_ready {
     unsigned kind;
@@ -36,13 +43,12 @@ struct http_ready {
     int64_t seen;
     /* The head and the fields as they are stored; NULL: nothing is kept. */
     PyObject *block;
-    /* The message but for its fields, or the status line; and the fields as they were sent last. Neither is ever changed, nor the
-       message and the fields seen by anybody else. */
-    PyObject *start, *fields;
-    /* The body, and its message, which is never changed nor seen by anybody else either; or NULL. */
-    PyObject *body, *message;
-    /* What the last fields of those say, in seconds. */
-    int64_t age, since, left;
+    /* The fields as they were sent last, never changed nor seen by anybody else; and the body, or NULL. */
+    PyObject *fields, *body;
+    /* What the last fields of those say. */
+    struct http_seconds seconds;
+    /* The messages of the last answer. */
+    struct http_lent lent;
 };
 
 struct http_messages {
@@ -58,6 +64,10 @@ struct http_messages {
 /* 0, or -1 with an exception. To be ended either way. */
 int http_messages_begin(struct http_messages *messages, PyObject *cache_name);
 void http_messages_end(struct http_messages *messages);
+
+/* Of what is lent to servers: the slots tp_traverse and tp_clear of whoever has these. */
+int http_messages_traverse(struct http_messages *messages, visitproc visit, void *arg);
+void http_messages_break_cycles(struct http_messages *messages);
 
 /* A new reference to a body of these bytes: to the object that was sent before, if that has the very same. NULL: no memory, and
    perhaps an exception. */
