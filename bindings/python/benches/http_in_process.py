@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import http_contestants
-from http_contestants import BARE, BROWSER, CONTESTANTS, DOCUMENT, PATH, Contestant, Origin
+from http_contestants import BARE, BROWSER, CONTESTANTS, DOCUMENT, ORIGIN, PATH, Contestant
 
 #: What is asked: the request's fields, and its query.
 FORMS: Dict[str, Tuple[List[Tuple[str, str]], bytes]] = {
@@ -195,15 +195,15 @@ class Driver:
             size //= 2
         gc.collect()
         gc.disable()
-        calls, taken, busy = Origin.calls, [], []
+        calls, taken, busy = ORIGIN.calls, [], []
         deadline = time.perf_counter() + seconds
         while time.perf_counter() < deadline or len(taken) < 3:
             one, other = await self.batch([self.request_of(fields, PATH, query) for _ in range(size)])
             taken.append(one)
             busy.append(other)
         gc.enable()
-        if self.one.is_cached and Origin.calls != calls:
-            raise AssertionError(f"not cached: {Origin.calls - calls} of {size * len(taken)} requests reached the application")
+        if self.one.is_cached and ORIGIN.calls != calls:
+            raise AssertionError(f"not cached: {ORIGIN.calls - calls} of {size * len(taken)} requests reached the application")
         return {"wall": statistics.median(taken) / size, "cpu": statistics.median(busy) / size}
 
     async def mixture(self, requests: int) -> Dict[str, Any]:
@@ -215,10 +215,10 @@ class Driver:
         paths = [f"/api/items/{next(new) if choose.random() < 0.1 else number}" for number in warm]
         for number in range(MIXTURE_URLS):
             await self.batch([self.request_of(BROWSER, f"/api/items/{number}", b"")])
-        calls, busy = Origin.calls, 0
+        calls, busy = ORIGIN.calls, 0
         for start in range(0, requests, BATCH):
             busy += (await self.batch([self.request_of(BROWSER, path, b"") for path in paths[start : start + BATCH]]))[1]
-        return {"rate": requests / busy * 1e9, "hits": 1 - (Origin.calls - calls) / requests}
+        return {"rate": requests / busy * 1e9, "hits": 1 - (ORIGIN.calls - calls) / requests}
 
 
 async def serve_rounds(one: Contestant) -> None:

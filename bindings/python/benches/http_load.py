@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple
 
 import http_contestants
-from http_contestants import BODY, BROWSER, OURS, PATH, RAW, UNCOMPRESSED, Contestant, Origin
+from http_contestants import BODY, BROWSER, ORIGIN, OURS, PATH, RAW, UNCOMPRESSED, Contestant
 
 #: Short turns, so that what is compared is close in time.
 ROUNDS, SECONDS = 21, 1
@@ -54,7 +54,7 @@ def slow_origin(cache_control: bytes) -> Any:
     """Takes its time, also to find that the client's copy is still good."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        Origin.calls += 1
+        ORIGIN.calls += 1
         await asyncio.sleep(ORIGIN_SECONDS)
         headers = [(b"content-type", b"application/json"), (b"cache-control", cache_control), (b"etag", b'"1"')]
         if (b"if-none-match", b'"1"') in scope["headers"]:
@@ -116,7 +116,7 @@ def with_calls(app: Any) -> Any:
             await app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-        await send({"type": "http.response.body", "body": str(Origin.calls).encode()})
+        await send({"type": "http.response.body", "body": str(ORIGIN.calls).encode()})
 
     return counting
 
