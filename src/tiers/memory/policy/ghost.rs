@@ -61,7 +61,7 @@ impl Ghost {
     }
 
     /// Remembers a key, which was one of `entries`; as many keys as nine tenths of these are remembered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn remember(&mut self, hash: Hash, entries: usize) {
         // A cache whose number of entries changes begins anew when it has become half as large again, or half.
         let has_begun = !self.sets.is_empty() || self.exact.is_some();
@@ -79,10 +79,10 @@ impl Ghost {
     }
 
     /// Whether a key is remembered; it is forgotten by that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, hash: Hash) -> bool {
         if self.sets.is_empty() {
-            return self.exact.as_mut().is_some_and(|exact| exact.take(hash));
+            return self.take_exact(hash);
         }
         let number = self.set(hash);
         let set = &mut self.sets[number];
@@ -92,6 +92,11 @@ impl Ghost {
             set.remove(fingerprint);
         }
         is_there
+    }
+
+    #[inline(never)]
+    fn take_exact(&mut self, hash: Hash) -> bool {
+        self.exact.as_mut().is_some_and(|exact| exact.take(hash))
     }
 
     #[cold]
