@@ -453,6 +453,13 @@ impl EntryRef {
         let _ = self.header().label.fetch_update(Release, Relaxed, changed);
     }
 
+    /// Whether the wheel knows an entry that expires by this deadline, of which these are the low bits. Under the shard's lock.
+    #[inline(always)]
+    pub(super) fn is_filed_at(self, deadline: u32) -> bool {
+        let end = self.deadline();
+        end != FOREVER && if self.is_sliding() { self.filed() == deadline } else { end as u32 == deadline }
+    }
+
     /// The deadline that the wheel knows for this entry, in 32 bits. Under the shard's lock.
     pub(super) fn filed(&self) -> u32 {
         if self.is_sliding() {

@@ -8,7 +8,7 @@ use super::room::Room;
 use super::shard::{Count, Locked, Shard};
 use super::update::{PutOutcome, Terms};
 use super::{expiry, Layout, Memory};
-use crate::clock::Ttl;
+use crate::clock::{Clock, Ttl};
 use crate::codec::lz4;
 use crate::error::{Error, Result, Status};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -94,7 +94,12 @@ impl Memory {
     fn put_plain(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl) -> Option<Result<()>> {
         let mut shard = self.lock_home(hash);
         shard.expect(hash, draft.layout());
-        self.expire_some(&mut shard);
+        // What has a lifetime reads the exact clock, once for all.
+        let now = if ttl == Ttl::Forever { None } else { Some(self.clock.nanos()) };
+        match now {
+            Some(now) => self.expire_some_by(&mut shard, Clock::tick_of(now)),
+            None => self.expire_some(&mut shard),
+        }
         if self.shared.budget.bounds_bytes() {
             return None;
         }
@@ -120,8 +125,9 @@ impl Memory {
             self.balance(&mut shard);
             return Some(Err(Error::out_of_memory()));
         };
-        if ttl != Ttl::Forever {
-            self.set_deadline(&mut shard, &mut entry, ttl);
+        if let (Some(now), Some(lifetime)) = (now, self.lifetime(&mut shard, ttl)) {
+            // Hits do not put it off, so it need not know how long it lives.
+            entry.set_deadline(self.clock.deadline_since(now, lifetime), 0);
         }
         match present {
             Some((position, old)) => shard.replace(position, old, entry, hash),

@@ -547,10 +547,16 @@ impl<'a> Locked<'a> {
         lost
     }
 
-    /// Whether [`Locked::next_expired`] may have something to do at `now`.
-    #[inline]
+    /// Whether [`Locked::next_expired`] will ever have something to do.
+    #[inline(always)]
     pub(super) fn has_hints(&self) -> bool {
         self.state.wheel.len() > 0
+    }
+
+    /// Whether it may have at `now`.
+    #[inline(always)]
+    pub(super) fn may_have_expired(&self, now: Tick) -> bool {
+        self.state.wheel.may_be_due(now)
     }
 
     /// An entry whose lifetime is over at `now`, if there is one among the next `hints` hints.
@@ -574,14 +580,23 @@ impl<'a> Locked<'a> {
     }
 
     /// Takes out hints that have lost their entry, a few at a time, if there are too many of them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn weed(&mut self) {
         // Every so often, since a piece of hints is the least that is looked at.
         let state = &mut *self.state;
         if state.wheel.len() > 2 * state.index.len() + 16 && state.wheel.len().is_multiple_of(8) {
-            let (index, shared) = (&state.index, self.shared);
-            state.wheel.weed(64, |hint| owner(index, hint, shared).is_some());
+            self.weed_some();
         }
+    }
+
+    #[inline(never)]
+    fn weed_some(&mut self) {
+        let state = &mut *self.state;
+        let index = &state.index;
+        // One that looks like the owner will do: a hint that stays for want of one is met again. To hash its key would cost more than
+        // all else, and of the few entries in one bucket and one tick hardly any two share eight bits of their hashes.
+        let is_alive = |hint: Hint| index.find_hinted(hint.place, |entry| entry.is_filed_at(hint.deadline)).is_some();
+        state.wheel.weed(64, is_alive);
     }
 
     /// Calls `each` for the entries with places from this one on, in no order, as many as about so many buckets hold. Says
@@ -811,6 +826,6 @@ impl Drop for Locked<'_> {
 /// it the way to the one that was meant could be lost.
 fn owner(index: &Index, hint: Hint, shared: &Shared) -> Option<EntryRef> {
     index.find_hinted(hint.place, |entry| {
-        entry.expires() && entry.filed() == hint.deadline && shared.hash(entry.key()).place() == hint.place
+        entry.is_filed_at(hint.deadline) && shared.hash(entry.key()).place() == hint.place
     })
 }

@@ -12,7 +12,7 @@
 //! Among few keys a sixth can decide about a loop. There the queue is one list, exact, of twelve bytes a key, unless the
 //! ghost is a shadow's, of which there are four: see `recall`.
 
-use super::super::entry::prefetch_to_write;
+use super::super::entry::prefetch;
 use super::super::index::Hash;
 use super::recall::Recall;
 
@@ -52,11 +52,12 @@ impl Ghost {
         (self.sets.capacity() * size_of::<Set>()) as u64 + self.exact.as_ref().map_or(0, |exact| exact.bytes())
     }
 
-    /// Asks the processor for what [`Ghost::remember`] and [`Ghost::take`] of this key will touch.
+    /// Asks the processor for what [`Ghost::take`] of this key will touch: to read, since seldom it is there, and a set that is asked
+    /// for to be written is taken away from the core that will.
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: Hash) {
-        if !self.sets.is_empty() {
-            prefetch_to_write(&raw const self.sets[self.set(hash)]);
+        if let Some(set) = self.sets.get(self.set(hash)) {
+            prefetch(set);
         }
     }
 
