@@ -112,6 +112,12 @@ impl Clock {
         self.coarse() >> TICK_SHIFT
     }
 
+    /// The tick that had begun at a time by [`Clock::nanos`].
+    #[inline(always)]
+    pub(crate) fn tick_of(nanos: u64) -> Tick {
+        nanos >> TICK_SHIFT
+    }
+
     /// When something stored now with this lifetime expires.
     ///
     /// Read exactly, while look-ups compare with the coarse clock: that one may lag, by a tick or by more when the kernel
@@ -124,6 +130,7 @@ impl Clock {
     }
 
     /// The same of what was stored at another time, by [`Clock::nanos`].
+    #[inline(always)]
     pub(crate) fn deadline_since(&self, nanos: u64, lifetime: Duration) -> Tick {
         if lifetime > LONGEST {
             return FOREVER;

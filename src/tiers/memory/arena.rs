@@ -312,7 +312,7 @@ impl Heap {
     }
 
     /// What the allocator takes for this block.
-    #[inline]
+    #[inline(always)]
     pub(super) fn size_of(&self, block: NonNull<u8>, layout: Layout) -> u64 {
         self.source.size_of(block, layout)
     }
@@ -418,7 +418,7 @@ impl Source {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn size_of(&self, block: NonNull<u8>, layout: Layout) -> u64 {
         let _ = (block, layout);
         match self {
@@ -611,11 +611,16 @@ mod jemalloc {
             NonNull::new(unsafe { sys::mallocx(layout.size(), flags) }.cast())
         }
 
-        #[inline]
+        #[inline(always)]
         pub(super) fn size_of(&self, layout: Layout) -> u64 {
-            if let Some(class) = super::Blocks::class(layout) {
-                return class as u64 * QUANTUM as u64;
+            match super::Blocks::class(layout) {
+                Some(class) => class as u64 * QUANTUM as u64,
+                None => Self::size_of_large(layout),
             }
+        }
+
+        #[inline(never)]
+        fn size_of_large(layout: Layout) -> u64 {
             if layout.align() <= QUANTUM && layout.size() <= LARGEST_COMPUTED {
                 return size_class(layout.size()) as u64;
             }

@@ -78,6 +78,7 @@ const HEADER: usize = size_of::<Header>();
 const _: () = assert!(HEADER == 16);
 
 /// Where the value begins for a key of that length.
+#[inline(always)]
 const fn value_offset(key_len: usize) -> usize {
     // A power of two. `next_multiple_of` takes as many instructions again, and every get is here.
     (HEADER + key_len + VALUE_ALIGN - 1) & !(VALUE_ALIGN - 1)
@@ -381,6 +382,12 @@ impl Label {
         self.0 & TAGGED != 0
     }
 
+    /// Whether nothing stands behind the links.
+    #[inline(always)]
+    fn is_bare(self) -> bool {
+        self.0 & (SLIDING | TAGGED) == 0
+    }
+
     #[inline(always)]
     fn is_compressed(self) -> bool {
         self.0 & LZ4 != 0
@@ -494,6 +501,13 @@ impl EntryRef {
         let _ = self.header().label.fetch_update(Release, Relaxed, changed);
     }
 
+    /// Whether the wheel knows an entry that expires by this deadline, of which these are the low bits. Under the shard's lock.
+    #[inline(always)]
+    pub(super) fn is_filed_at(self, deadline: u32) -> bool {
+        let end = self.deadline();
+        end != FOREVER && if self.is_sliding() { self.filed() == deadline } else { end as u32 == deadline }
+    }
+
     /// The deadline that the wheel knows for this entry, in 32 bits. Under the shard's lock.
     pub(super) fn filed(&self) -> u32 {
         if self.is_sliding() {
@@ -562,7 +576,7 @@ impl EntryRef {
 
     /// What the allocator takes for it.
     #[inline(always)]
-    pub(super) fn size(&self, heap: &Heap) -> u64 {
+    pub(super) fn size(self, heap: &Heap) -> u64 {
         heap.size_of(self.0.cast(), self.layout())
     }
 
@@ -604,14 +618,20 @@ impl EntryRef {
         self.header().value_len as usize
     }
 
-    #[inline]
-    fn layout(&self) -> Layout {
+    #[inline(always)]
+    fn layout(self) -> Layout {
+        let label = self.label();
+        let links = value_offset(label.key_len()) + self.stored_len();
+        let size = if label.is_bare() { links + LINKS } else { self.end_behind(links) };
         // SAFETY: `layout` accepted these lengths when the entry was made.
-        unsafe {
-            let links = value_offset(self.key_len()) + self.stored_len();
-            let tags = if !self.label().is_tagged() { 0 } else { tags_size(self.tag_count()) };
-            Layout::from_size_align_unchecked(end_of(links, self.is_sliding()) + tags, VALUE_ALIGN)
-        }
+        unsafe { Layout::from_size_align_unchecked(size, VALUE_ALIGN) }
+    }
+
+    /// Where an entry ends whose links begin there, if it has anything behind them.
+    #[cold]
+    fn end_behind(self, links: usize) -> usize {
+        let tags = if self.is_tagged() { tags_size(self.tag_count()) } else { 0 };
+        end_of(links, self.is_sliding()) + tags
     }
 
     #[inline(always)]
@@ -633,9 +653,9 @@ impl EntryRef {
     }
 
     #[inline(always)]
-    fn behind(&self) -> *mut u8 {
+    fn behind(self) -> NonNull<u8> {
         // SAFETY: the links follow the value in the same block.
-        unsafe { self.value_ptr().add(self.stored_len()) }
+        unsafe { self.0.cast::<u8>().add(value_offset(self.key_len()) + self.stored_len()) }
     }
 
     /// Where an entry has its tags, if it has any.
@@ -689,7 +709,7 @@ impl EntryRef {
     /// Its two links. Under the shard's lock.
     #[inline(always)]
     pub(super) fn links(self) -> Links {
-        Links { entry: self, at: self.behind() }
+        Links(self.behind())
     }
 
     /// The entry that [`EntryRef::address`] was asked for.
@@ -738,12 +758,6 @@ impl EntryRef {
     pub(super) fn prefetch_links_of(self, layout: Layout) {
         prefetch_to_write(self.0.as_ptr().cast::<u8>().wrapping_add(layout.size() - LINKS));
     }
-
-    /// The same for its links, which are so many lines behind.
-    #[inline(always)]
-    pub(super) fn prefetch_links(self, line_of_links: u8) {
-        prefetch_to_write(self.0.as_ptr().cast::<u8>().wrapping_add(usize::from(line_of_links) * LINE));
-    }
 }
 
 /// Asks the processor for an entry at an address that may have become none, and for its links, so many lines behind.
@@ -764,22 +778,22 @@ pub(super) const LARGE: u64 = 32 << 10;
 /// The policy's two links in an entry, 48 bits each. Where they stand follows from two lengths, so it is found out once for
 /// whatever is done with them. For as long as the entry is known to be alive, under the shard's lock.
 #[derive(Clone, Copy)]
-pub(super) struct Links {
-    entry: EntryRef,
-    at: *mut u8,
-}
+pub(super) struct Links(NonNull<u8>);
+
+// SAFETY: a name for bytes of an entry; they are only touched under the shard's lock.
+unsafe impl Send for Links {}
 
 impl Links {
     #[inline(always)]
     pub(super) fn newer(self) -> u64 {
         // SAFETY: both links are in the block, and only touched under the shard's lock, which the caller holds.
-        unsafe { self.at.cast::<u64>().read_unaligned() & LINK_MASK }
+        unsafe { self.0.cast::<u64>().read_unaligned() & LINK_MASK }
     }
 
     #[inline(always)]
     pub(super) fn older(self) -> u64 {
         // SAFETY: as above; the last eight of their twelve bytes.
-        unsafe { self.at.add(LINKS - size_of::<u64>()).cast::<u64>().read_unaligned() >> (u64::BITS - ADDRESS_BITS) }
+        unsafe { self.0.add(LINKS - size_of::<u64>()).cast::<u64>().read_unaligned() >> (u64::BITS - ADDRESS_BITS) }
     }
 
     #[inline(always)]
@@ -797,13 +811,19 @@ impl Links {
         debug_assert!(value >> ADDRESS_BITS == 0);
         let bytes = value.to_le_bytes();
         // SAFETY: as in `newer`.
-        unsafe { self.at.add(offset).copy_from_nonoverlapping(bytes.as_ptr(), LINK) };
+        unsafe { self.0.as_ptr().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), LINK) };
     }
 
-    /// How many lines behind the one where the entry begins its links do.
+    /// How many lines behind the one where their entry begins they do.
     #[inline(always)]
-    pub(super) fn line(self) -> u64 {
-        (self.at.addr() / LINE - self.entry.as_ptr().addr() / LINE) as u64
+    pub(super) fn line(self, entry: EntryRef) -> u64 {
+        (self.0.as_ptr().addr() / LINE - entry.as_ptr().addr() / LINE) as u64
+    }
+
+    /// Asks the processor for where they are.
+    #[inline(always)]
+    pub(super) fn prefetch(self) {
+        prefetch_to_write(self.0.as_ptr());
     }
 }
 

@@ -54,11 +54,24 @@ const FIRST_PIECE: usize = 4;
 impl Slot {
     /// False when there is no memory.
     #[must_use]
+    #[inline(always)]
     fn push(&mut self, hint: Hint) -> bool {
+        match self.pieces.back_mut() {
+            Some(piece) if piece.len() < piece.capacity() => {
+                piece.push(hint);
+                true
+            }
+            _ => self.push_into_more(hint),
+        }
+    }
+
+    /// The same when the last piece is full, or as full as it was made.
+    #[inline(never)]
+    fn push_into_more(&mut self, hint: Hint) -> bool {
         match self.pieces.back_mut() {
             Some(piece) if piece.len() < PIECE => {
                 let more = piece.len().min(PIECE - piece.len());
-                if piece.len() == piece.capacity() && piece.try_reserve_exact(more).is_err() {
+                if piece.try_reserve_exact(more).is_err() {
                     return false;
                 }
                 piece.push(hint);
@@ -137,6 +150,7 @@ impl Wheel {
 
     /// False when there is no memory.
     #[must_use]
+    #[inline(always)]
     fn file(&mut self, hint: Hint, deadline: Tick) -> bool {
         if deadline <= self.tick {
             return self.due.push(hint);
@@ -154,6 +168,12 @@ impl Wheel {
         let slot = (deadline >> (LEVEL_BITS * level as u32)) as usize % SLOTS;
         self.occupied[level] |= 1 << slot;
         self.slots[level * SLOTS + slot].push(hint)
+    }
+
+    /// Whether [`Wheel::pop`] may have anything at `now`, without a turn of the wheel.
+    #[inline(always)]
+    pub(super) fn may_be_due(&self, now: Tick) -> bool {
+        self.tick < now || !self.due.is_empty()
     }
 
     /// Whether [`Wheel::pop`] has anything at `now`; cheap when it has not.

@@ -550,9 +550,12 @@ impl Places {
     }
 }
 
-/// Where an entry was found; good until the index is changed.
+/// The slot in which an entry was found; good until the index is changed.
 #[derive(Clone, Copy)]
-pub(super) struct Position {
+pub(super) struct Position(NonNull<AtomicPtr<Header>>);
+
+/// A bucket of a table under the shard's lock, and one of its slots.
+struct Place {
     table: Table,
     bucket: usize,
     slot: usize,
@@ -680,9 +683,11 @@ impl Bucket {
         self.meta.load(Ordering::Relaxed)
     }
 
-    fn set_tag(&self, slot: usize, tag: u8) {
+    /// `meta`: what [`Bucket::meta`] is.
+    #[inline(always)]
+    fn set_tag(&self, meta: u64, slot: usize, tag: u8) {
         let shift = 8 * slot as u32;
-        self.meta.store(self.meta() & !(0xFF << shift) | u64::from(tag) << shift, Ordering::Release);
+        self.meta.store(meta & !(0xFF << shift) | u64::from(tag) << shift, Ordering::Release);
     }
 
     /// One entry more, or less, that had to go on to another bucket.
@@ -694,15 +699,15 @@ impl Bucket {
         }
     }
 
-    fn free_slot(&self) -> Option<usize> {
-        slots_of(matches(self.meta(), 0)).find(|slot| self.slots[*slot].load(Ordering::Relaxed).is_null())
-    }
-
-    /// Fills a free slot; its tag first, see the top of the file.
+    /// Fills a free slot, if there is one; its tag first, see the top of the file.
     #[inline(always)]
-    fn put(&self, slot: usize, entry: EntryRef, hash: Hash) {
-        self.set_tag(slot, hash.tag());
+    fn put(&self, entry: EntryRef, hash: Hash) -> bool {
+        let meta = self.meta();
+        let is_free = |slot: &usize| self.slots[*slot].load(Ordering::Relaxed).is_null();
+        let Some(slot) = slots_of(matches(meta, 0)).find(is_free) else { return false };
+        self.set_tag(meta, slot, hash.tag());
         self.slots[slot].store(slot_word(entry, hash), Ordering::Release);
+        true
     }
 
     fn entry(&self, slot: usize) -> Option<EntryRef> {
@@ -720,8 +725,22 @@ impl Bucket {
 
     #[inline(always)]
     fn clear_slot(&self, slot: usize) {
-        self.set_tag(slot, 0);
+        self.set_tag(self.meta(), slot, 0);
         self.slots[slot].store(null_mut(), Ordering::Release);
+    }
+
+    /// Empties the slot with that word in it, if there is one.
+    #[inline(always)]
+    fn take_word(&self, word: *mut Header, tag: u8) -> bool {
+        let meta = self.meta();
+        for slot in slots_of(matches(meta, tag)) {
+            if self.slots[slot].load(Ordering::Relaxed) == word {
+                self.set_tag(meta, slot, 0);
+                self.slots[slot].store(null_mut(), Ordering::Release);
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -766,7 +785,7 @@ impl Index {
             // SAFETY: the caller holds the shard's lock; while a slot names an entry it is not freed.
             word.addr() & !ADDRESS == hash.slot_tag() && equal(unsafe { entry_in(word) }.key(), key)
         };
-        self.search(hash.place(), is_it)
+        self.search(hash.place(), is_it).map(position)
     }
 
     /// The same for one that will be replaced by an entry of that layout, which is taken to be its own: where its links stand then
@@ -782,7 +801,18 @@ impl Index {
             entry.prefetch_links_of(layout);
             equal(entry.key(), key)
         };
-        self.search(hash.place(), is_it)
+        // Not by `search`, so that what is compared with stays in registers.
+        match search_locked(self.current, self.buckets, hash.place(), is_it) {
+            Some(found) => Some(position(found)),
+            None if self.previous.is_none() => None,
+            None => self.find_in_previous(hash, key),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_in_previous(&self, hash: Hash, key: &[u8]) -> Option<(Position, EntryRef)> {
+        self.find(hash, key)
     }
 
     /// Every entry that a hint of the wheel may have meant: `is_it` says which.
@@ -792,7 +822,7 @@ impl Index {
     }
 
     #[inline(always)]
-    fn search(&self, place: u32, is_it: impl Fn(*mut Header) -> bool) -> Option<(Position, EntryRef)> {
+    fn search(&self, place: u32, is_it: impl Fn(*mut Header) -> bool) -> Option<(Place, EntryRef)> {
         let found = search_locked(self.current, self.buckets, place, &is_it);
         if found.is_some() || self.previous.is_none() {
             return found;
@@ -801,7 +831,7 @@ impl Index {
     }
 
     #[cold]
-    fn search_previous(&self, place: u32, is_it: &impl Fn(*mut Header) -> bool) -> Option<(Position, EntryRef)> {
+    fn search_previous(&self, place: u32, is_it: &impl Fn(*mut Header) -> bool) -> Option<(Place, EntryRef)> {
         search_locked(self.previous, self.previous.size().buckets(), place, is_it)
     }
 
@@ -940,9 +970,8 @@ impl Index {
     fn place(&self, entry: EntryRef, hash: Hash) {
         // SAFETY: the caller holds the shard's lock, under which its tables are alive.
         let home = unsafe { self.current.bucket(self.home(hash)) };
-        match home.free_slot() {
-            Some(slot) => home.put(slot, entry, hash),
-            None => self.place_behind(entry, hash),
+        if !home.put(entry, hash) {
+            self.place_behind(entry, hash);
         }
     }
 
@@ -954,8 +983,7 @@ impl Index {
         for _ in 0..table.size().buckets() {
             // SAFETY: the caller holds the shard's lock, under which its tables are alive.
             let bucket = unsafe { table.bucket(number) };
-            if let Some(slot) = bucket.free_slot() {
-                bucket.put(slot, entry, hash);
+            if bucket.put(entry, hash) {
                 return;
             }
             bucket.count_overflow(true);
@@ -966,9 +994,9 @@ impl Index {
 
     /// Puts `entry` where another one with the same key and hash stands.
     pub(super) fn replace(&mut self, position: Position, entry: EntryRef, hash: Hash) {
-        // SAFETY: the caller holds the shard's lock, and has found the position under it.
-        let bucket = unsafe { position.table.bucket(position.bucket) };
-        bucket.slots[position.slot].store(slot_word(entry, hash), Ordering::Release);
+        // SAFETY: the caller holds the shard's lock, and has found the position under it, so the table is still alive.
+        let slot = unsafe { position.0.as_ref() };
+        slot.store(slot_word(entry, hash), Ordering::Release);
     }
 
     /// Takes an entry out that is in the index.
@@ -978,8 +1006,7 @@ impl Index {
         if !self.current.is_none() {
             // SAFETY: the caller holds the shard's lock, under which its tables are alive.
             let home = unsafe { self.current.bucket(self.home(hash)) };
-            if let Some(slot) = home.slots.iter().position(|slot| slot.load(Ordering::Relaxed) == word) {
-                home.clear_slot(slot);
+            if home.take_word(word, hash.tag()) {
                 self.len -= 1;
                 return;
             }
@@ -990,13 +1017,13 @@ impl Index {
     /// The same for an entry that is in another bucket than its first, or in the table that is being replaced.
     #[inline(never)]
     fn remove_from_behind(&mut self, word: *mut Header, hash: Hash) {
-        let Some((position, _)) = self.search(hash.place(), |other| other == word) else {
+        let Some((place, _)) = self.search(hash.place(), |other| other == word) else {
             debug_assert!(false, "the entry is not in the index");
             return;
         };
         // SAFETY: the caller holds the shard's lock, under which its tables are alive.
-        unsafe { position.table.bucket(position.bucket) }.take(position.slot);
-        self.uncount(position.table, hash.place(), position.bucket);
+        unsafe { place.table.bucket(place.bucket) }.take(place.slot);
+        self.uncount(place.table, hash.place(), place.bucket);
         self.len -= 1;
     }
 
@@ -1087,10 +1114,11 @@ fn search_locked(
     table: Table,
     buckets: usize,
     place: u32,
-    is_it: &impl Fn(*mut Header) -> bool,
-) -> Option<(Position, EntryRef)> {
-    let mut number = ((u64::from(place) * buckets as u64) >> 32) as usize;
-    for _ in 0..buckets {
+    is_it: impl Fn(*mut Header) -> bool,
+) -> Option<(Place, EntryRef)> {
+    let home = ((u64::from(place) * buckets as u64) >> 32) as usize;
+    let mut number = home;
+    while number < buckets {
         // SAFETY: the caller holds the shard's lock, under which its tables are alive.
         let bucket = unsafe { table.bucket(number) };
         let meta = bucket.meta();
@@ -1098,15 +1126,25 @@ fn search_locked(
             let word = bucket.slots[slot].load(Ordering::Relaxed);
             if !word.is_null() && is_it(word) {
                 // SAFETY: as above; while a slot names an entry it is not freed.
-                return Some((Position { table, bucket: number, slot }, unsafe { entry_in(word) }));
+                return Some((Place { table, bucket: number, slot }, unsafe { entry_in(word) }));
             }
         }
         if meta >> OVERFLOW_SHIFT == 0 {
             break;
         }
         number = if number + 1 == buckets { 0 } else { number + 1 };
+        if number == home {
+            break;
+        }
     }
     None
+}
+
+#[inline(always)]
+fn position((place, entry): (Place, EntryRef)) -> (Position, EntryRef) {
+    // SAFETY: the caller holds the shard's lock, under which its tables are alive, and has found the entry there.
+    let bucket = unsafe { place.table.bucket(place.bucket) };
+    (Position(NonNull::from(&bucket.slots[place.slot])), entry)
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@ use super::entry::{self, EntryRef, Links};
 
 const LOW: u64 = 0xF;
 
-/// A list from the oldest entry to the newest.
+/// A list from the oldest entry to the newest. Half a line, so that the two of a shard that most policies have share one.
 pub(super) struct List {
-    newest: Option<EntryRef>,
-    oldest: Option<EntryRef>,
+    /// The newest entry as the next one's link to an older one will name it, with the list's tag; the tag alone in an empty list.
+    newest: u64,
+    /// Its links, so that another entry is pushed without a look at its lengths: that would be one more line.
+    links_of_newest: Option<Links>,
+    /// The oldest entry as an older one's link would name it; 0 in an empty list. How many lines behind their beginnings links stand
+    /// is what they did when the entry last came to that place.
+    oldest: u64,
     len: usize,
-    /// Below 16; what [`tag`] says of the entries in it.
-    tag: u8,
-    /// How many lines behind their beginnings the links of these two stand, or did when they last came to that place.
-    line_of_newest: u8,
-    line_of_oldest: u8,
 }
 
 /// Which list an entry is in.
@@ -32,7 +32,7 @@ pub(super) fn tag(entry: EntryRef) -> u8 {
 /// stand further behind and are not fetched ahead.
 #[inline(always)]
 fn newer_link(entry: EntryRef, links: Links) -> u64 {
-    entry.address() | links.line().min(LOW)
+    entry.address() | links.line(entry).min(LOW)
 }
 
 /// The entry that a link names; `None` if it names none.
@@ -51,41 +51,59 @@ unsafe fn named(link: u64) -> Option<EntryRef> {
 #[inline]
 pub(super) fn expect_neighbours(entry: EntryRef) {
     let links = entry.links();
-    let (newer, older) = (links.newer(), links.older());
-    entry::prefetch_at(newer & !LOW, newer & LOW);
-    entry::prefetch_at(older & !LOW, links.line());
+    prefetch_named(links.newer());
+    prefetch_named(links.older() & !LOW | links.line(entry).min(LOW));
+}
+
+/// Asks the processor for the entry that a link to a newer one names, and for its links.
+#[inline(always)]
+fn prefetch_named(link: u64) {
+    entry::prefetch_at(link & !LOW, link & LOW);
 }
 
 impl List {
+    /// `tag`: below 16; what [`tag`] says of the entries in it.
     pub(super) const fn new(tag: u8) -> Self {
         assert!(tag as u64 <= LOW);
-        Self { newest: None, oldest: None, len: 0, tag, line_of_newest: 0, line_of_oldest: 0 }
+        Self { newest: tag as u64, links_of_newest: None, oldest: 0, len: 0 }
     }
 
     /// Asks the processor for what the next [`List::push`] and [`List::pop`] will touch.
     #[inline(always)]
     pub(super) fn expect(&self) {
-        if let Some(newest) = self.newest {
-            newest.prefetch_links(self.line_of_newest);
+        if let Some(links) = self.links_of_newest {
+            links.prefetch();
         }
-        if let Some(oldest) = self.oldest {
-            oldest.prefetch();
-            oldest.prefetch_links(self.line_of_oldest);
-        }
+        // Of an empty list none: to ask for nothing is cheaper than to find out that there is nothing.
+        prefetch_named(self.oldest);
     }
 
+    #[inline(always)]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline(always)]
     pub(super) fn oldest(&self) -> Option<EntryRef> {
-        self.oldest
+        // SAFETY: the oldest entry of the list, or none.
+        unsafe { named(self.oldest) }
+    }
+
+    /// Whether an entry that is in the list is its newest.
+    #[inline(always)]
+    fn is_newest(&self, entry: EntryRef) -> bool {
+        self.newest & !LOW == entry.address()
+    }
+
+    #[inline(always)]
+    fn is_oldest(&self, entry: EntryRef) -> bool {
+        self.oldest & !LOW == entry.address()
     }
 
     /// The next newer one than `entry`, which is in the list.
     #[inline]
     pub(super) fn newer(&self, entry: EntryRef) -> Option<EntryRef> {
-        if self.newest == Some(entry) {
+        if self.is_newest(entry) {
             return None;
         }
         // SAFETY: the entry is in the list, and not the newest.
@@ -97,48 +115,49 @@ impl List {
     #[inline(always)]
     fn neighbours(&self, entry: EntryRef, links: Links) -> (Option<EntryRef>, Option<EntryRef>) {
         // SAFETY: as in `newer`.
-        let newer = if self.newest == Some(entry) { None } else { unsafe { named(links.newer()) } };
+        let newer = if self.is_newest(entry) { None } else { unsafe { named(links.newer()) } };
         // SAFETY: as above, of the other end.
-        let older = if self.oldest == Some(entry) { None } else { unsafe { named(links.older()) } };
+        let older = if self.is_oldest(entry) { None } else { unsafe { named(links.older()) } };
         (newer, older)
     }
 
     #[inline(always)]
     fn older_link(&self, older: Option<EntryRef>) -> u64 {
-        older.map_or(0, EntryRef::address) | u64::from(self.tag)
+        older.map_or(0, EntryRef::address) | self.newest & LOW
+    }
+
+    #[inline(always)]
+    fn set_newest(&mut self, newest: Option<EntryRef>) {
+        self.newest = self.older_link(newest);
+        self.links_of_newest = newest.map(EntryRef::links);
     }
 
     /// Takes in an entry that is in no list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, entry: EntryRef) {
         let links = entry.links();
-        links.set_older(self.older_link(self.newest));
+        links.set_older(self.newest);
         let link = newer_link(entry, links);
-        match self.newest {
-            Some(newest) => newest.links().set_newer(link),
-            None => self.oldest = Some(entry),
+        match self.links_of_newest {
+            Some(newest) => newest.set_newer(link),
+            None => self.oldest = link,
         }
-        self.newest = Some(entry);
-        self.line_of_newest = (link & LOW) as u8;
+        self.newest = self.older_link(Some(entry));
+        self.links_of_newest = Some(links);
         self.len += 1;
     }
 
     /// Takes the oldest out. Touches no other entry, and asks the processor for what the next call will touch.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<EntryRef> {
-        let oldest = self.oldest?;
+        let oldest = self.oldest()?;
         self.len -= 1;
-        if self.newest == Some(oldest) {
-            (self.newest, self.oldest) = (None, None);
-            return Some(oldest);
-        }
-        let link = oldest.links().newer();
-        // SAFETY: the entry is in the list, and not the newest.
-        self.oldest = unsafe { named(link) };
-        self.line_of_oldest = (link & LOW) as u8;
-        if let Some(next) = self.oldest {
-            next.prefetch();
-            next.prefetch_links(self.line_of_oldest);
+        if self.is_newest(oldest) {
+            self.set_newest(None);
+            self.oldest = 0;
+        } else {
+            self.oldest = oldest.links().newer();
+            prefetch_named(self.oldest);
         }
         Some(oldest)
     }
@@ -146,14 +165,14 @@ impl List {
     /// Takes out an entry that is in this list.
     #[inline]
     pub(super) fn remove(&mut self, entry: EntryRef) {
-        if self.oldest == Some(entry) {
+        if self.is_oldest(entry) {
             self.pop();
             return;
         }
         let (newer, older) = self.neighbours(entry, entry.links());
         match newer {
             Some(newer) => newer.links().set_older(self.older_link(older)),
-            None => self.newest = older,
+            None => self.set_newest(older),
         }
         if let (Some(older), Some(newer)) = (older, newer) {
             older.links().set_newer(newer_link(newer, newer.links()));
@@ -166,6 +185,7 @@ impl List {
     pub(super) fn replace(&mut self, old: EntryRef, new: EntryRef) {
         let (newer, older) = self.neighbours(old, old.links());
         let links = new.links();
+        let link = newer_link(new, links);
         links.set_older(self.older_link(older));
         match newer {
             Some(newer) => {
@@ -173,11 +193,11 @@ impl List {
                 links.set_newer(newer_link(newer, theirs));
                 theirs.set_older(self.older_link(Some(new)));
             }
-            None => self.newest = Some(new),
+            None => self.set_newest(Some(new)),
         }
         match older {
-            Some(older) => older.links().set_newer(newer_link(new, links)),
-            None => self.oldest = Some(new),
+            Some(older) => older.links().set_newer(link),
+            None => self.oldest = link,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::room::Room;
 use super::shard::{Count, Locked, Shard};
 use super::update::{PutOutcome, Terms};
 use super::{expiry, Layout, Memory};
-use crate::clock::Ttl;
+use crate::clock::{Clock, Ttl};
 use crate::codec::lz4;
 use crate::error::{Error, Result, Status};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -69,7 +69,10 @@ impl Memory {
     pub(super) fn put_hashed(&self, hash: Hash, key: &[u8], value: &[u8], ttl: Ttl) -> Result<()> {
         if key.len() <= PLAIN_KEY && (value.len() as u64) < self.live.plain_below.load(Relaxed) {
             if let Some(draft) = Draft::plain(key, value) {
-                return self.put_plain(hash, &draft, ttl);
+                return match self.put_plain(hash, &draft, ttl) {
+                    Some(stored) => stored,
+                    None => self.put_thoroughly(hash, key, value, ttl),
+                };
             }
         }
         self.put_thoroughly(hash, key, value, ttl)
@@ -85,18 +88,23 @@ impl Memory {
         self.insert(hash, &draft, ttl, None).map(|_| ())
     }
 
-    /// The straight way, see [`Live::plain_below`]: as [`Memory::insert`], but for what takes no part in it.
+    /// The straight way, see [`Live::plain_below`]: as [`Memory::insert`], but for what takes no part in it. `None`: it is not for this
+    /// put, and nothing is done.
     #[inline(always)]
-    fn put_plain(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl) -> Result<()> {
+    fn put_plain(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl) -> Option<Result<()>> {
         let mut shard = self.lock_home(hash);
         shard.expect(hash, draft.layout());
-        self.expire_some(&mut shard);
+        // What has a lifetime reads the exact clock, once for all.
+        let now = if ttl == Ttl::Forever { None } else { Some(self.clock.nanos()) };
+        match now {
+            Some(now) => self.expire_some_by(&mut shard, Clock::tick_of(now)),
+            None => self.expire_some(&mut shard),
+        }
         if self.shared.budget.bounds_bytes() {
-            drop(shard);
-            return self.insert(hash, draft, ttl, None).map(|_| ());
+            return None;
         }
         if !shard.reserve(|| self.expected_entries()) {
-            return Err(Error::out_of_memory());
+            return Some(Err(Error::out_of_memory()));
         }
         let present = shard.find_to_replace(hash, draft.key(), draft.layout());
         let mut leaves = None;
@@ -104,20 +112,22 @@ impl Memory {
             Some((_, old)) => shard.expect_replace(old),
             None if self.has_place(&mut shard) => {}
             None => {
-                leaves = shard.begin_eviction();
-                if leaves.is_none() {
-                    drop(shard);
-                    return self.insert(hash, draft, ttl, None).map(|_| ());
-                }
+                // `None`: others have to give room.
+                leaves = Some(shard.begin_eviction()?);
             }
         }
         let made = shard.make(draft);
         if let Some(leaving) = leaves {
             self.end_eviction(&mut shard, leaving);
         }
-        let Some(mut entry) = made else { return Err(Error::out_of_memory()) };
-        if ttl != Ttl::Forever {
-            self.set_deadline(&mut shard, &mut entry, ttl);
+        let Some(mut entry) = made else {
+            // What has left has made room for nobody.
+            self.balance(&mut shard);
+            return Some(Err(Error::out_of_memory()));
+        };
+        if let (Some(now), Some(lifetime)) = (now, self.lifetime(&mut shard, ttl)) {
+            // Hits do not put it off, so it need not know how long it lives.
+            entry.set_deadline(self.clock.deadline_since(now, lifetime), 0);
         }
         match present {
             Some((position, old)) => shard.replace(position, old, entry, hash),
@@ -125,8 +135,11 @@ impl Memory {
         };
         shard.count(Count::Puts, 1);
         shard.weed();
-        self.balance(&mut shard);
-        Ok(())
+        // No entry less than before, so nothing to give back; but bytes that were granted while there was a bound on them.
+        if shard.grant().bytes != 0 {
+            self.balance(&mut shard);
+        }
+        Some(Ok(()))
     }
 
     /// What will become an entry of this cache.

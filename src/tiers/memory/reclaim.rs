@@ -107,6 +107,7 @@ struct Gone {
 }
 
 /// What has left a shard: on its way from `waiting` through `sealed` to `free`. Under the shard's lock.
+#[repr(C)]
 pub(super) struct Retired {
     /// Since the last ticket was taken.
     waiting: Vec<Gone>,
@@ -114,12 +115,12 @@ pub(super) struct Retired {
     free: Vec<Gone>,
     /// What those in `free` take.
     free_bytes: u64,
-    /// What all others take, and the tables.
+    /// What all others take, and the tables. Up to here every put writes, the rest it reads at most.
     held_bytes: u64,
     /// It is looked whether something can go when either is reached.
     due_count: usize,
     due_bytes: u64,
-    /// So often a table that waits is passed over.
+    /// So often the tables that wait are passed over.
     patience: usize,
     tables: Vec<OldTable>,
     /// Before the ticket was taken.
@@ -206,7 +207,7 @@ impl Retired {
     }
 
     /// Takes over an entry that has just left the shard. `size`: what the allocator takes for it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, entry: EntryRef, size: u64) {
         if self.waiting.len() < self.waiting.capacity() || self.waiting.try_reserve(1).is_ok() {
             self.held_bytes += size;
@@ -225,7 +226,7 @@ impl Retired {
     }
 
     /// Whether [`Retired::collect_some`] has something to do.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_due(&mut self) -> bool {
         self.keeps_too_much() || self.look_is_due()
     }
@@ -236,7 +237,7 @@ impl Retired {
         self.free.len() > KEPT || self.free_bytes > KEPT_BYTES || (cfg!(shuttle) && !self.free.is_empty())
     }
 
-    #[inline]
+    #[inline(always)]
     fn look_is_due(&mut self) -> bool {
         let count = self.waiting.len() + self.sealed.len();
         // In models as soon as there is anything, so that races come sooner.
@@ -244,10 +245,15 @@ impl Retired {
     }
 
     /// A table is as large as many entries, and seldom; one that a reader holds back is not looked at each time.
-    #[inline]
+    #[inline(always)]
     fn table_is_due(&mut self) -> bool {
+        !self.tables.is_empty() && self.runs_out_of_patience()
+    }
+
+    #[cold]
+    fn runs_out_of_patience(&mut self) -> bool {
         self.patience = self.patience.saturating_sub(1);
-        !self.tables.is_empty() && self.patience == 0
+        self.patience == 0
     }
 
     /// Frees some of what has waited for long enough, in a shard of so many entries; large blocks are left to the caller.

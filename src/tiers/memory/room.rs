@@ -5,6 +5,7 @@ use super::entry::EntryRef;
 use super::index::Hash;
 use super::shard::{Count, Leaving, Locked, Shard};
 use super::{Layout, Memory};
+use crate::clock::Tick;
 use crate::error::{Error, Result, Status};
 use crate::sync::atomic::Ordering::Relaxed;
 
@@ -155,13 +156,20 @@ impl Memory {
     #[inline(always)]
     pub(super) fn expire_some(&self, shard: &mut Locked<'_>) {
         if shard.has_hints() {
-            self.expire_hinted(shard);
+            self.expire_some_by(shard, self.clock.now());
+        }
+    }
+
+    /// The same for who has read the clock.
+    #[inline(always)]
+    pub(super) fn expire_some_by(&self, shard: &mut Locked<'_>, now: Tick) {
+        if shard.may_have_expired(now) {
+            self.expire_hinted(shard, now);
         }
     }
 
     #[inline(never)]
-    fn expire_hinted(&self, shard: &mut Locked<'_>) {
-        let now = self.clock.now();
+    fn expire_hinted(&self, shard: &mut Locked<'_>, now: Tick) {
         let mut hints = HINTS_PER_PUT;
         for _ in 0..EXPIRED_PER_PUT {
             let Some(expired) = shard.next_expired(now, &mut hints) else { break };

@@ -17,6 +17,7 @@ use crate::sync::{Mutex, MutexGuard, TryLockError};
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use std::alloc::Layout;
+use std::mem::offset_of;
 // Nothing is decided by the figures, so a model has nothing to choose at them.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
@@ -29,15 +30,37 @@ pub(super) struct Shard {
     written: CachePadded<Written>,
 }
 
-/// What every writer writes, close together: on a machine of many cores a put is as slow as it touches lines that another
-/// core has written.
+/// What writers write, so arranged that a put writes few lines: on a machine of many cores it is as slow as it touches lines that
+/// another core has written.
+///
+/// ```text
+///  line 0    figures, lock        every put writes it
+///       1    index, sums of bytes    "
+///       2    what has left           "
+///     3, 4   when it is looked whether that can be freed: read
+///       5    two queues           every put writes it, of most policies
+///     6, 7   the rest of the policy's books, what was granted: read
+///       8    all others
+/// ```
 #[repr(C)]
 struct Written {
     figures: Figures,
     state: Mutex<State>,
+    rare: Rare,
 }
 
-/// What writers count. The first ones fit into a line together with what else is told without the lock.
+const _: () = {
+    assert!(offset_of!(Written, state) + size_of::<u64>() == LINE);
+    assert!(offset_of!(State, retired) == LINE);
+    // Books begin with which they are.
+    assert!((offset_of!(State, policy) + size_of::<u64>()) == (QUEUES - 1) * LINE);
+};
+
+/// The lines that every put writes.
+const HOT: [usize; 4] = [0, 1, 2, QUEUES];
+const QUEUES: usize = 5;
+
+/// What writers count.
 #[derive(Clone, Copy)]
 pub(super) enum Count {
     Puts,
@@ -47,8 +70,11 @@ pub(super) enum Count {
     CompressedPuts,
     CompressionInput,
     CompressionOutput,
-    Last,
 }
+
+/// Those up to [`Count::Expirations`], and the rest.
+const OFTEN: usize = 4;
+const SELDOM: usize = 3;
 
 /// What can be told without the lock: as of when it was last released. Only written under it.
 #[derive(Default)]
@@ -56,12 +82,18 @@ pub(super) enum Count {
 struct Figures {
     entries: AtomicU64,
     bytes: AtomicU64,
-    index: AtomicU64,
     lent: AtomicU64,
-    counts: [AtomicU64; Count::Last as usize],
+    counts: [AtomicU64; OFTEN],
 }
 
-/// What the lock protects; in front what a put into a full cache touches.
+/// The same, of what seldom changes.
+#[derive(Default)]
+struct Rare {
+    index: AtomicU64,
+    counts: [AtomicU64; SELDOM],
+}
+
+/// What the lock protects, in the order that [`Written`] tells.
 #[repr(C)]
 pub(super) struct State {
     index: Index,
@@ -69,13 +101,13 @@ pub(super) struct State {
     entry_bytes: u64,
     /// What it takes for the index.
     index_bytes: u64,
+    retired: Retired,
+    policy: Books,
     grant: Grant,
     /// Which versions entries are, of those that were asked.
     versions: Versions,
     /// Which tags they carry.
     tags: TagCounts,
-    policy: Books,
-    retired: Retired,
     wheel: Wheel,
     magazine: Magazine,
     /// Heavy entries that were turned away lately, see [`Locked::is_expected`].
@@ -104,9 +136,6 @@ impl State {
         }
     }
 }
-
-/// How many lines of a shard a put touches.
-const HOT_LINES: usize = 5;
 
 /// What all shards of a cache use.
 pub(super) struct Shared {
@@ -141,6 +170,16 @@ pub(super) fn hash(hasher: &RandomState, key: &[u8]) -> Hash {
     Hash(hasher.finish())
 }
 
+impl Written {
+    #[inline(always)]
+    fn count(&self, what: Count) -> &AtomicU64 {
+        match what as usize {
+            often @ ..OFTEN => &self.figures.counts[often],
+            seldom => &self.rare.counts[seldom - OFTEN],
+        }
+    }
+}
+
 impl Shard {
     pub(super) fn new(policy: &Chosen, now: Tick, heap: &Heap) -> Self {
         Self {
@@ -149,6 +188,7 @@ impl Shard {
             written: CachePadded::new(Written {
                 figures: Figures::default(),
                 state: Mutex::new(State::new(policy, now, heap)),
+                rare: Rare::default(),
             }),
         }
     }
@@ -159,7 +199,7 @@ impl Shard {
     pub(super) fn expect_put(&self, hash: Hash) {
         self.published.prefetch_bucket(hash);
         let written = (&raw const *self.written).cast::<u8>();
-        for line in 0..HOT_LINES {
+        for line in HOT {
             prefetch_to_write(written.wrapping_add(line * LINE));
         }
     }
@@ -210,7 +250,7 @@ impl Shard {
 
     /// How often something has happened since the cache was made.
     pub(super) fn counted(&self, what: Count) -> u64 {
-        self.written.figures.counts[what as usize].load(Relaxed)
+        self.written.count(what).load(Relaxed)
     }
 
     /// Entries in the shard.
@@ -225,7 +265,7 @@ impl Shard {
 
     /// The index's part of it.
     pub(super) fn index_bytes(&self) -> u64 {
-        self.written.figures.index.load(Relaxed)
+        self.written.rare.index.load(Relaxed)
     }
 
     /// What has left the shard and waits for readers.
@@ -282,6 +322,7 @@ impl<'a> Locked<'a> {
     }
 
     /// What entries, index, policy, wheel, versions and counts of tags take.
+    #[inline(always)]
     pub(super) fn bytes(&self) -> u64 {
         let state = &self.state;
         let beside = state.policy.bytes() + state.wheel.bytes() + state.versions.bytes() + state.tags.bytes();
@@ -301,7 +342,7 @@ impl<'a> Locked<'a> {
 
     #[inline(always)]
     pub(super) fn count(&mut self, what: Count, by: u64) {
-        let count = &self.shard.written.figures.counts[what as usize];
+        let count = self.shard.written.count(what);
         count.store(count.load(Relaxed) + by, Relaxed);
     }
 
@@ -506,10 +547,16 @@ impl<'a> Locked<'a> {
         lost
     }
 
-    /// Whether [`Locked::next_expired`] may have something to do at `now`.
-    #[inline]
+    /// Whether [`Locked::next_expired`] will ever have something to do.
+    #[inline(always)]
     pub(super) fn has_hints(&self) -> bool {
         self.state.wheel.len() > 0
+    }
+
+    /// Whether it may have at `now`.
+    #[inline(always)]
+    pub(super) fn may_have_expired(&self, now: Tick) -> bool {
+        self.state.wheel.may_be_due(now)
     }
 
     /// An entry whose lifetime is over at `now`, if there is one among the next `hints` hints.
@@ -533,14 +580,23 @@ impl<'a> Locked<'a> {
     }
 
     /// Takes out hints that have lost their entry, a few at a time, if there are too many of them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn weed(&mut self) {
         // Every so often, since a piece of hints is the least that is looked at.
         let state = &mut *self.state;
         if state.wheel.len() > 2 * state.index.len() + 16 && state.wheel.len().is_multiple_of(8) {
-            let (index, shared) = (&state.index, self.shared);
-            state.wheel.weed(64, |hint| owner(index, hint, shared).is_some());
+            self.weed_some();
         }
+    }
+
+    #[inline(never)]
+    fn weed_some(&mut self) {
+        let state = &mut *self.state;
+        let index = &state.index;
+        // One that looks like the owner will do: a hint that stays for want of one is met again. To hash its key would cost more than
+        // all else, and of the few entries in one bucket and one tick hardly any two share eight bits of their hashes.
+        let is_alive = |hint: Hint| index.find_hinted(hint.place, |entry| entry.is_filed_at(hint.deadline)).is_some();
+        state.wheel.weed(64, is_alive);
     }
 
     /// Calls `each` for the entries with places from this one on, in no order, as many as about so many buckets hold. Says
@@ -732,13 +788,24 @@ impl<'a> Locked<'a> {
         self.state.magazine.flush();
     }
 
+    #[inline(never)]
+    fn collect_some(&mut self) {
+        let state = &mut *self.state;
+        self.garbage = state.retired.collect_some(&self.shared.heap, &mut state.magazine, state.index.len());
+    }
+
+    #[inline(always)]
     fn publish(&self) {
         let figures = &self.shard.written.figures;
         let state = &self.state;
         figures.entries.store(state.index.len() as u64, Relaxed);
         figures.bytes.store(self.bytes(), Relaxed);
-        figures.index.store(state.index_bytes, Relaxed);
         figures.lent.store(state.retired.bytes(), Relaxed);
+        // On a line that is only read.
+        let index = &self.shard.written.rare.index;
+        if index.load(Relaxed) != state.index_bytes {
+            index.store(state.index_bytes, Relaxed);
+        }
     }
 }
 
@@ -749,8 +816,7 @@ impl Drop for Locked<'_> {
             return;
         }
         if self.state.retired.is_due() {
-            let state = &mut *self.state;
-            self.garbage = state.retired.collect_some(&self.shared.heap, &mut state.magazine, state.index.len());
+            self.collect_some();
         }
         self.publish();
     }
@@ -760,6 +826,6 @@ impl Drop for Locked<'_> {
 /// it the way to the one that was meant could be lost.
 fn owner(index: &Index, hint: Hint, shared: &Shared) -> Option<EntryRef> {
     index.find_hinted(hint.place, |entry| {
-        entry.expires() && entry.filed() == hint.deadline && shared.hash(entry.key()).place() == hint.place
+        entry.is_filed_at(hint.deadline) && shared.hash(entry.key()).place() == hint.place
     })
 }

@@ -12,7 +12,7 @@
 //! Among few keys a sixth can decide about a loop. There the queue is one list, exact, of twelve bytes a key, unless the
 //! ghost is a shadow's, of which there are four: see `recall`.
 
-use super::super::entry::prefetch_to_write;
+use super::super::entry::prefetch;
 use super::super::index::Hash;
 use super::recall::Recall;
 
@@ -52,16 +52,17 @@ impl Ghost {
         (self.sets.capacity() * size_of::<Set>()) as u64 + self.exact.as_ref().map_or(0, |exact| exact.bytes())
     }
 
-    /// Asks the processor for what [`Ghost::remember`] and [`Ghost::take`] of this key will touch.
+    /// Asks the processor for what [`Ghost::take`] of this key will touch: to read, since seldom it is there, and a set that is asked
+    /// for to be written is taken away from the core that will.
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: Hash) {
-        if !self.sets.is_empty() {
-            prefetch_to_write(&raw const self.sets[self.set(hash)]);
+        if let Some(set) = self.sets.get(self.set(hash)) {
+            prefetch(set);
         }
     }
 
     /// Remembers a key, which was one of `entries`; as many keys as nine tenths of these are remembered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn remember(&mut self, hash: Hash, entries: usize) {
         // A cache whose number of entries changes begins anew when it has become half as large again, or half.
         let has_begun = !self.sets.is_empty() || self.exact.is_some();
@@ -79,10 +80,10 @@ impl Ghost {
     }
 
     /// Whether a key is remembered; it is forgotten by that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, hash: Hash) -> bool {
         if self.sets.is_empty() {
-            return self.exact.as_mut().is_some_and(|exact| exact.take(hash));
+            return self.take_exact(hash);
         }
         let number = self.set(hash);
         let set = &mut self.sets[number];
@@ -92,6 +93,11 @@ impl Ghost {
             set.remove(fingerprint);
         }
         is_there
+    }
+
+    #[inline(never)]
+    fn take_exact(&mut self, hash: Hash) -> bool {
+        self.exact.as_mut().is_some_and(|exact| exact.take(hash))
     }
 
     #[cold]

@@ -192,6 +192,8 @@ fn known(bound: u64) -> Option<u64> {
 }
 
 /// The books of whichever policy was chosen. Not behind a pointer: they belong beside what else a put touches.
+// So that it is known where the books stand behind it, see `shard::State`, and which they are is a number that need not be made.
+#[repr(u64)]
 pub(super) enum Books {
     Adaptive(adaptive::Adaptive),
     Fifo(fifo::Fifo),

@@ -103,21 +103,12 @@ impl Ruling {
     }
 
     /// The queue that a new entry goes to. `came_back`: its key was evicted lately.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(&mut self, queues: &mut impl Queues, came_back: bool) -> Queue {
         let to_main = match self.rule {
             Rule::S3 | Rule::Narrow | Rule::Wide => came_back,
             Rule::Clock => false,
-            Rule::Keep => {
-                self.unproven += 1;
-                let is_turn = self.has_evicted && self.unproven >= UNPROVEN;
-                if is_turn {
-                    self.unproven = 0;
-                }
-                let granted = (came_back || is_turn) && Self::claim(queues);
-                self.owed += usize::from(granted);
-                granted
-            }
+            Rule::Keep => self.keeps(queues, came_back),
         };
         if to_main {
             Queue::Main
@@ -126,12 +117,30 @@ impl Ruling {
         }
     }
 
-    /// After a new entry has been queued.
-    #[inline]
-    pub(super) fn inserted(&mut self, queues: &mut impl Queues) {
-        if self.rule != Rule::Keep {
-            return;
+    /// Keep: whether a new entry may go to main at once.
+    #[inline(never)]
+    fn keeps(&mut self, queues: &mut impl Queues, came_back: bool) -> bool {
+        self.unproven += 1;
+        let is_turn = self.has_evicted && self.unproven >= UNPROVEN;
+        if is_turn {
+            self.unproven = 0;
         }
+        let granted = (came_back || is_turn) && Self::claim(queues);
+        self.owed += usize::from(granted);
+        granted
+    }
+
+    /// After a new entry has been queued.
+    #[inline(always)]
+    pub(super) fn inserted(&mut self, queues: &mut impl Queues) {
+        if self.rule == Rule::Keep {
+            self.shorten(queues);
+        }
+    }
+
+    /// Keep: a window that is too long gives some of its oldest to main.
+    #[inline(never)]
+    fn shorten(&mut self, queues: &mut impl Queues) {
         for _ in 0..MOVED_PER_INSERT {
             let window = self.rule.window(queues.len(Queue::Window) + queues.len(Queue::Main));
             match queues.oldest(Queue::Window) {
@@ -162,7 +171,8 @@ impl Ruling {
         use Queue::{Main, Window};
         for _ in 0..MOST_LOOKED_AT {
             let (window, main) = (queues.len(Window), queues.len(Main));
-            if main == 0 {
+            // Not written anew: on a line that is only read, no core waits for another.
+            if main == 0 && (self.to_prove, self.owed) != (0, 0) {
                 (self.to_prove, self.owed) = (0, 0);
             }
             let window_is_short = window < self.rule.window(window + main);
@@ -178,8 +188,8 @@ impl Ruling {
                 _ if from_main => Main,
                 _ => Window,
             };
-            if queue == Main {
-                self.to_prove = self.to_prove.saturating_sub(1);
+            if queue == Main && self.to_prove > 0 {
+                self.to_prove -= 1;
             }
             // Only of the queue that it is about: the other one's oldest may be far from the processor, and would be waited for.
             let hits = queues.oldest(queue).unwrap_or(0);
@@ -207,11 +217,13 @@ impl Ruling {
     }
 
     /// The victim leaves. Says whether its key should be remembered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn evicted(&mut self, queue: Queue) -> bool {
-        self.has_evicted = true;
-        if queue == Queue::Main {
-            self.owed = self.owed.saturating_sub(1);
+        if !self.has_evicted {
+            self.has_evicted = true;
+        }
+        if queue == Queue::Main && self.owed > 0 {
+            self.owed -= 1;
         }
         // What leaves main had its time; to Clock all are alike.
         queue == Queue::Window || self.rule == Rule::Clock

@@ -10,18 +10,22 @@ use super::COUNT;
 const WINDOW: u8 = 0;
 const MAIN: u8 = 1;
 
+/// In this order: what every put writes on a line of its own, see `shard::State`, and what it only reads behind.
+#[repr(C)]
 pub(super) struct Ruled {
     lists: Lists,
-    ghost: Ghost,
     ruling: Ruling,
+    ghost: Ghost,
 }
 
+#[repr(C)]
 struct Lists {
     window: List,
     main: List,
 }
 
 impl Lists {
+    #[inline(always)]
     fn of(&mut self, queue: Queue) -> &mut List {
         match queue {
             Queue::Window => &mut self.window,
@@ -29,6 +33,7 @@ impl Lists {
         }
     }
 
+    #[inline(always)]
     fn oldest_of(&self, queue: Queue) -> Option<EntryRef> {
         match queue {
             Queue::Window => self.window.oldest(),
@@ -36,6 +41,7 @@ impl Lists {
         }
     }
 
+    #[inline(always)]
     fn len_of_all(&self) -> usize {
         self.window.len() + self.main.len()
     }
