@@ -74,7 +74,7 @@ const UNSAFE_ROOMS: [&str; 18] = [
     "tiers/memory/arena.rs",
     "tiers/memory/barrier.rs",
     "tiers/memory/entry.rs",
-    "tiers/memory/index.rs",
+    "tiers/memory/index/mod.rs",
     "tiers/memory/list.rs",
     "tiers/memory/reclaim.rs",
     "tiers/memory/record.rs",
