@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_system_that_tells_nothing_is_told_once_and_costs_nothing() {
-        let told = messages("shrink_on_pressure", |heard| {
+        let told = messages("memory.shrink_on_pressure", |heard| {
             let options = options(&[("memory.shrink_on_pressure", "on"), ("memory.sweep_interval", "off")]);
             let sweeper = sweeper(&options, Gauge::at("/nowhere/at/all"));
             fill(&sweeper);
