@@ -186,6 +186,41 @@ fn given_up() {
 }
 
 #[test]
+fn where_readers_say_how_far_they_have_come_no_barrier_is_wanted() {
+    run("acknowledged");
+}
+
+#[test]
+#[ignore = "a process of its own"]
+fn acknowledged() {
+    let cache = open("s3fifo");
+    let (turn, mut most_lent) = (Barrier::new(2), 0);
+    const TURNS: u32 = 2_000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..TURNS {
+                turn.wait();
+                assert!(cache.acquire(b"nobody puts this").unwrap().is_none());
+                turn.wait();
+            }
+        });
+        // Who asked for one would get nothing back for two seconds.
+        refuse_membarrier(PERMISSION, true);
+        for number in 0..TURNS {
+            turn.wait();
+            turn.wait();
+            for other in 0..10 {
+                cache.put(&[number, other].map(u32::to_le_bytes).concat(), &[0; 100], Ttl::Default).unwrap();
+            }
+            most_lent = most_lent.max(cache.statistics().memory.lent_bytes);
+        }
+    });
+    // As much again as there is in the cache.
+    let bytes = cache.statistics().memory.bytes;
+    assert!(most_lent <= 2 * bytes, "{most_lent} were lent, of a cache of {bytes}");
+}
+
+#[test]
 fn threads_with_and_without_the_right_share_a_cache() {
     run("some_threads_only");
 }

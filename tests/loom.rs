@@ -2,14 +2,15 @@
 //! `tests/races`, whose threads take turns, cannot show. Built with `--cfg shuttle` only; `tools/model` does that.
 //!
 //! `barrier` and `hazard` are the engine's own files, on loom's atomics; both halves of the barrier are fences here, as they
-//! are where the kernel offers nothing better. What stands around them in the engine is said beside each step.
+//! are where the kernel offers nothing better. What needs no barrier is shown without any. What stands around them in the engine is
+//! said beside each step.
 #![cfg(shuttle)]
 #![allow(unsafe_code)]
 
 mod sync {
     pub(crate) mod atomic {
         // What `barrier` keeps for the whole process never changes in a model.
-        pub(crate) use loom::sync::atomic::{fence, AtomicPtr};
+        pub(crate) use loom::sync::atomic::{fence, AtomicPtr, AtomicUsize};
         pub(crate) use std::sync::atomic::{compiler_fence, AtomicU64, AtomicU8, Ordering};
     }
 }
@@ -49,11 +50,13 @@ impl Block {
     }
 }
 
-/// A slot of the index that names one block or another, a reader's record, and the blocks.
+/// A slot of the index that names one block or another, a reader's record, the newest moment, and the blocks.
 struct Scene {
     place: AtomicPtr<Block>,
     announcement: AtomicPtr<Block>,
     in_use: AtomicBool,
+    seen: AtomicUsize,
+    moment: AtomicUsize,
     blocks: [Block; 2],
 }
 
@@ -66,6 +69,8 @@ impl Scene {
             place: AtomicPtr::new(null_mut()),
             announcement: AtomicPtr::new(null_mut()),
             in_use: AtomicBool::new(false),
+            seen: AtomicUsize::new(0),
+            moment: AtomicUsize::new(0),
             blocks: Default::default(),
         });
         scene.put(0);
@@ -93,10 +98,33 @@ impl Scene {
             return;
         }
         if hazard::announce(&self.announcement, block, || self.place.load(Ordering::Acquire)) == block {
-            let found = self.blocks.iter().find(|known| std::ptr::eq(*known, block));
-            found.expect("one of the blocks").read();
+            self.read(block);
         }
         hazard::withdraw(&self.announcement);
+    }
+
+    /// The same without `barrier::light`, which does nothing where the kernel has membarrier.
+    fn look_up_without_a_fence(&self) {
+        let block = self.place.load(Ordering::Acquire);
+        if block.is_null() {
+            return;
+        }
+        self.announcement.store(block, Ordering::Release);
+        if self.place.load(Ordering::Acquire) == block {
+            self.read(block);
+        }
+        hazard::withdraw(&self.announcement);
+    }
+
+    fn read(&self, block: *mut Block) {
+        let found = self.blocks.iter().find(|known| std::ptr::eq(*known, block));
+        found.expect("one of the blocks").read();
+    }
+
+    /// `Record::acknowledge`.
+    fn acknowledge(&self) -> usize {
+        hazard::acknowledge(&self.seen, &self.moment);
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// `Retired::collect`.
@@ -139,6 +167,31 @@ fn what_a_reader_is_in_is_not_freed() {
         scene.collect(0);
         scene.take_out();
         scene.collect(1);
+        reader.join().unwrap();
+    });
+}
+
+/// `Ticket::has_passed`, without any barrier.
+#[test]
+fn what_a_reader_is_in_is_not_freed_because_it_has_acknowledged_that_it_was_taken_out() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let here = scene.clone();
+        let reader = thread::spawn(move || {
+            // The end of an earlier look-up. After a thread has yielded loom no longer gives it what it has written itself.
+            hazard::withdraw(&here.announcement);
+            here.look_up_without_a_fence();
+            while here.acknowledge() == 0 {
+                thread::yield_now();
+            }
+            here.look_up_without_a_fence();
+        });
+        scene.put(1);
+        let moment = hazard::next_moment(&scene.moment);
+        while !hazard::has_seen(&scene.seen, moment) {
+            thread::yield_now();
+        }
+        scene.collect_announced(0);
         reader.join().unwrap();
     });
 }

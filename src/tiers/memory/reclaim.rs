@@ -12,7 +12,9 @@
 //!    retires it ([`Retired`]).
 //! 3. To give memory back it passes the heavy half of the barrier pair, and then looks into all slots. A reader that
 //!    announced before that is seen; one that announced later finds the place changed, since that came before. What stands
-//!    in no slot is freed.
+//!    in no slot is freed. Nor is the barrier needed once every thread has acknowledged a moment after step 2, which they do of
+//!    themselves ([`hazard::acknowledge`]): what a thread announced before that is seen, by the order of its stores, and what it looks
+//!    for later it finds changed, by the order of its loads.
 //! 4. Slots are written with release order and read with acquire order: whoever no longer finds an address in any slot may
 //!    free it, since all reads under the former announcement came before.
 //!
@@ -30,6 +32,7 @@ use super::record::{self, Record};
 use crate::stats::Stripe;
 use crate::sync::atomic::AtomicPtr;
 use std::alloc::Layout;
+use std::num::NonZeroUsize;
 
 /// A thread that is looking something up. What it has announced is withdrawn when this is dropped; there is one at a time
 /// in a thread.
@@ -127,9 +130,29 @@ pub(super) struct Retired {
     sealed: Vec<Gone>,
     /// So many of the tables, too.
     sealed_tables: usize,
-    ticket: Option<u64>,
+    ticket: Option<Ticket>,
     /// Kept for its memory.
     announced: Vec<usize>,
+}
+
+/// When something was taken away.
+#[derive(Clone, Copy)]
+struct Ticket {
+    /// As barriers count.
+    barrier: u64,
+    /// As threads acknowledge.
+    moment: NonZeroUsize,
+}
+
+impl Ticket {
+    fn take() -> Self {
+        Self { barrier: barrier::ticket(), moment: record::next_moment() }
+    }
+
+    /// Whether whoever is still reading can be seen.
+    fn has_passed(self) -> bool {
+        barrier::has_passed(self.barrier) || record::all_have_seen(self.moment)
+    }
 }
 
 /// Large blocks that nobody can be reading. Dropping it frees them; do that outside the shard's lock.
@@ -277,7 +300,7 @@ impl Retired {
             self.release_sealed(garbage);
             return;
         }
-        if self.ticket.is_some_and(barrier::has_passed) {
+        if self.ticket.is_some_and(Ticket::has_passed) {
             self.release_sealed(garbage);
         }
         if self.ticket.is_none() {
@@ -314,7 +337,7 @@ impl Retired {
         }
         self.sealed_tables = self.tables.len();
         let is_empty = self.sealed.is_empty() && self.tables.is_empty();
-        self.ticket = (!is_empty).then(barrier::ticket);
+        self.ticket = (!is_empty).then(Ticket::take);
     }
 
     /// Steps 3 and 4 of the protocol, after the barrier. An entry that stands in no slot now will never again: from here on it

@@ -1,11 +1,12 @@
 //! What one thread tells all others: what it is reading right now, and what it keeps for later.
 //!
 //! ```text
-//!          +----------------+-------+--------+-----------------------------+
-//!  record  | 2 tables       | entry | stripe | 65 leases                   | --> next record
-//!          +----------------+-------+--------+-----------------------------+
-//!            announcements: the thread        classic results: the thread
-//!            reads these at this moment       may read these later
+//!          +----------------+-------+--------+------+-----------------------------+
+//!  record  | 2 tables       | entry | stripe | seen | 65 leases                   | --> next record
+//!          +----------------+-------+--------+------+-----------------------------+
+//!            announcements: the thread        ^       classic results: the thread
+//!            reads these at this moment       |       may read these later
+//!                                             up to which moment it knows what was taken away
 //! ```
 //!
 //! Written by its thread alone, read by writers that look for what they may free (see `reclaim` for the protocol). Records
@@ -18,6 +19,7 @@ use super::{hazard, lease};
 use crate::stats::Stripe;
 use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::{alloc_zeroed, Layout};
+use std::num::NonZeroUsize;
 use std::ptr::null_mut;
 // Nothing that a model is about is decided by it.
 use std::sync::atomic::AtomicU32 as OwnU32;
@@ -34,6 +36,8 @@ pub(super) struct Record {
     /// Where the thread counts. Never changes.
     stripe: Stripe,
     in_use: AtomicBool,
+    /// See [`hazard::acknowledge`].
+    seen: AtomicUsize,
     /// The lease that is written next; the owner's business.
     pub(super) next_lease: AtomicUsize,
     next: AtomicPtr<Record>,
@@ -48,11 +52,13 @@ struct Records {
     first: AtomicPtr<Record>,
     /// How many were made.
     count: AtomicUsize,
+    /// The newest moment: see [`hazard::next_moment`].
+    moment: AtomicUsize,
 }
 
 impl Records {
     const fn none() -> Self {
-        Self { first: AtomicPtr::new(null_mut()), count: AtomicUsize::new(0) }
+        Self { first: AtomicPtr::new(null_mut()), count: AtomicUsize::new(0), moment: AtomicUsize::new(0) }
     }
 }
 
@@ -113,6 +119,8 @@ impl Record {
 
     #[cold]
     fn draw(&self) {
+        // So a thread that only hits does it, too.
+        self.acknowledge();
         // xorshift32: Marsaglia, as in `shard`.
         let mut x = self.drawn.load(Ordering::Relaxed);
         x ^= x << 13;
@@ -121,6 +129,13 @@ impl Record {
         self.drawn.store(x, Ordering::Relaxed);
         // From 1 to twice as many less one: as many on average.
         self.until_sample.store(1 + x % (2 * SAMPLE_ONE_IN - 1), Ordering::Relaxed);
+    }
+
+    /// The thread knows what was taken away until now. Now and then, by whatever it does when it is not in a hurry: a writer whose
+    /// readers all do this interrupts nobody.
+    #[inline(always)]
+    pub(super) fn acknowledge(&self) {
+        hazard::acknowledge(&self.seen, &RECORDS.moment);
     }
 
     /// Announces a table in one of two places; false when it is no longer in use.
@@ -166,9 +181,28 @@ pub(super) fn snapshot(held: &mut Vec<usize>) -> Option<usize> {
 /// Called after something was taken away. A thread that adopts a record later than this looks passes a fence after that,
 /// so it sees what was taken away.
 pub(super) fn am_alone() -> bool {
+    no_other(|_| true)
+}
+
+/// The moment that follows what the calling thread has taken away so far.
+pub(super) fn next_moment() -> NonZeroUsize {
+    hazard::next_moment(&RECORDS.moment)
+}
+
+/// Whether all others that may be reading have acknowledged a moment, of themselves: then what was taken away before it stands in a
+/// slot or is found by nobody, as after a barrier. The calling thread acknowledges whatever there is, for those who wait for it.
+pub(super) fn all_have_seen(moment: NonZeroUsize) -> bool {
+    if let Some(mine) = mine::get() {
+        mine.acknowledge();
+    }
+    no_other(|record| !hazard::has_seen(&record.seen, moment))
+}
+
+/// Whether there is none like this among the records that other threads use.
+fn no_other(is_such: impl Fn(&Record) -> bool) -> bool {
     fence(Ordering::SeqCst);
     let mine = mine::get().map_or(null_mut(), |record| std::ptr::from_ref(record).cast_mut());
-    records().all(|record| std::ptr::eq(record, mine) || !record.in_use.load(Ordering::SeqCst))
+    records().all(|record| std::ptr::eq(record, mine) || !record.in_use.load(Ordering::SeqCst) || !is_such(record))
 }
 
 /// In a forked child: threads that did not come along read nothing any more, and their records are free.
