@@ -7,6 +7,7 @@ import time
 from typing import Any, Dict, List, Optional
 from urllib.parse import quote, unquote_to_bytes
 
+import pytest
 from hypothesis import strategies as st
 
 from catzilla_cache._backend import backend
@@ -21,6 +22,7 @@ from catzilla_cache.smart_cache import SmartCache
 native = getattr(backend, "native", None)
 #: The finder in Python, and the builtin where there is one.
 KINDS: List[Any] = [ResponseFinder] + ([native.ResponseFinder] if native is not None else [])
+only_compiled = pytest.mark.skipif(len(KINDS) == 1, reason="this backend has no builtin")
 
 POLICY = policy_of(
     cache_rules={"/a": {"ttl": 1}, "/b": {"ttl": 2}},
@@ -34,6 +36,12 @@ Scope = Dict[str, Any]
 def make(kind: Any, cache: SmartCache, **more: Any) -> Any:
     """A finder under the policy of these tests."""
     return kind(cache, POLICY.prefix, POLICY.key_fields, POLICY.ignored, b"catzilla", len(POLICY.rules), **more)
+
+
+@pytest.fixture(name="finder", params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
+def each_finder(request: pytest.FixtureRequest, cache: SmartCache) -> Any:
+    """Imported by a module, runs each of its tests that takes one with the finder in Python, and with the builtin."""
+    return make(request.param, cache)
 
 
 def scope_of(path: str = "/items", query: bytes = b"", headers: Any = ((b"host", b"example.org"),), **more: Any) -> Scope:

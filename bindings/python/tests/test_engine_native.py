@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from fractions import Fraction
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import pytest
 
@@ -18,6 +18,9 @@ from catzilla_cache._backend import backend
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
 from in_threads import in_threads
+from smart_caches import cache_in_memory
+
+__all__ = ["cache_in_memory"]
 
 native = getattr(backend, "native", None)
 pytestmark = pytest.mark.skipif(native is None, reason="this backend has no compiled bases")
@@ -25,12 +28,6 @@ pytestmark = pytest.mark.skipif(native is None, reason="this backend has no comp
 # Calls of a kind after which a reference lost or kept at each would show. Others in the process lose and gain a few.
 CALLS = 200_000
 FEW = 50
-
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
 
 
 class Text(str):

@@ -8,7 +8,7 @@ import inspect
 import sys
 import weakref
 from types import FunctionType
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import anyio
 import pytest
@@ -21,6 +21,9 @@ from catzilla_cache.http.asgi_hits import by_module, from_memory_first, in_pytho
 from catzilla_cache.http.finder import ResponseFinder
 from catzilla_cache.smart_cache import SmartCache
 from http_scopes import make, scope_of, store
+from smart_caches import cache_in_memory
+
+__all__ = ["cache_in_memory"]
 
 native = getattr(backend, "native", None)
 compiled: Any = getattr(native, "AsgiCall", None)
@@ -55,12 +58,6 @@ def middleware_of(kind: Kind, cache: SmartCache) -> Any:
             await asyncio.sleep(0)
 
     return Middleware()
-
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: str(kind.name))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
-from catzilla_cache import SmartCache, SmartCacheConfig
+from catzilla_cache import SmartCache
 from catzilla_cache import cache_middleware
 from catzilla_cache.cache_middleware import (
     SmartCacheMiddleware,
@@ -16,15 +16,12 @@ from catzilla_cache.cache_middleware import (
     create_page_cache_middleware,
     create_static_cache_middleware,
 )
+from hooked import small_cache
+
+__all__ = ["small_cache"]
 
 Make = Callable[..., SmartCacheMiddleware]
 ALL: List[Make] = [create_api_cache_middleware, create_page_cache_middleware, create_static_cache_middleware]
-
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache(SmartCacheConfig(memory_capacity=1000)) as cache:
-        yield cache
 
 
 def states(

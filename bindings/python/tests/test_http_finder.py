@@ -8,7 +8,7 @@ import sys
 import time
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -23,32 +23,24 @@ from http_scopes import (
     FIELDS,
     HOUR,
     KINDS,
-    check_answer,
     POLICY,
     answers,
+    check_answer,
+    each_finder,
     environ_of,
     fields_of,
     key_of,
     make,
+    only_compiled,
     put,
     response_of,
     scope_of,
     store,
 )
 from in_threads import in_threads, until
+from smart_caches import cache_in_memory
 
-only_compiled = pytest.mark.skipif(len(KINDS) == 1, reason="this backend has no builtin")
-
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
-def finder(request: Any, cache: SmartCache) -> Any:
-    return make(request.param, cache)
+__all__ = ["cache_in_memory", "each_finder"]
 
 
 # ---- Answers ----

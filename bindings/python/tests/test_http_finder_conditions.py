@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Dict, Iterator, List, Optional, Tuple
-
-import pytest
+from typing import Any, Dict, List, Optional, Tuple
 
 from catzilla_cache._backend import backend
 from catzilla_cache.cache_middleware import CacheMiddleware
 from catzilla_cache.http import stored
 from catzilla_cache.http.stored import encode_response
 from catzilla_cache.smart_cache import SmartCache
-from http_scopes import FIELDS, HOUR, KINDS, check_answer, fields_of, make, put, response_of, scope_of, store
+from http_scopes import FIELDS, HOUR, KINDS, check_answer, each_finder, fields_of, put, response_of, scope_of, store
+from smart_caches import cache_in_memory
+
+__all__ = ["cache_in_memory", "each_finder"]
 
 DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
-
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
-def finder(request: Any, cache: SmartCache) -> Any:
-    return make(request.param, cache)
 
 
 def asked(*lines: Tuple[bytes, bytes], **more: Any) -> Dict[str, Any]:

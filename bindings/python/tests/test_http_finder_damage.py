@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Iterator
-
-import pytest
+from typing import Any
 
 from catzilla_cache.http.stored import encode_response
 from catzilla_cache.smart_cache import SmartCache
-from http_scopes import KINDS, check_answer, make, put, response_of, scope_of
+from http_scopes import check_answer, each_finder, put, response_of, scope_of
+from smart_caches import cache_in_memory
 
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
-def finder(request: Any, cache: SmartCache) -> Any:
-    return make(request.param, cache)
+__all__ = ["cache_in_memory", "each_finder"]
 
 
 def test_damaged_bytes_are_no_answer_or_one_that_can_be_sent(cache: SmartCache, finder: Any) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, List
 from wsgiref.validate import validator
-
-import pytest
 
 from catzilla_cache._backend import backend
 from catzilla_cache.cache_middleware import WSGICacheMiddleware
@@ -16,22 +14,25 @@ from catzilla_cache.http.ordinary import REFUSED_FIELDS
 from catzilla_cache.http.stored import encode_response
 from catzilla_cache.http.wsgi_messages import status_line
 from catzilla_cache.smart_cache import SmartCache
-from http_scopes import FIELDS, KINDS, answers_to_environ, environ_of, make, put, response_of, scope_of, store
+from http_scopes import (
+    FIELDS,
+    KINDS,
+    answers_to_environ,
+    each_finder,
+    environ_of,
+    make,
+    only_compiled,
+    put,
+    response_of,
+    scope_of,
+    store,
+)
 from in_threads import in_threads
+from smart_caches import cache_in_memory
 
-only_compiled = pytest.mark.skipif(len(KINDS) == 1, reason="this backend has no builtin")
+__all__ = ["cache_in_memory", "each_finder"]
+
 TEXT = [(name.decode(), value.decode()) for name, value in FIELDS]
-
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
-def finder(request: Any, cache: SmartCache) -> Any:
-    return make(request.param, cache)
 
 
 # ---- Answers ----

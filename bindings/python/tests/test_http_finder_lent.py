@@ -7,29 +7,21 @@ import sys
 import sysconfig
 import time
 import weakref
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catzilla_cache.smart_cache import SmartCache
-from http_scopes import FIELDS, KINDS, answers, check_answer, fields_of, make, response_of, scope_of, store
+from http_scopes import FIELDS, KINDS, answers, check_answer, each_finder, fields_of, make, response_of, scope_of, store
+from smart_caches import cache_in_memory
+
+__all__ = ["cache_in_memory", "each_finder"]
 
 #: Those who have the interpreter to themselves give messages once more; the others always make new ones.
 lends = len(KINDS) > 1 and not sysconfig.get_config_var("Py_GIL_DISABLED")
 only_where_lent = pytest.mark.skipif(not lends, reason="nothing is lent here")
-
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
-def finder(request: Any, cache: SmartCache) -> Any:
-    return make(request.param, cache)
 
 
 def warm(finder: Any, scope: Any) -> None:

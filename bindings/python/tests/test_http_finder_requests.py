@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 from urllib.parse import quote
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from http_scopes import (
     POLICY,
     Scope,
     answers,
+    each_finder,
     key_of,
     make,
     request_of,
@@ -36,17 +36,9 @@ from http_scopes import (
     tells_of_one_path,
     texts,
 )
+from smart_caches import cache_in_memory
 
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
-def finder(request: Any, cache: SmartCache) -> Any:
-    return make(request.param, cache)
+__all__ = ["cache_in_memory", "each_finder"]
 
 
 # ---- Which requests ----

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, Dict, Iterable, Iterator, List
+from typing import Any, Dict, Iterable, List
 
 import pytest
 
-from catzilla_cache import SmartCache, SmartCacheConfig
+from catzilla_cache import SmartCache
 from catzilla_cache.cache_middleware import CacheMiddleware, SmartCacheMiddleware, WSGICacheMiddleware, warm_cache
 from catzilla_cache.errors import CacheValueError
+from hooked import small_cache
 
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache(SmartCacheConfig(memory_capacity=1000)) as cache:
-        yield cache
+__all__ = ["small_cache"]
 
 
 class Site:

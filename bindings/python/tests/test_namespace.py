@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
 from catzilla_cache.errors import CacheKeyError, CacheValueError
 from catzilla_cache.smart_cache import SmartCache
+from smart_caches import cache_in_memory
 
-
-@pytest.fixture
-def cache() -> Iterator[SmartCache]:
-    with SmartCache() as cache:
-        yield cache
+__all__ = ["cache_in_memory"]
 
 
 def test_a_namespace_sees_its_own_keys_alone(cache: SmartCache) -> None:
