@@ -1,4 +1,4 @@
-"""What the tests of the package share: the library under test, a small cache, and a folder where C can be compiled."""
+"""What the tests of the package share: the library under test, a small cache, a Redis, and what compiles C."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Iterator, NoReturn
 
 import pytest
 
+import redis_server
 from catzilla_cache import BytesCache
 from catzilla_cache import _ctypes_backend as backend
+from redis_server import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -32,6 +34,19 @@ def library_file() -> Path:
 def cache() -> Iterator[BytesCache]:
     with BytesCache({"memory.capacity": 1000}) as cache:
         yield cache
+
+
+@pytest.fixture(scope="session")
+def redis_installed() -> None:
+    if not redis_server.is_installed():
+        missing("redis-server (Debian: redis-server)")
+
+
+@pytest.fixture
+def server(redis_installed: None, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, with its data in the test's folder."""
+    with redis_server.running(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

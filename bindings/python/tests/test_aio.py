@@ -13,13 +13,11 @@ from typing import Any, Awaitable, Callable, Iterator
 
 import pytest
 
-import redis_server
 from catzilla_cache import BytesCache, _workers
 from catzilla_cache.aio import AsyncCache
 from catzilla_cache.decorator import cached
 from catzilla_cache.errors import CacheError, CacheKeyError, CacheValueError
 from catzilla_cache.smart_cache import SmartCache, SmartCacheConfig
-from conftest import missing
 from in_threads import PATIENCE_SECONDS, in_threads
 from redis_server import RedisServer
 
@@ -28,14 +26,6 @@ SECRET = "a-secret-of-the-tests-long-enough"
 # How long Redis may take to answer here: a loop that waits for that is blocked for far longer than a busy machine ever delays one.
 TIMEOUT_SECONDS = 2
 LONGEST_GAP_SECONDS = TIMEOUT_SECONDS / 2
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
-    with redis_server.running(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture(params=["memory", "disk below"])

@@ -14,7 +14,6 @@ from catzilla_cache import BytesCache
 from catzilla_cache.command.failure import Failure
 from catzilla_cache.command.redis_client import Client, RedisError
 from command_line import call, good, refused
-from conftest import missing
 from redis_server import RedisServer
 
 #: In a pattern of SCAN each of these means something.
@@ -22,9 +21,8 @@ AWKWARD = "we[ir]d*?\\"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
+def server(redis_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all of these tests."""
     with redis_server.running(tmp_path_factory.mktemp("redis")) as server:
         yield server
 

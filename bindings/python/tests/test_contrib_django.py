@@ -28,11 +28,9 @@ def django_installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, subprocess.CompletedProcess[str]]":
+def published(redis_installed: None, tmp_path_factory: pytest.TempPathFactory) -> "dict[str, subprocess.CompletedProcess[str]]":
     """What Django's own tests say of each tier. All at once: most of their time they wait for something to expire."""
     tests, folder = published_tests.source_of("django") / "tests", tmp_path_factory.mktemp("django")
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
     with redis_server.running(folder) as server, ThreadPoolExecutor() as together:
         places = {"memory": "", "disk": str(folder / "cache"), "redis": server.url}
         suite = Path(__file__).parent / "django_suite.py"

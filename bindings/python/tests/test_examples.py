@@ -8,11 +8,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
-import redis_server
 from conftest import REPOSITORY, missing
 from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS, output_of
 from redis_server import RedisServer
@@ -62,14 +60,6 @@ def test_an_example_prints_what_it_says_and_leaves_nothing_behind(name: str, tmp
     done = run_example(name, tmp_path, TMPDIR=str(tmp_path))
     assert (done.returncode, done.stderr, done.stdout) == (0, "", promised(name))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
-    with redis_server.running(tmp_path) as server:
-        yield server
 
 
 def test_three_tiers_use_a_redis_that_is_given_and_clean_it_up(tmp_path: Path, server: RedisServer) -> None:

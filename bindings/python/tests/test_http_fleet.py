@@ -67,9 +67,7 @@ async def fleet(scope, receive, send):
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[redis_server.RedisServer]:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian package redis-server)")
+def redis(redis_installed: None, tmp_path: Path) -> Iterator[redis_server.RedisServer]:
     folder = tmp_path / "redis"
     folder.mkdir()
     with redis_server.running(folder) as server:

@@ -8,10 +8,9 @@ from typing import Iterator, List
 
 import pytest
 
-import redis_server
-from conftest import missing
 from proxy_example import Proxy, running
 from raw_http import Incoming, Upstream, Wire, running_upstream
+from redis_server import RedisServer
 
 
 @pytest.fixture
@@ -146,17 +145,14 @@ def test_a_restart_finds_what_is_on_disk(upstream: Upstream, tmp_path: Path) -> 
             assert proxy.get("/").one(b"x-cache") == answer
 
 
-def test_proxies_share_what_is_in_redis(upstream: Upstream, tmp_path: Path) -> None:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
+def test_proxies_share_what_is_in_redis(upstream: Upstream, server: RedisServer) -> None:
     upstream.answers["/"] = fresh()
-    with redis_server.running(tmp_path) as redis:
-        options = ["--redis", redis.url]
-        with running(upstream.url, options) as one:
-            assert one.get("/").one(b"x-cache") == b"MISS"
-            # What is on its way to Redis has arrived when the first has ended.
-        with running(upstream.url, options) as one, running(upstream.url, options) as other:
-            assert [one.get("/").one(b"x-cache"), other.get("/").one(b"x-cache")] == [b"HIT", b"HIT"]
+    options = ["--redis", server.url]
+    with running(upstream.url, options) as one:
+        assert one.get("/").one(b"x-cache") == b"MISS"
+        # What is on its way to Redis has arrived when the first has ended.
+    with running(upstream.url, options) as one, running(upstream.url, options) as other:
+        assert [one.get("/").one(b"x-cache"), other.get("/").one(b"x-cache")] == [b"HIT", b"HIT"]
 
 
 def test_nothing_is_stored_when_that_is_not_wanted(upstream: Upstream) -> None:

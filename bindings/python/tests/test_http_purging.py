@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-import redis_server
 from catzilla_cache import SmartCache, SmartCacheConfig
 from catzilla_cache.cache_middleware import CacheMiddleware
 from catzilla_cache.errors import CacheValueError
-from conftest import missing
 from http_application import Application, Clock, Site, ask, clock_of, fields, lets_time_pass, reply, settled, site
+from redis_server import RedisServer
 
 __all__ = ["clock_of"]
 
@@ -224,38 +223,35 @@ def test_what_was_asked_for_before_a_purge_is_not_stored_after_it(how: str) -> N
         assert is_hit(where, "/a")
 
 
-def test_purges_reach_redis_and_the_disk(tmp_path: Path) -> None:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
-    with redis_server.running(tmp_path) as server:
-        config = SmartCacheConfig(
-            redis_enabled=True, redis_url=server.url, disk_enabled=True, disk_path=str(tmp_path / "disk"), redis_max_connections=2
-        )
-        application = Application(reply("Cache-Control: max-age=600", "Surrogate-Key: articles"))
-        with SmartCache(config) as here, SmartCache(config) as there:
-            clock = Clock()
-            ours = CacheMiddleware(application, cache_instance=here, clock=clock)
-            theirs = CacheMiddleware(application, cache_instance=there, clock=clock)
-            purges = {
-                "/url": lambda: ours.apurge_url("http://example.com/url"),
-                "/tag": lambda: ours.apurge_tag("articles"),
-                "/pattern/1": lambda: ours.apurge_pattern("/pattern/*"),
-                "/all": lambda: ours.apurge_all(),
-                "/soft": lambda: ours.apurge_pattern("/soft", soft=True),
-            }
+def test_purges_reach_redis_and_the_disk(server: RedisServer, tmp_path: Path) -> None:
+    config = SmartCacheConfig(
+        redis_enabled=True, redis_url=server.url, disk_enabled=True, disk_path=str(tmp_path / "disk"), redis_max_connections=2
+    )
+    application = Application(reply("Cache-Control: max-age=600", "Surrogate-Key: articles"))
+    with SmartCache(config) as here, SmartCache(config) as there:
+        clock = Clock()
+        ours = CacheMiddleware(application, cache_instance=here, clock=clock)
+        theirs = CacheMiddleware(application, cache_instance=there, clock=clock)
+        purges = {
+            "/url": lambda: ours.apurge_url("http://example.com/url"),
+            "/tag": lambda: ours.apurge_tag("articles"),
+            "/pattern/1": lambda: ours.apurge_pattern("/pattern/*"),
+            "/all": lambda: ours.apurge_all(),
+            "/soft": lambda: ours.apurge_pattern("/soft", soft=True),
+        }
 
-            async def purged_everywhere() -> None:
-                for url, purge in purges.items():
-                    await ask(theirs, "GET", url, fields())
-                    await settled()
-                    await asyncio.get_running_loop().run_in_executor(None, there.flush)
-                    found = await ask(ours, "GET", url, fields())
-                    assert found.is_hit, f"{url} was not shared"
-                    await purge()
-                    await asyncio.get_running_loop().run_in_executor(None, here.flush)
-                    # Their own memory has not heard of it, so it is taken away: what is below has.
-                    for key in list(there.keys()):
-                        there._memory_cache.delete(key)
-                    assert not (await ask(theirs, "GET", url, fields())).is_hit, url
+        async def purged_everywhere() -> None:
+            for url, purge in purges.items():
+                await ask(theirs, "GET", url, fields())
+                await settled()
+                await asyncio.get_running_loop().run_in_executor(None, there.flush)
+                found = await ask(ours, "GET", url, fields())
+                assert found.is_hit, f"{url} was not shared"
+                await purge()
+                await asyncio.get_running_loop().run_in_executor(None, here.flush)
+                # Their own memory has not heard of it, so it is taken away: what is below has.
+                for key in list(there.keys()):
+                    there._memory_cache.delete(key)
+                assert not (await ask(theirs, "GET", url, fields())).is_hit, url
 
-            asyncio.run(purged_everywhere())
+        asyncio.run(purged_everywhere())

@@ -6,27 +6,17 @@ import asyncio
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
-import redis_server
 from catzilla_cache.cache import Cache, CacheConfig, CacheLevel
 from catzilla_cache.errors import CacheNotAvailableError, CacheValueError
 from catzilla_cache.smart_cache import DiskCache, RedisCache, SmartCache, get_cache, reset_cache
-from conftest import missing
 from redis_server import RedisServer
 
 SECRET = "a-secret-of-the-tests-long-enough"
 ALL = (CacheLevel.C_MEMORY, CacheLevel.REDIS, CacheLevel.DISK)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
-    with redis_server.running(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture

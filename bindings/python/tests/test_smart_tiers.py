@@ -7,7 +7,7 @@ import threading
 import time
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Mapping
 
 import pytest
 
@@ -15,7 +15,6 @@ import redis_server
 from catzilla_cache import BytesCache
 from catzilla_cache.errors import CacheNotAvailableError, CacheValueError
 from catzilla_cache.smart_cache import DiskCache, MemoryCache, RedisCache, SmartCache, SmartCacheConfig
-from conftest import missing
 from in_threads import in_threads, until
 from interpreter import output_of, run
 from redis_server import RedisServer
@@ -27,14 +26,6 @@ VALUES: Mapping[str, Any] = {
     "none": None, "true": True, "false": False, "digit": 7, "number": 12345, "huge": 2**80, "empty": "", "empty bytes": b"", "text": "é" * 50,
     "list": [1, [2, {"a": None}]], "pickled": Fraction(1, 3), "both": {"third": Fraction(1, 3)}, "long": "x" * 300_000,
 }  # fmt: skip
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
-    with redis_server.running(tmp_path) as server:
-        yield server
 
 
 class Place:
@@ -443,9 +434,7 @@ def test_the_default_folder_is_refused_when_it_is_not_ones_own(tmp_path: Path, t
     assert (done.returncode, done.stdout) == (0, "0o700\n" if trap == "usable" else "refused\n"), done.stderr
 
 
-def test_a_redis_that_is_down_joins_when_it_comes_up(tmp_path: Path) -> None:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
+def test_a_redis_that_is_down_joins_when_it_comes_up(redis_installed: None, tmp_path: Path) -> None:
     port = redis_server.free_port()
     config = SmartCacheConfig(redis_enabled=True, redis_url=f"redis://127.0.0.1:{port}", secret=SECRET)
     with pytest.raises(CacheNotAvailableError):

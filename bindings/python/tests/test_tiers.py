@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
 import redis_server
 from catzilla_cache import BytesCache, CacheError, CacheNotAvailableError, CacheValueError
-from conftest import missing
 from redis_server import RedisServer
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    if not redis_server.is_installed():
-        missing("redis-server (Debian: redis-server)")
-    with redis_server.running(tmp_path) as server:
-        yield server
 
 
 def test_a_cache_of_memory_alone_has_no_tier_below_it(cache: BytesCache) -> None:
