@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 PACKAGE_FOLDER = str(Path(__file__).resolve().parents[1])
+#: This package, and whatever else the tests can import.
+PYTHON_PATH = os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])
 
 # Far beyond what any of these take on a slow machine; it only keeps a deadlock from lasting forever.
 TIMEOUT_SECONDS = 300

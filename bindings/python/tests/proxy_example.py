@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Iterator, List
 
 from conftest import REPOSITORY, missing
-from interpreter import PACKAGE_FOLDER
+from interpreter import PYTHON_PATH
 from raw_http import PATIENCE_SECONDS, Incoming, Wire
 
 EXAMPLE = REPOSITORY / "examples" / "python" / "caching_proxy.py"
@@ -54,7 +54,7 @@ def running(url: str, options: List[str]) -> Iterator[Proxy]:
             missing(f"{module} (PyPI)")
     process = subprocess.Popen(
         [sys.executable, "-W", "error", str(EXAMPLE), url, "--port", "0", *options],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

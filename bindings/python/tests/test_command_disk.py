@@ -16,7 +16,7 @@ import pytest
 
 from catzilla_cache import BytesCache
 from command_line import call, good, refused
-from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS
+from interpreter import PYTHON_PATH, TIMEOUT_SECONDS
 
 LOOKS = ("inspect", "check", "stats")
 
@@ -189,7 +189,7 @@ def test_a_folder_in_use_can_be_looked_at_and_its_writer_goes_on(tmp_path: Path)
     folder = tmp_path / "cache"
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITING, str(folder)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

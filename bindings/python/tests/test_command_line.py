@@ -13,7 +13,7 @@ import pytest
 
 import catzilla_cache
 from command_line import call, good, refused
-from interpreter import PACKAGE_FOLDER
+from interpreter import PYTHON_PATH
 
 COMMANDS = ("replay", "bench", "inspect", "purge", "check", "stats")
 
@@ -21,7 +21,7 @@ COMMANDS = ("replay", "bench", "inspect", "purge", "check", "stats")
 def start(*arguments: str, **how: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "catzilla_cache", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

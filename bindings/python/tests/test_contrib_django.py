@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
 import textwrap
@@ -15,10 +14,9 @@ import pytest
 import published_tests
 import redis_server
 from conftest import missing
-from interpreter import PACKAGE_FOLDER, output_of, run
+from interpreter import PYTHON_PATH, output_of, run
 
 #: With what is installed for the tests, Django among it.
-EVERYTHING = os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,7 +62,7 @@ def configure(location="", key="a key for the tests", fallbacks=(), **options):
 
 def django(code: str) -> str:
     """What a program prints that begins with ``configure``."""
-    return output_of(CONFIGURED + textwrap.dedent(code), python_path=EVERYTHING)
+    return output_of(CONFIGURED + textwrap.dedent(code), python_path=PYTHON_PATH)
 
 
 def test_all_threads_and_aliases_of_one_place_share_one_cache() -> None:
@@ -170,5 +168,5 @@ def test_pickled_values_are_believed_by_who_has_the_key_or_had_it(tmp_path: Path
 def test_an_option_or_a_place_that_is_none_is_named() -> None:
     for arguments, words in (("'somewhere'", "'somewhere' is no place"), ("**{'memory.colour': 1}", "memory.colour")):
         code = CONFIGURED + f"configure({arguments})\nfrom django.core.cache import cache\ncache.get('key')"
-        done = run(code, python_path=EVERYTHING)
+        done = run(code, python_path=PYTHON_PATH)
         assert done.returncode == 1 and words in done.stderr.splitlines()[-1], done.stderr

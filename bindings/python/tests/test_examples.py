@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY, missing
-from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS, output_of
+from interpreter import PYTHON_PATH, TIMEOUT_SECONDS, output_of
 from redis_server import RedisServer
 
 FOLDER = REPOSITORY / "examples" / "python"
@@ -21,7 +21,7 @@ NEEDS = {"fastapi_app": ("fastapi", "httpx"), "django_app": ("django",), "async_
 
 def run_example(name: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-    environment["PYTHONPATH"] = os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])
+    environment["PYTHONPATH"] = PYTHON_PATH
     return subprocess.run(
         [sys.executable, "-W", "error", str(FOLDER / f"{name}.py")],
         env={**environment, **variables},

@@ -14,7 +14,7 @@ from typing import Iterator, List
 
 import pytest
 
-from interpreter import PACKAGE_FOLDER
+from interpreter import PYTHON_PATH
 from proxy_example import EXAMPLE, Proxy, running
 from raw_http import OK, PATIENCE_SECONDS, Incoming, Upstream, Wire, running_upstream
 from redis_server import free_port
@@ -407,7 +407,7 @@ def test_connections_to_the_upstream_are_used_again(upstream: Upstream, passing:
 def test_one_upstream_is_what_it_wants() -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLE), "ftp://example", "--pass-through"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,7 +16,7 @@ import pytest
 import web_server
 from catzilla_cache import BytesCache
 from conftest import missing
-from interpreter import PACKAGE_FOLDER, TIMEOUT_SECONDS, run
+from interpreter import PYTHON_PATH, TIMEOUT_SECONDS, run
 
 PROCESSES = 3
 
@@ -25,7 +25,7 @@ def run_program(path: Path, *arguments: str) -> "subprocess.CompletedProcess[str
     """A program from a file, which children that are not forked import anew."""
     return subprocess.run(
         [sys.executable, str(path), *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from interpreter import PACKAGE_FOLDER
+from interpreter import PYTHON_PATH
 from redis_server import free_port
 
 #: Far beyond what anything takes on a slow machine; reaching it means "never".
@@ -67,7 +67,7 @@ def running(folder: Path, arguments: Sequence[str], path: str) -> Iterator[WebSe
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", *(argument.replace("PORT", str(port)) for argument in arguments)],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_FOLDER, os.environ.get("PYTHONPATH", "")])},
+                env={**os.environ, "PYTHONPATH": PYTHON_PATH},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
