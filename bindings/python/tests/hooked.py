@@ -1,4 +1,4 @@
-"""What the tests of the documented hooks share: requests and responses of the documented shape, a framework of two lines, and a clock moved by hand."""
+"""What the tests of the documented hooks share: requests and responses of the documented shape, and a framework of two lines."""
 
 from __future__ import annotations
 
@@ -20,18 +20,6 @@ REPORTED = {"x-cache", "x-cache-ttl", "cache-status", "etag"}
 def small_cache() -> Iterator[SmartCache]:
     with SmartCache(SmartCacheConfig(memory_capacity=1000)) as cache:
         yield cache
-
-
-class Broken(Exception):
-    pass
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def run(work: Awaitable[Any]) -> Any:
@@ -74,9 +62,3 @@ def both(middleware: Any, make: Callable[[], Any], handler: Optional[Handler] = 
 
 def state_of(answer: Any) -> Optional[str]:
     return next((value for name, value in answer.headers.items() if name.lower() == "x-cache"), None)
-
-
-async def turns(count: int = 100) -> None:
-    """Lets all tasks that can go on do so, many times over."""
-    for _ in range(count):
-        await asyncio.sleep(0)

@@ -12,7 +12,8 @@ import pytest
 
 from catzilla_cache import SmartCache, SmartCacheConfig
 from catzilla_cache.cache_middleware import SmartCacheMiddleware
-from hooked import FRESH, Broken, Clock, Handler, ask, both, request_for, response_of, run, small_cache, state_of, turns
+from hooked import FRESH, Handler, ask, both, request_for, response_of, run, small_cache, state_of
+from http_application import Broken, Clock, turns
 
 __all__ = ["small_cache"]
 

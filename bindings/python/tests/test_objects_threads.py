@@ -14,7 +14,8 @@ from typing import Any, Callable
 import pytest
 
 from catzilla_cache.objects import EvictionPolicy, SmartCache, cached
-from test_threads import THREADS, in_threads
+from in_threads import in_threads
+from test_threads import THREADS
 
 #: Longer than anything here takes, on any machine: a wait that lasts that long is one that never ends.
 LONG = 60.0

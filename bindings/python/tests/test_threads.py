@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-import threading
-from typing import Callable
 
 import pytest
 
 from catzilla_cache import BytesCache
+from in_threads import in_threads
 
 THREADS = 8
 OPERATIONS = 4000
@@ -26,27 +25,6 @@ def check(key: str, value: bytes) -> None:
     body, digest = value[:-16], value[-16:]
     assert hashlib.blake2b(body, digest_size=16).digest() == digest, f"a torn value for {key}"
     assert body.startswith(key.encode() + b"|"), f"the value of another key for {key}: {body[:40]!r}"
-
-
-def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Runs the work in that many threads that begin together, and raises what one of them raised."""
-    begin = threading.Barrier(count)
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        begin.wait()
-        try:
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.parametrize(
