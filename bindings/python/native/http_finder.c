@@ -216,13 +216,13 @@ static PyObject *finder_forget(PyObject *object, PyObject *unused)
 
 static PyObject *finder_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"cache", "prefix", "key_fields", "ignored", "cache_name", "rules", "takes_head", NULL};
+    static char *names[] = {"cache", "prefix", "key_fields", "ignored", "cache_name", "rules", "takes_head", "tells_x_cache", "tells_status", NULL};
     PyObject *cache, *prefix, *key_fields, *ignored, *cache_name;
     Py_ssize_t rules;
-    int takes_head = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO!O!O!O!n|p:ResponseFinder", names, &cache, &PyBytes_Type, &prefix,
+    int takes_head = 1, tells_x_cache = 1, tells_status = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO!O!O!O!n|p$pp:ResponseFinder", names, &cache, &PyBytes_Type, &prefix,
                                      &PyTuple_Type, &key_fields, &PyFrozenSet_Type, &ignored, &PyBytes_Type, &cache_name, &rules,
-                                     &takes_head))
+                                     &takes_head, &tells_x_cache, &tells_status))
         return NULL;
     if (!PyObject_TypeCheck(cache, values_type)) {
         PyErr_Format(PyExc_TypeError, "a ResponseFinder looks into a SmartCache, not into %R", cache);
@@ -244,8 +244,9 @@ static PyObject *finder_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     self->hits = PyMem_Calloc((size_t)rules, sizeof *self->hits);
     if (self->hits == NULL)
         PyErr_NoMemory();
+    unsigned tells = (tells_x_cache ? TELLS_X_CACHE : 0) | (tells_status ? TELLS_STATUS : 0);
     if (self->hits == NULL || http_key_begin(&self->keys, prefix, key_fields, ignored) < 0 ||
-        http_messages_begin(&self->messages, cache_name) < 0) {
+        http_messages_begin(&self->messages, cache_name, tells) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -297,7 +298,7 @@ static PyType_Slot finder_slots[] = {
     {Py_tp_traverse, finder_traverse},
     {Py_tp_clear, finder_clear},
     {Py_tp_methods, finder_methods},
-    {Py_tp_doc, "ResponseFinder(cache, prefix, key_fields, ignored, cache_name, rules, takes_head=True)\n\n"
+    {Py_tp_doc, "ResponseFinder(cache, prefix, key_fields, ignored, cache_name, rules, takes_head=True, *, tells_x_cache=True, tells_status=True)\n\n"
                 "Answers requests from memory: see `http/finder.py`."},
     {0, NULL},
 };

@@ -12,7 +12,7 @@
 
 enum { MICRO = 1000000 };
 enum { STATUSES = 1000, NOT_MODIFIED = 304 };
-enum { OWN_FIELDS = 4 };
+enum { MOST_OWN_FIELDS = 4 };
 
 /* The fields that are said of a hit, beside x-cache: their names as ASGI and WSGI have them. */
 enum own { OWN_AGE, OWN_SINCE, OWN_STATUS, OWN_NAMES };
@@ -47,7 +47,7 @@ static PyObject *status_lines_of_python(void)
     return lines;
 }
 
-int http_messages_begin(struct http_messages *messages, PyObject *cache_name)
+int http_messages_begin(struct http_messages *messages, PyObject *cache_name, unsigned tells)
 {
     messages->ready = PyMem_Calloc(READY, sizeof *messages->ready);
     if (messages->ready == NULL) {
@@ -56,6 +56,8 @@ int http_messages_begin(struct http_messages *messages, PyObject *cache_name)
     }
     Py_INCREF(cache_name);
     messages->cache_name = cache_name;
+    messages->tells = tells;
+    messages->own_fields = 1 + (tells & TELLS_X_CACHE ? 2 : 0) + (tells & TELLS_STATUS ? 1 : 0);
     messages->hit = Py_BuildValue("(yy)", "x-cache", "HIT");
     messages->hit_text = Py_BuildValue("(ss)", "x-cache", "HIT");
     messages->status_lines = status_lines_of_python();
@@ -181,14 +183,16 @@ static int fill_own(struct http_messages *messages, PyObject *fields, Py_ssize_t
 {
     unsigned kind = ready->kind;
     PyObject *const *names = kind & KIND_WSGI ? own_name_texts : own_names;
-    PyObject *own[OWN_FIELDS] = {
-        field_of(names[OWN_AGE], digits(kind, ready->seconds.age)),
-        new_reference(kind & KIND_WSGI ? messages->hit_text : messages->hit),
-        field_of(names[OWN_SINCE], digits(kind, ready->seconds.since)),
-        field_of(names[OWN_STATUS], status_of(messages, kind, ready->seconds.left)),
-    };
+    PyObject *own[MOST_OWN_FIELDS] = {field_of(names[OWN_AGE], digits(kind, ready->seconds.age))};
+    Py_ssize_t count = 1;
+    if (messages->tells & TELLS_X_CACHE) {
+        own[count++] = new_reference(kind & KIND_WSGI ? messages->hit_text : messages->hit);
+        own[count++] = field_of(names[OWN_SINCE], digits(kind, ready->seconds.since));
+    }
+    if (messages->tells & TELLS_STATUS)
+        own[count++] = field_of(names[OWN_STATUS], status_of(messages, kind, ready->seconds.left));
     int failed = 0;
-    for (int place = 0; place < OWN_FIELDS; place++) {
+    for (Py_ssize_t place = 0; place < count; place++) {
         failed |= own[place] == NULL;
         if (PyList_SetItem(fields, at + place, own[place]) < 0)
             failed = 1;
@@ -249,7 +253,7 @@ static PyObject *read_fields(struct http_messages *messages, unsigned kind, cons
     const unsigned char *at = block + STORED_HEAD, *end = block + stored->fields_end;
     struct http_stored_field field;
     Py_ssize_t count = count_fields(kind, stored, block);
-    PyObject *fields = count < 0 ? NULL : PyList_New(count + OWN_FIELDS);
+    PyObject *fields = count < 0 ? NULL : PyList_New(count + messages->own_fields);
     for (Py_ssize_t place = 0; fields != NULL && place < count;) {
         http_stored_field(&at, end, &field);
         if (is_left_out(kind, &field))
@@ -346,7 +350,7 @@ static PyObject *fields_now(struct http_messages *messages, int is_kept, const s
     if (fields == NULL)
         return NULL;
     made->seconds = seconds;
-    if (fill_own(messages, fields, PyList_Size(fields) - OWN_FIELDS, made) < 0) {
+    if (fill_own(messages, fields, PyList_Size(fields) - messages->own_fields, made) < 0) {
         Py_DECREF(fields);
         return NULL;
     }

@@ -25,6 +25,9 @@ enum {
 /* What is made: for whom, and whether it says that nothing has changed. */
 enum { KIND_ASGI = 0, KIND_NOT_MODIFIED = 1, KIND_WSGI = 2 };
 
+/* What clients are told: X-Cache and X-Cache-Time, and Cache-Status; the parameter `state_fields`. */
+enum { TELLS_X_CACHE = 1, TELLS_STATUS = 2 };
+
 #ifdef Py_GIL_DISABLED
 typedef PyMutex http_guard;
 #else
@@ -59,10 +62,13 @@ struct http_messages {
     PyObject *cache_name, *status_lines;
     /* ("x-cache", "HIT") as ASGI and WSGI have it. */
     PyObject *hit, *hit_text;
+    /* What clients are told of a hit, and how many fields that makes with its age. */
+    unsigned tells;
+    Py_ssize_t own_fields;
 };
 
 /* 0, or -1 with an exception. To be ended either way. */
-int http_messages_begin(struct http_messages *messages, PyObject *cache_name);
+int http_messages_begin(struct http_messages *messages, PyObject *cache_name, unsigned tells);
 void http_messages_end(struct http_messages *messages);
 
 /* Of what is lent to servers: the slots tp_traverse and tp_clear of whoever has these. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from typing import Any, Dict, List, Optional
+from typing import AbstractSet, Any, Dict, List, Optional
 from urllib.parse import quote, unquote_to_bytes
 
 import pytest
@@ -15,7 +15,7 @@ from catzilla_cache.http.finder import ResponseFinder
 from catzilla_cache.http.ordinary import REFUSED_FIELDS
 from catzilla_cache.http.keys import KeyMaker, Target, normalised_query
 from catzilla_cache.http.message import Request
-from catzilla_cache.http.policy import policy_of
+from catzilla_cache.http.policy import CACHE_STATUS, STATE_FIELDS, X_CACHE, policy_of
 from catzilla_cache.http.stored import StoredResponse, encode_response
 from catzilla_cache.smart_cache import SmartCache
 
@@ -33,9 +33,10 @@ FIELDS = [(b"content-type", b"application/json"), (b"etag", b'"a-tag"'), (b"link
 Scope = Dict[str, Any]
 
 
-def make(kind: Any, cache: SmartCache, **more: Any) -> Any:
+def make(kind: Any, cache: SmartCache, state_fields: AbstractSet[str] = STATE_FIELDS, **more: Any) -> Any:
     """A finder under the policy of these tests."""
-    return kind(cache, POLICY.prefix, POLICY.key_fields, POLICY.ignored, b"catzilla", len(POLICY.rules), **more)
+    tells = {"tells_x_cache": X_CACHE in state_fields, "tells_status": CACHE_STATUS in state_fields}
+    return kind(cache, POLICY.prefix, POLICY.key_fields, POLICY.ignored, b"catzilla", len(POLICY.rules), **tells, **more)
 
 
 @pytest.fixture(name="finder", params=KINDS, ids=lambda kind: str(kind.__module__).rsplit(".", 1)[-1])
@@ -134,7 +135,17 @@ def fields_of(answer: Any) -> Dict[bytes, bytes]:
     return dict(answer[0]["headers"])
 
 
-def check_answer(answer: Any) -> None:
+#: What clients may be told of the cache: all that there is to choose from.
+CHOICES: List[AbstractSet[str]] = [STATE_FIELDS, frozenset({X_CACHE}), frozenset({CACHE_STATUS}), frozenset()]
+
+
+def own_names(state_fields: AbstractSet[str]) -> List[bytes]:
+    """The names of the fields that a hit has beyond those that are stored."""
+    of_x_cache = [b"x-cache", b"x-cache-time"] if X_CACHE in state_fields else []
+    return [b"age", *of_x_cache, *([b"cache-status"] if CACHE_STATUS in state_fields else [])]
+
+
+def check_answer(answer: Any, state_fields: AbstractSet[str] = STATE_FIELDS) -> None:
     """That an answer can be sent, whatever it says."""
     assert type(answer) is tuple and [type(message) for message in answer] == [dict, dict]
     start, body = answer
@@ -144,9 +155,11 @@ def check_answer(answer: Any) -> None:
     assert type(start["headers"]) is list
     for field in start["headers"]:
         assert type(field) is tuple and [type(part) for part in field] == [bytes, bytes]
-    own = start["headers"][-4:]
-    assert [name for name, _ in own] == [b"age", b"x-cache", b"x-cache-time", b"cache-status"]
-    assert own[0][1].isdigit() and own[1][1] == b"HIT" and own[2][1].isdigit() and own[3][1].startswith(b"catzilla; hit; ttl=")
+    names = own_names(state_fields)
+    assert [name for name, _ in start["headers"][-len(names) :]] == names
+    own = dict(start["headers"][-len(names) :])
+    assert own[b"age"].isdigit() and own.get(b"x-cache", b"HIT") == b"HIT" and own.get(b"x-cache-time", b"0").isdigit()
+    assert own.get(b"cache-status", b"catzilla; hit; ttl=").startswith(b"catzilla; hit; ttl=")
     assert list(body) == ["type", "body"] and body["type"] == "http.response.body" and type(body["body"]) is bytes
 
 

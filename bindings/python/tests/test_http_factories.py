@@ -100,6 +100,7 @@ def test_the_lifetime_is_the_first_argument(cache: SmartCache, make: Make) -> No
         ("include_paths", ["/own"]),
         ("exclude_paths", ["/not"]),
         ("ignore_query_params", {"q"}),
+        ("state_fields", {"cache-status"}),
     ],
 )
 def test_every_parameter_can_be_overridden(cache: SmartCache, make: Make, name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import AbstractSet, Any, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -20,6 +20,7 @@ from catzilla_cache.http.policy import policy_of
 from catzilla_cache.http.stored import SearchRule, Varies, encode_response, encode_search, encode_varies
 from catzilla_cache.smart_cache import RedisCache, SmartCache, SmartCacheConfig
 from http_scopes import (
+    CHOICES,
     FIELDS,
     HOUR,
     KINDS,
@@ -347,7 +348,7 @@ def test_the_builtin_checks_what_it_is_made_of(cache: SmartCache) -> None:
     fine = [cache, b"p", (b"accept",), frozenset([b"_"]), b"name", 1]
     kind = KINDS[1]
     kind(*fine)
-    kind(*fine, takes_head=False)
+    kind(*fine, takes_head=False, tells_x_cache=False, tells_status=False)
     for place, wrong in (
         (0, None),
         (0, {}),
@@ -378,8 +379,9 @@ def test_the_builtin_checks_what_it_is_made_of(cache: SmartCache) -> None:
 
 
 @only_compiled
-def test_finding_neither_loses_nor_keeps_references(cache: SmartCache) -> None:
-    finder = make(KINDS[1], cache)
+@pytest.mark.parametrize("state_fields", CHOICES)
+def test_finding_neither_loses_nor_keeps_references(cache: SmartCache, state_fields: AbstractSet[str]) -> None:
+    finder = make(KINDS[1], cache, state_fields)
     scope, absent, odd = scope_of("/items", b"b=1&a=2"), scope_of("/absent"), scope_of(method="POST")
     big = scope_of("/big")
     store(cache, scope)

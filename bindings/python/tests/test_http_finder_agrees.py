@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from dataclasses import replace
+from typing import AbstractSet, Any, Callable, Dict, List, Optional, Tuple
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from catzilla_cache.http.statistics import Counters
 from catzilla_cache.http.wsgi_messages import lines_of, status_line
 from catzilla_cache.smart_cache import SmartCache
 from http_scopes import (
+    CHOICES,
     DATES,
     FIELDS,
     HOUR,
@@ -43,10 +46,10 @@ from http_scopes import (
 Said = Tuple[int, List[Tuple[bytes, bytes]], bytes]
 
 
-def exchanged(cache: SmartCache, request: Request) -> Optional[Said]:
+def exchanged(cache: SmartCache, request: Request, state_fields: AbstractSet[str]) -> Optional[Said]:
     """What the long way answers from memory, without asking anybody."""
     counters = Counters(POLICY.rule_names())
-    exchange = Exchanges(POLICY, counters).begin(request)
+    exchange = Exchanges(replace(POLICY, state_fields=frozenset(state_fields)), counters).begin(request)
     if exchange is None:
         return None
     shelf = Shelf(cache, counters, 64)
@@ -68,11 +71,13 @@ def found(finder: Any, scope: Scope) -> Optional[Said]:
     return None if messages is None else (messages[0]["status"], messages[0]["headers"], messages[1]["body"])
 
 
-def compared(said_otherwise: Callable[[], Any], find: Callable[[Any], Any], cache: SmartCache) -> bool:
+def compared(
+    said_otherwise: Callable[[], Any], find: Callable[[Any], Any], cache: SmartCache, state_fields: AbstractSet[str]
+) -> bool:
     """That finders say nothing or what is said otherwise; whether they say something."""
     said = []
     for kind in KINDS:
-        finder = make(kind, cache)
+        finder = make(kind, cache, state_fields)
         while True:
             before = said_otherwise()
             finder.forget()
@@ -88,18 +93,24 @@ def compared(said_otherwise: Callable[[], Any], find: Callable[[Any], Any], cach
     return said[0]
 
 
-def check(cache: SmartCache, scope: Scope) -> bool:
+def check(cache: SmartCache, scope: Scope, state_fields: AbstractSet[str]) -> bool:
     """The same of an ASGI scope."""
-    return compared(lambda: exchanged(cache, request_of(scope)), lambda finder: found(finder, scope), cache)
-
-
-def check_environ(cache: SmartCache, environ: Dict[str, Any]) -> bool:
-    """The same of a WSGI environment."""
     return compared(
-        lambda: in_wsgi(exchanged(cache, wsgi_messages.request_of(environ))), lambda finder: finder.find_environ(environ), cache
+        lambda: exchanged(cache, request_of(scope), state_fields), lambda finder: found(finder, scope), cache, state_fields
     )
 
 
+def check_environ(cache: SmartCache, environ: Dict[str, Any], state_fields: AbstractSet[str]) -> bool:
+    """The same of a WSGI environment."""
+    return compared(
+        lambda: in_wsgi(exchanged(cache, wsgi_messages.request_of(environ), state_fields)),
+        lambda finder: finder.find_environ(environ),
+        cache,
+        state_fields,
+    )
+
+
+choices = st.sampled_from(CHOICES)
 fields = st.lists(
     st.tuples(st.one_of(st.sampled_from([*sorted(REFUSED_FIELDS), *NAMES, b"host", b"content-length"])), texts(b"0 a=*", 5)),
     max_size=2,
@@ -134,7 +145,7 @@ def test_what_is_found_is_what_would_be_served(
         scope["headers"] = [*more, *scope["headers"]] if data.draw(st.booleans()) else scope["headers"]
         if data.draw(st.integers(0, 4)) == 0:
             scope["headers"].append((data.draw(texts(b"abcX-", 9, any_byte)), b"x"))
-        check(cache, scope)
+        check(cache, scope, data.draw(choices))
 
 
 # ---- Conditions ----
@@ -158,16 +169,17 @@ modified = st.lists(st.tuples(st.just(b"last-modified"), st.sampled_from([DATES[
     tag=st.sampled_from([b'"a-tag"', b'W/"a-tag"', b"", b"W/", b"a-tag", b'"a\xfftag"', b'"' + b"t" * 300 + b'"']),
     status=st.sampled_from([200, 200, 200, 204, 299, 301, 404]),
     method=st.sampled_from(["GET", "GET", "HEAD"]),
+    state_fields=choices,
 )
 @settings(max_examples=600, deadline=None)
 def test_conditions_are_answered_as_they_would_be(
-    lines: Any, dates: Any, tag: bytes, status: int, method: str
+    lines: Any, dates: Any, tag: bytes, status: int, method: str, state_fields: AbstractSet[str]
 ) -> None:
     with SmartCache() as cache:
         store(cache, scope_of(), fields=[*of_the_body, *dates, *FIELDS], entity_tag=tag, status=status)
         scope = scope_of(headers=[(b"host", b"example.org"), *lines], method=method)
-        check(cache, scope)
-        check_environ(cache, environ_of(scope))
+        check(cache, scope, state_fields)
+        check_environ(cache, environ_of(scope), state_fields)
 
 
 # ---- Environments ----
@@ -191,10 +203,11 @@ odd_paths = st.one_of(
     without=st.sampled_from(["", "", "wsgi.url_scheme", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "CONTENT_LENGTH"]),
     method=st.sampled_from(["GET", "GET", "HEAD", "POST", "get"]),
     is_odd=st.integers(0, 2),
+    state_fields=choices,
 )
 @settings(max_examples=800, deadline=None)
 def test_environments_are_answered_as_they_would_be(
-    request: Dict[str, Any], tells: str, root: str, more: Any, paths: Any, without: str, method: str, is_odd: int
+    request: Dict[str, Any], tells: str, root: str, more: Any, paths: Any, without: str, method: str, is_odd: int, state_fields: AbstractSet[str]
 ) -> None:
     environ = environ_of(scope_from(request, method=method), tells, root)
     if is_odd:
@@ -207,10 +220,11 @@ def test_environments_are_answered_as_they_would_be(
         target = maker.target(of_get)
         if target is not None:
             put_at(cache, maker.primary(of_get, "GET", target), response_of())
-        check_environ(cache, environ)
+        check_environ(cache, environ, state_fields)
 
 
-def test_ordinary_requests_are_found() -> None:
+@pytest.mark.parametrize("state_fields", CHOICES)
+def test_ordinary_requests_are_found(state_fields: AbstractSet[str]) -> None:
     """So that the test above is one of something."""
     with SmartCache() as cache:
         for rule, status in ((0, 200), (1, 301), (2, 404)):
@@ -225,10 +239,10 @@ def test_ordinary_requests_are_found() -> None:
                 }
             )
             store(cache, scope, response_of(status=status, rule=rule, flags=stored.NEVER_STALE))
-            assert check(cache, scope) and check(cache, {**scope, "method": "HEAD"})
+            assert check(cache, scope, state_fields) and check(cache, {**scope, "method": "HEAD"}, state_fields)
             for tells in ("", "REQUEST_URI", "RAW_URI"):
-                assert check_environ(cache, environ_of(scope, tells))
-                assert check_environ(cache, environ_of({**scope, "method": "HEAD"}, tells))
+                assert check_environ(cache, environ_of(scope, tells), state_fields)
+                assert check_environ(cache, environ_of({**scope, "method": "HEAD"}, tells), state_fields)
             for line in (b'"a-tag"', b'W/"a-tag", "x"', b'"x"', b"*"):
                 conditional = {**scope, "headers": [*scope["headers"], (b"if-none-match", line)]}
-                assert check(cache, conditional) and check_environ(cache, environ_of(conditional))
+                assert check(cache, conditional, state_fields) and check_environ(cache, environ_of(conditional), state_fields)

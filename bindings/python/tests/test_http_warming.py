@@ -162,6 +162,78 @@ def test_a_function_of_a_url_is_a_client() -> None:
     assert "no X-Cache" in warmed.failed["/a"]  # type: ignore[union-attr]
 
 
+CHOICES = [(), ["x-cache"], ["cache-status"], ["x-cache", "cache-status"]]
+
+
+@pytest.mark.parametrize("state_fields", CHOICES)
+def test_a_middleware_that_asks_itself_knows_what_clients_are_not_told(cache: SmartCache, state_fields: Any) -> None:
+    asgi = CacheMiddleware(Site().asgi, cache_instance=cache, key_prefix="asgi", state_fields=state_fields)
+    wsgi = WSGICacheMiddleware(Site().wsgi, cache_instance=cache, key_prefix="wsgi", state_fields=state_fields)
+    asks: List[Any] = [lambda urls: asyncio.run(asgi.warm_cache(urls)), wsgi.warm_cache]  # type: ignore[arg-type]
+    for middleware, warm in zip((asgi, wsgi), asks):
+        check(warm(URLS))
+        again = warm(["/", "/new"])
+        assert (again.stored, again.present) == (["http://localhost/new"], ["http://localhost/"])
+        # The requests are counted as those of others are.
+        assert middleware.stats["total_requests"] == 7 and middleware.stats["cache_hits"] == 1 and middleware.state_fields == set(state_fields)
+
+
+@pytest.mark.parametrize("state_fields", CHOICES[1:])
+def test_one_of_the_fields_is_enough_for_who_asks_by_a_client(cache: SmartCache, state_fields: Any) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    middleware = CacheMiddleware(Site().asgi, cache_instance=cache, state_fields=state_fields)
+    client = testclient.TestClient(middleware, follow_redirects=False)
+    for warm in (middleware.warm_cache, warm_cache):
+        middleware.clear_cache()
+        check(warm(URLS, client), "")
+        again: Any = warm(["/", "/new"], client)
+        assert (again.stored, again.present) == (["/new"], ["/"])
+
+
+def test_who_asks_by_a_client_is_told_that_answers_tell_nothing(cache: SmartCache) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    site = Site()
+
+    async def behind_another(scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"cache-status", b"Upstream; hit"))
+            await send(message)
+
+        await site.asgi(scope, receive, told)
+
+    middleware = CacheMiddleware(behind_another, cache_instance=cache, state_fields=())
+    warmed: Any = middleware.warm_cache(["/"], testclient.TestClient(middleware))
+    # What another cache says is not what was asked.
+    assert (warmed.stored, warmed.present) == ([], []) and "state_fields is empty" in warmed.failed["/"]
+    assert middleware.stats["cache_sets"] == 1
+
+
+@pytest.mark.parametrize(
+    "told, what",
+    [
+        ("Upstream; hit, catzilla; fwd=uri-miss; fwd-status=200; stored", "stored"),
+        ("Upstream; fwd=uri-miss; stored, catzilla; hit; ttl=5", "present"),
+        ("catzilla; fwd=uri-miss; collapsed", "present"),
+        ("catzilla; fwd=stale; fwd-status=304", "present"),
+        ("catzilla; fwd=stale; fwd-status=503; detail=stale-if-error", "present"),
+        ("Upstream; fwd=uri-miss; stored, catzilla; fwd=request; fwd-status=200", "failed"),
+        ("Upstream; hit, catzilla; fwd=uri-miss; fwd-status=500", "failed"),
+    ],
+)
+def test_where_there_is_no_x_cache_the_cache_next_to_the_client_has_the_word(told: str, what: str) -> None:
+    warmed = warm_cache(["/a"], lambda url: SimpleNamespace(status_code=200, headers={"Cache-Status": told}))
+    assert "/a" in getattr(warmed, what)
+    if what == "failed":
+        assert "was not stored: catzilla" in warmed.failed["/a"]  # type: ignore[union-attr]
+
+
+def test_a_304_that_the_application_sends_by_itself_is_nothing_that_was_stored() -> None:
+    told = {"Cache-Status": "catzilla; fwd=uri-miss; fwd-status=304"}
+    warmed = warm_cache(["/a"], lambda url: SimpleNamespace(status_code=304, headers=told))
+    assert list(warmed.failed) == ["/a"]  # type: ignore[union-attr]
+
+
 def test_what_has_to_be_awaited_and_does_not_say_so_is_told() -> None:
     async def get(url: str) -> Any:
         raise AssertionError("never awaited")

@@ -195,8 +195,10 @@ class CacheMiddleware(ResponseCache):
             logger.warning("a stale response could not be fetched anew: %r", error)
 
     def _asking_itself(self, headers: Mapping[str, str]) -> Callable[[str], Awaitable[Response]]:
+        telling = self._telling()
+
         async def get(url: str) -> Response:
-            return await ask_asgi(self, url, headers)
+            return await ask_asgi(telling, url, headers)
 
         return get
 

@@ -43,6 +43,8 @@ class Relay(NamedTuple):
 
     status: int
     fields: Fields
+    #: The last of these, which the cache has added: what the client is told of it.
+    told: Fields
     #: What may be stored of it once its body is there; None: nothing.
     keep: Optional[Keep]
     #: Whether the client has it already: a 304 is sent in place of the body.

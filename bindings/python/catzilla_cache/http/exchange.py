@@ -21,7 +21,7 @@ from catzilla_cache.http import keys, ranges, validation
 from catzilla_cache.http.decisions import Entry, Fetch, LookUp, Relay, Serve, Write
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.message import FieldMap, Request
-from catzilla_cache.http.policy import Policy, Settings
+from catzilla_cache.http.policy import CACHE_STATUS, X_CACHE, Policy, Settings
 from catzilla_cache.http.reuse import Use, is_for_one, may_serve_on_error, weigh
 from catzilla_cache.http.search import reduced_query, search_rule_of
 from catzilla_cache.http.statistics import Counters
@@ -31,7 +31,8 @@ from catzilla_cache.http.stored import HEAD_ONLY, SearchRule, StoredResponse, Va
 #: Why an answer is not stored that is longer than is allowed.
 TOO_LARGE = "too large"
 
-_REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
+#: What only the cache tells: an answer of the application that has them is relayed without.
+REPORTED = (b"x-cache", b"x-cache-time", b"x-cache-ttl")
 
 
 class Exchange:
@@ -174,9 +175,8 @@ class Exchange:
         return Fetch(fields, shared)
 
     def _unavailable(self) -> Serve:
-        told = b"%s; fwd=%s; detail=only-if-cached" % (self._policy.cache_name.encode(), self._forward.encode())
-        fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"0"), (b"x-cache", b"MISS"), (b"cache-status", told)]
-        return Serve(504, fields, b"")
+        told = self._told(b"MISS", None, b"fwd=%s; detail=only-if-cached" % self._forward.encode())
+        return Serve(504, [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"0"), *told], b"")
 
     def refresh(self, stored: StoredResponse, key: bytes) -> Fetch:
         """In place of `start`, for an exchange without a client: what is stored is asked about, or fetched anew."""
@@ -235,18 +235,16 @@ class Exchange:
             if obstacle == TOO_LARGE:
                 self._counters.count("too_large")
             verdict = Refusal(obstacle)
-        told = b"%s; fwd=%s; fwd-status=%d" % (self._policy.cache_name.encode(), self._forward.encode(), status)
-        relayed = [(name, value) for name, value in response.fields if name not in _REPORTED]
-        relayed.append((b"x-cache", b"MISS"))
+        how = b"fwd=%s; fwd-status=%d" % (self._forward.encode(), status)
         if isinstance(verdict, Refusal):
             self._counters.count("uncacheable")
             self._keep = None
+            told = self._told(b"MISS", None, how)
         else:
             self._keep = verdict
-            told += b"; stored"
             # The time that the answer took is part of its age: what is told is not a second less for a moment.
-            relayed.append((b"x-cache-ttl", b"%d" % round(verdict.fresh_for)))
-        relayed.append((b"cache-status", told))
+            told = self._told(b"MISS", (b"x-cache-ttl", round(verdict.fresh_for)), how + b"; stored")
+        relayed = [pair for pair in response.fields if pair[0] not in REPORTED] + told
         if stored is None:
             is_outdated = False
         elif self.request.method == "HEAD" and not stored.flags & HEAD_ONLY:
@@ -255,9 +253,8 @@ class Exchange:
         else:
             # A failure says nothing of what is stored; any other answer takes its place.
             is_outdated = self._keep is None and status < 500 and status != 304
-        return Relay(
-            status, relayed, self._keep, self._client_has_it(status, response, relayed, now), self.stored_key if is_outdated else None
-        )
+        not_modified = self._client_has_it(status, response, relayed, now)
+        return Relay(status, relayed, told, self._keep, not_modified, self.stored_key if is_outdated else None)
 
     def _client_has_it(self, status: int, response: FieldMap, relayed: Fields, now: float) -> Optional[Serve]:
         """The 304 that a client gets whose own conditions were kept from the application."""
@@ -366,14 +363,23 @@ class Exchange:
 
     # ---- What is sent ----
 
+    def _told(self, state: bytes, seconds: Optional[Tuple[bytes, float]], how: bytes) -> Fields:
+        """The fields that tell the client of the cache, of those that may: X-Cache, with seconds by their name, and Cache-Status."""
+        told: Fields = []
+        if X_CACHE in self._policy.state_fields:
+            told.append((b"x-cache", state))
+            if seconds is not None:
+                told.append((seconds[0], b"%d" % seconds[1]))
+        if CACHE_STATUS in self._policy.state_fields:
+            told.append((b"cache-status", b"%s; %s" % (self._policy.cache_name.encode(), how)))
+        return told
+
     def _serve(self, stored: StoredResponse, now: float, how: bytes, refresh: bool) -> Serve:
         """A stored response as the client wants it: whole, a part, or nothing that it has already."""
         fields = [
             *stored.fields,
             (b"age", b"%d" % stored.age(now)),
-            (b"x-cache", b"HIT"),
-            (b"x-cache-time", b"%d" % max(0.0, now - stored.stored_at)),
-            (b"cache-status", b"%s; %s" % (self._policy.cache_name.encode(), how)),
+            *self._told(b"HIT", (b"x-cache-time", max(0.0, now - stored.stored_at)), how),
         ]
         request = self.request
         is_conditional = not request.headers.has_none_of(validation.CLIENT_CONDITIONS)

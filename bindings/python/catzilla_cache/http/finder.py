@@ -18,7 +18,7 @@ from catzilla_cache.http import stored, validation
 from catzilla_cache.http.fields import Fields
 from catzilla_cache.http.message import FieldMap, Request
 from catzilla_cache.http.ordinary import Ordinary, OrdinaryRequests
-from catzilla_cache.http.policy import Policy
+from catzilla_cache.http.policy import CACHE_STATUS, X_CACHE, Policy
 from catzilla_cache.http.wsgi_messages import Lines, lines_of, status_line
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ResponseFinder:
     """Answers requests from memory. What was answered is counted here, by the number of the rule that the response was stored under."""
 
     __slots__ = (
-        "__weakref__", "_cache", "_hits", "_lock", "_not_modified", "_requests", "_status",
+        "__weakref__", "_cache", "_hits", "_lock", "_not_modified", "_requests", "_status", "_tells_status", "_tells_x_cache",
     )  # fmt: skip
 
     def __init__(
@@ -77,10 +77,15 @@ class ResponseFinder:
         cache_name: bytes,
         rules: int,
         takes_head: bool = True,
+        *,
+        tells_x_cache: bool = True,
+        tells_status: bool = True,
     ) -> None:
         self._cache = cache
         self._requests = OrdinaryRequests(prefix, key_fields, ignored, takes_head)
         self._status = cache_name + b"; hit; ttl=%d"
+        self._tells_x_cache = tells_x_cache
+        self._tells_status = tells_status
         self._hits = [0] * rules
         self._not_modified = 0
         self._lock = threading.Lock()
@@ -122,13 +127,11 @@ class ResponseFinder:
             return None
         if now >= response.fresh_until or response.stored_at > now + MOST_AHEAD or response.rule >= len(self._hits):
             return None
-        fields = [
-            *response.fields,
-            (b"age", b"%d" % response.age(now)),
-            (b"x-cache", b"HIT"),
-            (b"x-cache-time", b"%d" % max(0.0, now - response.stored_at)),
-            (b"cache-status", self._status % (response.fresh_until - now)),
-        ]
+        fields = [*response.fields, (b"age", b"%d" % response.age(now))]
+        if self._tells_x_cache:
+            fields += [(b"x-cache", b"HIT"), (b"x-cache-time", b"%d" % max(0.0, now - response.stored_at))]
+        if self._tells_status:
+            fields.append((b"cache-status", self._status % (response.fresh_until - now)))
         has_changed = _has_changed(ordinary.request, response)
         if has_changed is None:
             return None
@@ -195,7 +198,10 @@ def finder_for(cache: SmartCache, policy: Policy) -> Finder:
     takes_head = all("HEAD" in settings.methods for settings in policy.rules)
     native = getattr(backend, "native", None)
     kind: Any = ResponseFinder if native is None else native.ResponseFinder
-    finder: Finder = kind(cache, policy.prefix, policy.key_fields, policy.ignored, policy.cache_name.encode(), rules, takes_head)
+    finder: Finder = kind(
+        cache, policy.prefix, policy.key_fields, policy.ignored, policy.cache_name.encode(), rules, takes_head,
+        tells_x_cache=X_CACHE in policy.state_fields, tells_status=CACHE_STATUS in policy.state_fields,
+    )  # fmt: skip
     return finder
 
 

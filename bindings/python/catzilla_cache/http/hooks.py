@@ -15,14 +15,14 @@ from typing import Any, Callable, Collection, List, Mapping, Optional, Sequence,
 from catzilla_cache.errors import CacheValueError
 from catzilla_cache.http.admission import SAFE_METHODS
 from catzilla_cache.http.decisions import Entry, Fetch, LookUp, Relay, Serve
-from catzilla_cache.http.exchange import TOO_LARGE, Exchange
-from catzilla_cache.http.fields import Fields
+from catzilla_cache.http.exchange import REPORTED, TOO_LARGE, Exchange
 from catzilla_cache.http.leading import Alone, Led, board
-from catzilla_cache.http.message import FieldMap, Request, ViewedHeaders
+from catzilla_cache.http.message import Request, ViewedHeaders
 from catzilla_cache.http.overridable import Named, Overridable
+from catzilla_cache.http.policy import X_CACHE
 from catzilla_cache.http.response import Headers, Response
 from catzilla_cache.http.reuse import Use, weigh
-from catzilla_cache.http.shapes import body_of, request_of, response_fields, set_field
+from catzilla_cache.http.shapes import body_of, drop_field, request_of, response_fields, set_field
 from catzilla_cache.http.steps import Call, Steps, in_only_thread, in_task
 from catzilla_cache.http.storing import fits, is_whole
 from catzilla_cache.http.stored import OWN_TAG, StoredResponse
@@ -265,7 +265,7 @@ class SmartCacheMiddleware(Overridable):
         step = exchange.answered(int(response.status_code), fields, obstacle)
         if isinstance(step, Relay):
             stored = yield from self._stored_of(pending, step, body or b"", told)
-            self._report(response, step.fields, stored)
+            self._report(response, step, stored)
             return response
         if isinstance(step, Serve):
             renewed, writes = exchange.complete(None)
@@ -307,14 +307,14 @@ class SmartCacheMiddleware(Overridable):
             self._shelf.put(writes, pending.since)
         pending.led.leave()
 
-    def _report(self, response: Any, fields: Fields, stored: Optional[StoredResponse]) -> None:
+    def _report(self, response: Any, relay: Relay, stored: Optional[StoredResponse]) -> None:
         """Puts into a response what the cache says of it."""
-        said = FieldMap(fields)
-        for name in (b"x-cache", b"x-cache-ttl"):
-            for value in said.lines(name):
-                set_field(response, name.decode(), value.decode("latin-1"))
-        for value in said.lines(b"cache-status")[-1:]:
-            set_field(response, "cache-status", value.decode("latin-1"), adds=True)
+        if X_CACHE not in self._policy.state_fields:
+            # Else the handler's own would pass for the word of this cache.
+            for name in REPORTED:
+                drop_field(response, name.decode())
+        for name, value in relay.told:
+            set_field(response, name.decode(), value.decode("latin-1"), adds=name == b"cache-status")
         if stored is not None and stored.flags & OWN_TAG:
             set_field(response, "etag", stored.entity_tag.decode("latin-1"))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, TypeVar
 
 from catzilla_cache._flights import Flights
 from catzilla_cache import _forks
@@ -10,9 +12,9 @@ from catzilla_cache.errors import CacheValueError
 from catzilla_cache.http.admission import Exchanges
 from catzilla_cache.http.decisions import Fetch
 from catzilla_cache.http.exchange import Exchange
-from catzilla_cache.http.finder import Messages, finder_for
+from catzilla_cache.http.finder import Messages, NoFinder, finder_for
 from catzilla_cache.http.message import Request
-from catzilla_cache.http.policy import Policy, policy_of
+from catzilla_cache.http.policy import STATE_FIELDS, Policy, policy_of
 from catzilla_cache.http.purging import Purging
 from catzilla_cache.http.shelf import Shelf
 from catzilla_cache.http.statistics import Counters
@@ -53,8 +55,12 @@ if TYPE_CHECKING:
         no_vary_search: bool
         surrogate_keys: Sequence[str]
         cache_name: str
+        state_fields: Collection[str]
         key_prefix: str
         clock: Callable[[], float]
+
+
+Self = TypeVar("Self", bound="ResponseCache")
 
 
 class ResponseCache(Purging, Warming):
@@ -102,6 +108,17 @@ class ResponseCache(Purging, Warming):
         if isinstance(entry, StoredResponse):
             return exchange.seen is None or entry.stored_at > exchange.seen
         return isinstance(entry, Varies) and exchange.missed == exchange.primary
+
+    def _telling(self: Self) -> Self:
+        """This very middleware, except that its answers tell of the cache: for who asks it in this process what has become of them."""
+        if self._policy.state_fields == STATE_FIELDS:
+            return self
+        twin = copy.copy(self)
+        twin._policy = replace(self._policy, state_fields=STATE_FIELDS)
+        twin._exchanges = Exchanges(twin._policy, self._counters)
+        twin._finder = NoFinder(len(self._policy.rules))
+        twin._find, twin._find_environ = twin._finder.find, twin._finder.find_environ
+        return twin
 
     # ---- What programs look at ----
 
@@ -154,6 +171,11 @@ class ResponseCache(Purging, Warming):
     def include_paths(self) -> Optional[List[str]]:
         """As they were given."""
         return None if self._policy.include_paths is None else list(self._policy.include_paths)
+
+    @property
+    def state_fields(self) -> FrozenSet[str]:
+        """In lower case."""
+        return self._policy.state_fields
 
     @property
     def custom_key_generator(self) -> Any:

@@ -15,6 +15,10 @@ DEFAULT_STATUS_CODES = frozenset({200, 301, 302, 404})
 DEFAULT_IGNORED_PARAMETERS = frozenset({"_", "timestamp", "cache_buster"})
 DEFAULT_HEADERS = frozenset({"accept", "accept-encoding", "accept-language"})
 
+#: By what clients are told of the cache: X-Cache, with X-Cache-Time and X-Cache-TTL; and Cache-Status (RFC 9211).
+X_CACHE, CACHE_STATUS = "x-cache", "cache-status"
+STATE_FIELDS = frozenset({X_CACHE, CACHE_STATUS})
+
 # Request fields by which proxies tell what the client asked of them, and of which frameworks make links and redirects. What is made of
 # them must not be served to those who sent others. X-Forwarded-For is not among them: it differs from client to client.
 FORWARDING_FIELDS = (
@@ -75,6 +79,7 @@ class Policy:
     no_vary_search: bool = False
     surrogate_keys: Tuple[bytes, ...] = (b"surrogate-key", b"cache-tag")
     cache_name: str = "catzilla"
+    state_fields: FrozenSet[str] = STATE_FIELDS
     key_prefix: str = "http"
     clock: Callable[[], float] = time.time
 
@@ -216,6 +221,16 @@ def _field_names(name: str, value: Any) -> FrozenSet[str]:
     return names
 
 
+def _state_fields(name: str, value: Any) -> FrozenSet[str]:
+    names = frozenset(text.lower() for text in _texts(name, _collection(name, value, "'x-cache' and 'cache-status'")))
+    other = names - STATE_FIELDS
+    if other:
+        raise CacheValueError(
+            f"{name}: clients are told of the cache by 'x-cache' and 'cache-status', not by {', '.join(map(repr, sorted(other)))}"
+        )
+    return names
+
+
 def _fields_in_order(name: str, value: Any) -> Tuple[bytes, ...]:
     _field_names(name, value)
     return tuple(text.lower().encode() for text in value)
@@ -303,6 +318,7 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "no_vary_search": _flag,
     "surrogate_keys": _fields_in_order,
     "cache_name": _token,
+    "state_fields": _state_fields,
     "key_prefix": _token,
     "clock": _callable,
 }

@@ -164,6 +164,18 @@ def body_of(response: Any) -> Optional[bytes]:
     return b"" if body is None and hasattr(response, "body") else None
 
 
+def drop_field(response: Any, name: str) -> None:
+    """Removes a field from a response, which may have it in any case, several times, or not at all."""
+    headers = response.headers
+    if isinstance(headers, Mapping):
+        for each in [key for key in headers if isinstance(key, str) and key.lower() == name]:
+            # A mapping that knows names in any case has removed all of them with the first.
+            if each in headers:
+                del headers[each]  # type: ignore[attr-defined]
+    elif headers.get(name) is not None:
+        del headers[name]
+
+
 def set_field(response: Any, name: str, value: str, adds: bool = False) -> None:
     """Sets a field of a response, in place of what it has of that name; with ``adds`` behind it."""
     headers = response.headers

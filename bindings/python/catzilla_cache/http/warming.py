@@ -5,7 +5,8 @@
     await middleware.warm_cache(urls, httpx.AsyncClient(...))         the same for tasks, several at a time
     warm_cache(urls, client)                                          wherever the middleware is
 
-What came of it is told, one URL at a time: nothing is passed over in silence.
+What came of it is told, one URL at a time: nothing is passed over in silence. It is read in the fields by which clients are told of the
+cache; where those are not sent (``state_fields``) only the middleware itself can know, which has its own requests told.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Union
+from typing import AbstractSet, Any, Awaitable, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 from urllib.parse import urlsplit
 
 from catzilla_cache.errors import CacheValueError
+from catzilla_cache.http.policy import CACHE_STATUS, STATE_FIELDS, X_CACHE, Policy
 from catzilla_cache.http.shapes import fields_of
 
 #: How many URLs are fetched at the same time by clients that are awaited. Arbitrary: some, so that it is done soon, and few, so that
@@ -32,7 +34,7 @@ class Warmed:
     stored: List[str] = field(default_factory=list)
     #: URLs whose answers were there already.
     present: List[str] = field(default_factory=list)
-    #: URLs whose answers are not in the cache, and why.
+    #: URLs whose answers are not in the cache, or do not say so, and why.
     failed: Dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -43,11 +45,19 @@ Answers = Callable[[str], Any]
 
 
 def warm_cache(urls: Iterable[str], client: Any = None, *, concurrency: int = CONCURRENCY) -> Union[Warmed, Awaitable[Warmed]]:
-    """Fetches each URL once by ``client``, so that a cache on the way stores it; tells from X-Cache and Cache-Status what came of it.
+    """Fetches each URL once by ``client``, so that a cache on the way stores it; tells from X-Cache and Cache-Status what came of it. Where
+    answers have neither, nobody knows from outside: the report says so.
 
     ``client`` is what has a ``get(url)`` that returns a response (``httpx.Client``, the test clients of Starlette, Flask and Django),
     or a function of a URL. Where that is a coroutine, as with ``httpx.AsyncClient``, the result is to be awaited.
     """
+    return _by_client(urls, client, concurrency, STATE_FIELDS)
+
+
+def _by_client(
+    urls: Iterable[str], client: Any, concurrency: int, state_fields: AbstractSet[str]
+) -> Union[Warmed, Awaitable[Warmed]]:
+    """The same for a cache that is known to tell of itself by these fields."""
     if client is None:
         raise CacheValueError(
             "warm_cache has nobody to ask: pass a client, such as httpx.Client(base_url='http://localhost:8000'), or call the method "
@@ -56,15 +66,17 @@ def warm_cache(urls: Iterable[str], client: Any = None, *, concurrency: int = CO
     get = getattr(client, "get", None) or client
     if not callable(get):
         raise CacheValueError(f"a client has a get(url), or is a function of a URL, not {client!r}")
-    return warmed_by(_checked(urls), get, concurrency)
+    return warmed_by(_checked(urls), get, concurrency, state_fields)
 
 
-def warmed_by(urls: Sequence[str], get: Answers, concurrency: int) -> Union[Warmed, Awaitable[Warmed]]:
+def warmed_by(
+    urls: Sequence[str], get: Answers, concurrency: int, state_fields: AbstractSet[str]
+) -> Union[Warmed, Awaitable[Warmed]]:
     """The same with a function that answers; whether it has to be awaited shows with the first answer."""
     if concurrency < 1:
         raise CacheValueError(f"concurrency is 1 or more, not {concurrency}")
     if inspect.iscoroutinefunction(get) or inspect.iscoroutinefunction(getattr(get, "__call__", None)):
-        return _in_tasks(urls, get, concurrency)
+        return _in_tasks(urls, get, concurrency, state_fields)
     # Clients keep cookies and more, and few are made for several threads: one URL after the other.
     warmed = Warmed()
     for url in urls:
@@ -73,7 +85,7 @@ def warmed_by(urls: Sequence[str], get: Answers, concurrency: int) -> Union[Warm
             if inspect.isawaitable(answer):
                 getattr(answer, "close", lambda: None)()
                 raise CacheValueError("what the client returns has to be awaited: pass a coroutine function")
-            _settle(warmed, url, answer)
+            _settle(warmed, url, answer, state_fields)
         except Exception as error:
             warmed.failed[url] = _told(error)
     return warmed
@@ -89,13 +101,13 @@ def _checked(urls: Iterable[str]) -> List[str]:
     return listed
 
 
-async def _in_tasks(urls: Sequence[str], get: Answers, concurrency: int) -> Warmed:
+async def _in_tasks(urls: Sequence[str], get: Answers, concurrency: int, state_fields: AbstractSet[str]) -> Warmed:
     warmed, waiting = Warmed(), asyncio.Semaphore(concurrency)
 
     async def fetch(url: str) -> None:
         async with waiting:
             try:
-                _settle(warmed, url, await get(url))
+                _settle(warmed, url, await get(url), state_fields)
             except Exception as error:
                 warmed.failed[url] = _told(error)
 
@@ -107,28 +119,46 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _settle(warmed: Warmed, url: str, answer: Any) -> None:
-    """Tells from an answer whether it is in the cache now."""
+def _settle(warmed: Warmed, url: str, answer: Any, state_fields: AbstractSet[str]) -> None:
+    """Tells from an answer, by these fields of it, whether it is in the cache now."""
     followed = getattr(answer, "history", None)
     if isinstance(followed, (list, tuple)) and followed:
         # The client has gone on to where the URL redirects to; what was asked for is the redirect.
         answer = followed[0]
     status = getattr(answer, "status_code", None)
     fields = dict(fields_of(getattr(answer, "headers", None)))
-    state, told = fields.get(b"x-cache"), fields.get(b"cache-status", b"").decode("latin-1")
+    state = fields.get(b"x-cache") if X_CACHE in state_fields else None
+    # Only what is stored has a lifetime to tell.
+    is_stored = state == b"MISS" and b"x-cache-ttl" in fields
+    told = fields.get(b"cache-status", b"").decode("latin-1") if CACHE_STATUS in state_fields else ""
+    if state is None and told:
+        # The cache that is next to the client speaks last.
+        told = told.rpartition(",")[2].strip()
+        state = b"HIT" if _is_hit(told, status) else b"MISS"
     if state == b"HIT":
         warmed.present.append(url)
-    elif state == b"MISS" and "; stored" in told:
+    elif state == b"MISS" and (is_stored or "; stored" in told):
         warmed.stored.append(url)
     elif state == b"MISS":
         warmed.failed[url] = f"the answer, of status {status}, was not stored: {told or 'no Cache-Status'}"
-    else:
-        told = "says nothing of a cache (no X-Cache): none is on the way, or this is not for it"
+    elif not state_fields:
+        told = "cannot say whether it is stored, since state_fields is empty: without a client the middleware asks itself, and knows"
         warmed.failed[url] = f"the answer, of status {status}, {told}"
+    else:
+        told = "says nothing of a cache (no X-Cache, no Cache-Status): none is on the way, this is not for it, or it tells nobody"
+        warmed.failed[url] = f"the answer, of status {status}, {told}"
+
+
+def _is_hit(told: str, status: Any) -> bool:
+    """Whether X-Cache says HIT where Cache-Status says this: something stored was served, perhaps after it was confirmed."""
+    said = {part.strip() for part in told.split(";")}
+    return not said.isdisjoint(("hit", "collapsed", "detail=stale-if-error")) or ("fwd-status=304" in said and status != 304)
 
 
 class Warming:
     """Inherited by the middlewares."""
+
+    _policy: Policy
 
     def warm_cache(
         self,
@@ -145,11 +175,11 @@ class Warming:
         ``base_url``: both are part of what answers are known by. For ASGI the result is to be awaited.
         """
         if client is not None:
-            return warm_cache(urls, client, concurrency=concurrency)
+            return _by_client(urls, client, concurrency, self._policy.state_fields)
         get = self._asking_itself(dict(headers or {}))
         if get is None:
             return warm_cache(urls)
-        return warmed_by([complete(url, base_url) for url in _checked(urls)], get, concurrency)
+        return warmed_by([complete(url, base_url) for url in _checked(urls)], get, concurrency, STATE_FIELDS)
 
     def _asking_itself(self, headers: Mapping[str, str]) -> Optional[Answers]:
         """What answers a URL in this process; None where there is no application behind."""

@@ -195,7 +195,8 @@ class WSGICacheMiddleware(ResponseCache):
             self._refreshing.discard(key)
 
     def _asking_itself(self, headers: Mapping[str, str]) -> Callable[[str], Response]:
-        return lambda url: ask_wsgi(self, url, headers)
+        telling = self._telling()
+        return lambda url: ask_wsgi(telling, url, headers)
 
 
 def asked(environ: Environ, fields: Fields) -> Environ:
