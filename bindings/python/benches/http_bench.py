@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import http_in_process
 import http_load
-from http_contestants import FASTAPI, OURS, RAW, STARLETTE
+from http_contestants import FASTAPI, OURS, RAW, STARLETTE, TELLING_NOTHING
 from http_in_process import FORMS, USUAL, Row
 from http_load import LoadRow
 
@@ -52,6 +52,10 @@ class Report:
         print(f"    {'kept' if is_kept else 'MISSED':<8}{what}: {found}")
         if not is_kept:
             self.missed.append(f"{what}: {found}")
+
+    def aside(self, what: str, is_kept: bool, found: str) -> None:
+        """The same words about what was not promised."""
+        print(f"    {'kept' if is_kept else 'missed':<8}{what}: {found}")
 
     def claim(self, what: str, is_reached: Optional[bool], found: str) -> None:
         word = "no figures" if is_reached is None else "reached" if is_reached else "not reached"
@@ -130,17 +134,14 @@ def under_load(report: Report, is_quick: bool) -> None:
     for row in rows:
         if not row.one.is_promised:
             continue
-        raw = found.get(RAW)
-        if raw is None or not row.rates or row.trouble:
-            report.promise(f"{row.one.name}, under load", False, row.trouble or "the raw app has no figures")
-            continue
-        rate, cpu = http_load.share(row.rates, raw.rates), http_load.share(row.cpu, raw.cpu)
-        report.promise(f"at least {LEAST_RATE:.0%} of the raw app's requests/s", rate >= LEAST_RATE, f"{rate:.1%}")
-        report.promise(f"at most {MOST_CPU - 1:.0%} more CPU a request", cpu <= MOST_CPU, f"{cpu - 1:+.1%}")
+        beside_raw(report.promise, row, found.get(RAW))
         with_fields = found.get(http_load.RAW_WITH_FIELDS)
-        if with_fields is not None:
+        if with_fields is not None and row.rates and not row.trouble:
             rate, cpu = http_load.share(row.rates, with_fields.rates), http_load.share(row.cpu, with_fields.cpu)
             print(f"            of the raw app that sends the same fields: {rate:.1%} of the requests/s, {cpu - 1:+.1%} CPU a request")
+    if TELLING_NOTHING in by_name:
+        print(f"\n  the same of what was not promised: {TELLING_NOTHING} (state_fields=())")
+        beside_raw(report.aside, by_name[TELLING_NOTHING], found.get(RAW))
     for row in found.values():
         if row.one.is_ours:
             faster = [other.one.name for other in found.values() if not other.one.is_ours and other.rate > row.rate]
@@ -162,6 +163,16 @@ def under_load(report: Report, is_quick: bool) -> None:
         report.claim(f"{what}, one process", mixture["rate"] >= CLAIMED_RATE, f"{mixture['rate']:,.0f} at {mixture['hits']:.1%} hits")
     else:
         report.claim(what, None, "")
+
+
+def beside_raw(say: Callable[[str, bool, str], None], row: LoadRow, raw: Optional[LoadRow]) -> None:
+    """What a hit of ours may cost under load, and what it does."""
+    if raw is None or not row.rates or row.trouble:
+        say(f"{row.one.name}, under load", False, row.trouble or "the raw app has no figures")
+        return
+    rate, cpu = http_load.share(row.rates, raw.rates), http_load.share(row.cpu, raw.cpu)
+    say(f"at least {LEAST_RATE:.0%} of the raw app's requests/s", rate >= LEAST_RATE, f"{rate:.1%}")
+    say(f"at most {MOST_CPU - 1:.0%} more CPU a request", cpu <= MOST_CPU, f"{cpu - 1:+.1%}")
 
 
 def expiring(report: Report, is_quick: bool) -> None:

@@ -153,6 +153,10 @@ async def ours_uncompressed() -> Any:
     return _cache_middleware().CacheMiddleware(raw_app, SmartCacheConfig(compression_enabled=False))
 
 
+async def ours_telling_nothing() -> Any:
+    return _cache_middleware().CacheMiddleware(raw_app, state_fields=())
+
+
 async def ours_around_starlette() -> Any:
     return _cache_middleware().CacheMiddleware(starlette_app())
 
@@ -252,6 +256,7 @@ STARLETTE = "Starlette, not cached"
 FASTAPI = "FastAPI, not cached"
 OURS = "ours around the raw app"
 UNCOMPRESSED = "ours, uncompressed"
+TELLING_NOTHING = "ours, no state fields"
 
 CONTESTANTS: List[Contestant] = [
     Contestant(RAW, "frameworks", uncached(lambda: raw_app), is_cached=False),
@@ -260,6 +265,7 @@ CONTESTANTS: List[Contestant] = [
     Contestant("raw WSGI app, not cached", "frameworks", uncached(lambda: raw_wsgi_app), is_cached=False, is_wsgi=True),
     Contestant(OURS, "frameworks", ours_around_raw, is_ours=True),
     Contestant(UNCOMPRESSED, "frameworks", ours_uncompressed, is_ours=True, is_aside=True),
+    Contestant(TELLING_NOTHING, "frameworks", ours_telling_nothing, is_ours=True, is_aside=True),
     Contestant("ours around Starlette", "frameworks", ours_around_starlette, is_ours=True),
     Contestant("ours by Starlette's add_middleware", "frameworks", ours_within_starlette, is_ours=True, is_aside=True),
     Contestant("ours around the raw WSGI app", "frameworks", ours_around_wsgi, is_ours=True, is_wsgi=True),

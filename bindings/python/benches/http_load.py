@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple
 
 import http_contestants
-from http_contestants import BODY, BROWSER, ORIGIN, OURS, PATH, RAW, UNCOMPRESSED, Contestant
+from http_contestants import BODY, BROWSER, ORIGIN, OURS, PATH, RAW, TELLING_NOTHING, UNCOMPRESSED, Contestant
 
 #: Short turns, so that what is compared is close in time.
 ROUNDS, SECONDS = 21, 1
@@ -104,7 +104,10 @@ EXPIRING: List[Contestant] = [
 SERVED = [
     http_contestants.named(RAW),
     Contestant(RAW_WITH_FIELDS, "frameworks", http_contestants.uncached(lambda: raw_app_with_fields), is_cached=False),
-    *map(http_contestants.named, (OURS, UNCOMPRESSED, "ours around the raw app, ctypes", http_contestants.STARLETTE, http_contestants.FASTAPI)),
+    *map(
+        http_contestants.named,
+        (OURS, TELLING_NOTHING, UNCOMPRESSED, "ours around the raw app, ctypes", http_contestants.STARLETTE, http_contestants.FASTAPI),
+    ),
 ]
 
 
