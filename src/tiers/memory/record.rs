@@ -27,6 +27,10 @@ use std::sync::atomic::AtomicU32 as OwnU32;
 /// One in so many look-ups is timed: to read the clock twice costs as much as a hit.
 const SAMPLE_ONE_IN: u32 = 1024;
 
+/// In one of so many look-ups a thread acknowledges what was taken away, at least: so that whoever waits for it waits a few
+/// microseconds. A power of two, and arbitrary within a factor of four.
+const ACKNOWLEDGE_ONE_IN: u32 = 64;
+
 #[repr(C, align(128))]
 pub(super) struct Record {
     /// The index that the thread is looking into, and the one that this is replacing.
@@ -111,6 +115,14 @@ impl Record {
     pub(super) fn is_sampled(&self) -> bool {
         let left = self.until_sample.load(Ordering::Relaxed).wrapping_sub(1);
         self.until_sample.store(left, Ordering::Relaxed);
+        left.is_multiple_of(ACKNOWLEDGE_ONE_IN) && self.pauses(left)
+    }
+
+    /// What a look-up does now and then. Says whether it is to be timed.
+    #[cold]
+    fn pauses(&self, left: u32) -> bool {
+        // A thread that misses does it then; so one that only hits does it, too.
+        self.acknowledge();
         if left == 0 {
             self.draw();
         }
@@ -119,8 +131,6 @@ impl Record {
 
     #[cold]
     fn draw(&self) {
-        // So a thread that only hits does it, too.
-        self.acknowledge();
         // xorshift32: Marsaglia, as in `shard`.
         let mut x = self.drawn.load(Ordering::Relaxed);
         x ^= x << 13;
