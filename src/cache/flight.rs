@@ -226,7 +226,7 @@ impl Flights {
 
     /// What is loaded from here on is ordered after the writes that have not found the flight. False: it is not.
     fn begin(&self) -> bool {
-        self.always_locks || barrier::heavy()
+        self.always_locks || barrier::heavy().is_some()
     }
 
     /// Leads the flight of a key if nobody does. Without memory for it, that is as if somebody else did.

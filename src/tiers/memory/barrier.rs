@@ -21,10 +21,6 @@ const MEMBARRIER: u8 = 2;
 
 static MODE: AtomicU8 = AtomicU8::new(UNDECIDED);
 
-/// How many heavy halves have begun, and up to which of them one has ended.
-static BEGUN: AtomicU64 = AtomicU64::new(0);
-static ENDED: AtomicU64 = AtomicU64::new(0);
-
 /// The second until which [`heavy`] fails, after membarrier was refused to a process that had it.
 static WAIT_UNTIL: AtomicU64 = AtomicU64::new(0);
 
@@ -62,49 +58,41 @@ pub(crate) fn light() {
 #[cold]
 fn unlikely() {}
 
-/// What has been taken away before this was called is safe from readers once a heavy half that begins later has ended: see
-/// [`has_passed`].
-#[inline]
-pub(super) fn ticket() -> u64 {
-    // Somebody else's barrier does nothing for what is still on its way out of this processor.
-    fence(Ordering::SeqCst);
-    BEGUN.load(Ordering::SeqCst)
+/// Who has passed a full barrier with the heavy half.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All threads of the process.
+    AllThreads,
+    /// The calling one. The others pass theirs with each light half.
+    ThisThread,
 }
 
-/// Whether the writer's half has been passed since a ticket was taken, by whomever: where it takes an interrupt of all other
-/// processors (some 10 us on a virtual machine), all shards of all caches share one.
-#[inline]
-pub(super) fn has_passed(ticket: u64) -> bool {
-    if MODE.load(Ordering::Relaxed) == MEMBARRIER {
-        return ENDED.load(Ordering::Acquire) > ticket;
-    }
-    // A fence is a matter of the thread that looks at the announcements, and cheap.
-    heavy()
+/// Whether the heavy half interrupts nobody.
+pub(super) fn is_cheap() -> bool {
+    MODE.load(Ordering::Relaxed) != MEMBARRIER
 }
 
-/// The writer's half. False: announcements cannot be relied on now, so nothing may be freed. Also for whoever says that something
+/// The writer's half. `None`: announcements cannot be relied on now, so nothing may be freed. Also for whoever says that something
 /// begins and then reads what others write.
-pub(crate) fn heavy() -> bool {
+pub(crate) fn heavy() -> Option<Reach> {
     if MODE.load(Ordering::Relaxed) == MEMBARRIER {
-        let number = BEGUN.fetch_add(1, Ordering::SeqCst) + 1;
-        if !membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
-            return refused();
+        if membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) {
+            return Some(Reach::AllThreads);
         }
-        ENDED.fetch_max(number, Ordering::AcqRel);
-        return true;
+        refused();
+        return None;
     }
     fence(Ordering::SeqCst);
     let wait_until = WAIT_UNTIL.load(Ordering::Relaxed);
-    wait_until == 0 || seconds() >= wait_until
+    (wait_until == 0 || seconds() >= wait_until).then_some(Reach::ThisThread)
 }
 
 /// The process has given up a right that it had. From now on readers use fences, but those that have just announced something
 /// did not: until all of that can be seen nothing is freed.
 #[cold]
-fn refused() -> bool {
+fn refused() {
     WAIT_UNTIL.store(seconds() + GRACE, Ordering::Relaxed);
     MODE.store(FENCES, Ordering::SeqCst);
-    false
 }
 
 fn seconds() -> u64 {

@@ -328,11 +328,7 @@ impl Memory {
         hash: Hash,
         key: &[u8],
     ) -> Option<(EntryRef, Label)> {
-        let Some((shard, entry, label)) = self.search::<true>(record, hazard, hash, key) else {
-            // Where there is something to put soon, and so something to evict.
-            record.acknowledge();
-            return None;
-        };
+        let (shard, entry, label) = self.search::<true>(record, hazard, hash, key)?;
         if label.expires() {
             let now = self.clock.now();
             if label.is_expired(now) {

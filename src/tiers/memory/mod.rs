@@ -20,6 +20,7 @@ mod lease;
 mod list;
 mod look_up;
 mod maintain;
+mod moments;
 mod pin;
 mod policy;
 mod put;

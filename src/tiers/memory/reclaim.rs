@@ -12,9 +12,8 @@
 //!    retires it ([`Retired`]).
 //! 3. To give memory back it passes the heavy half of the barrier pair, and then looks into all slots. A reader that
 //!    announced before that is seen; one that announced later finds the place changed, since that came before. What stands
-//!    in no slot is freed. Nor is the barrier needed once every thread has acknowledged a moment after step 2, which they do of
-//!    themselves ([`hazard::acknowledge`]): what a thread announced before that is seen, by the order of its stores, and what it looks
-//!    for later it finds changed, by the order of its loads.
+//!    in no slot is freed. Nor is the barrier needed once every thread has seen, or rests since, a moment that began after step 2:
+//!    see `moments`.
 //! 4. Slots are written with release order and read with acquire order: whoever no longer finds an address in any slot may
 //!    free it, since all reads under the former announcement came before.
 //!
@@ -24,7 +23,6 @@
 #![allow(unsafe_code)]
 
 use super::arena::{Block, Heap, Magazine};
-use super::barrier;
 use super::entry::{prefetch_to_write, EntryRef, Header, LARGE};
 use super::hazard;
 use super::index::OldTable;
@@ -32,7 +30,6 @@ use super::record::{self, Record};
 use crate::stats::Stripe;
 use crate::sync::atomic::AtomicPtr;
 use std::alloc::Layout;
-use std::num::NonZeroUsize;
 
 /// A thread that is looking something up. What it has announced is withdrawn when this is dropped; there is one at a time
 /// in a thread.
@@ -82,8 +79,8 @@ impl Drop for Reader {
 /// Entries that wait before it is looked whether they can go. Below, looking would cost more than it brings. Arbitrary within
 /// a factor of four.
 const COUNT: usize = 64;
-/// A shard waits for somebody else's barrier until this part of its entries, but at least [`COUNT`] and at most [`MOST`] of
-/// them, is waiting; then it sees to one itself.
+/// A shard waits for all threads to know what has left, or for somebody's barrier, until this part of its entries, but at least
+/// [`COUNT`] and at most [`MOST`] of them, is waiting, and half of [`COUNT`] since it last looked; then it sees to a barrier itself.
 const PART: usize = 8;
 const MOST: usize = 512;
 /// The same in bytes: memory should not stay away for longer than anybody wants.
@@ -112,7 +109,7 @@ struct Gone {
 /// What has left a shard: on its way from `waiting` through `sealed` to `free`. Under the shard's lock.
 #[repr(C)]
 pub(super) struct Retired {
-    /// Since the last ticket was taken.
+    /// Since the last moment began.
     waiting: Vec<Gone>,
     /// Nobody can be reading them any more.
     free: Vec<Gone>,
@@ -126,33 +123,13 @@ pub(super) struct Retired {
     /// So often the tables that wait are passed over.
     patience: usize,
     tables: Vec<OldTable>,
-    /// Before the ticket was taken.
+    /// Before the moment began.
     sealed: Vec<Gone>,
     /// So many of the tables, too.
     sealed_tables: usize,
-    ticket: Option<Ticket>,
+    moment: Option<usize>,
     /// Kept for its memory.
     announced: Vec<usize>,
-}
-
-/// When something was taken away.
-#[derive(Clone, Copy)]
-struct Ticket {
-    /// As barriers count.
-    barrier: u64,
-    /// As threads acknowledge.
-    moment: NonZeroUsize,
-}
-
-impl Ticket {
-    fn take() -> Self {
-        Self { barrier: barrier::ticket(), moment: record::next_moment() }
-    }
-
-    /// Whether whoever is still reading can be seen.
-    fn has_passed(self) -> bool {
-        barrier::has_passed(self.barrier) || record::all_have_seen(self.moment)
-    }
 }
 
 /// Large blocks that nobody can be reading. Dropping it frees them; do that outside the shard's lock.
@@ -181,7 +158,7 @@ impl Retired {
             tables: Vec::new(),
             sealed: Vec::new(),
             sealed_tables: 0,
-            ticket: None,
+            moment: None,
             announced: Vec::new(),
         }
     }
@@ -300,17 +277,18 @@ impl Retired {
             self.release_sealed(garbage);
             return;
         }
-        if self.ticket.is_some_and(Ticket::has_passed) {
+        if self.moment.is_some_and(record::has_passed) {
             self.release_sealed(garbage);
-        }
-        if self.ticket.is_none() {
-            self.seal();
         }
         let count = self.waiting.len() + self.sealed.len();
         let most = (shard / PART).clamp(COUNT, MOST).max(self.due_count);
         let table_is_due = !self.tables.is_empty() && self.patience == 0;
-        if count >= most || self.held_bytes >= self.due_bytes || table_is_due {
-            garbage.wants_barrier = self.ticket.is_some();
+        if self.moment.is_none() {
+            self.seal();
+            // Until then threads that are at work have seen it.
+            (self.due_count, self.patience) = (count + COUNT / 2, COUNT / 2);
+        } else if count >= most || self.held_bytes >= self.due_bytes || table_is_due {
+            garbage.wants_barrier = true;
         } else {
             self.due_count = count + COUNT / 2;
         }
@@ -321,14 +299,14 @@ impl Retired {
     pub(super) fn collect_all<'a>(&mut self, heap: &'a Heap, magazine: &mut Magazine) -> Garbage<'a> {
         let mut garbage = Garbage::none(heap);
         self.seal();
-        if self.ticket.is_some() && (record::am_alone() || barrier::heavy()) {
+        if self.moment.is_some() && (record::am_alone() || record::pass_barrier()) {
             self.release_sealed(&mut garbage);
         }
         self.free_some(usize::MAX, magazine, &mut garbage);
         garbage
     }
 
-    /// Takes a ticket for all that waits.
+    /// Begins a moment for all that waits.
     fn seal(&mut self) {
         if self.sealed.is_empty() {
             std::mem::swap(&mut self.waiting, &mut self.sealed);
@@ -337,7 +315,7 @@ impl Retired {
         }
         self.sealed_tables = self.tables.len();
         let is_empty = self.sealed.is_empty() && self.tables.is_empty();
-        self.ticket = (!is_empty).then(Ticket::take);
+        self.moment = (!is_empty).then(record::begin_moment);
     }
 
     /// Steps 3 and 4 of the protocol, after the barrier. An entry that stands in no slot now will never again: from here on it
@@ -378,7 +356,7 @@ impl Retired {
             self.due_bytes = BYTES + 2 * self.held_bytes;
         }
         self.announced = announced;
-        self.ticket = None;
+        self.moment = None;
         self.patience = COUNT;
     }
 
@@ -444,7 +422,7 @@ impl Garbage<'_> {
     fn dispose(&mut self) {
         if self.wants_barrier {
             // Who comes next to a shard that waits for it will find that it has been passed.
-            barrier::heavy();
+            record::pass_barrier();
         }
         for left in self.left.drain(..) {
             match left {

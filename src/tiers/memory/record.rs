@@ -5,8 +5,8 @@
 //!  record  | 2 tables       | entry | stripe | seen | 65 leases                   | --> next record
 //!          +----------------+-------+--------+------+-----------------------------+
 //!            announcements: the thread        ^       classic results: the thread
-//!            reads these at this moment       |       may read these later
-//!                                             up to which moment it knows what was taken away
+//!            reads these now                  |       may read these later
+//!                                             of what was taken away it knows so much: see `moments`
 //! ```
 //!
 //! Written by its thread alone, read by writers that look for what they may free (see `reclaim` for the protocol). Records
@@ -14,22 +14,19 @@
 //! threads at one time.
 #![allow(unsafe_code)]
 
+use super::barrier::{self, Reach};
 use super::entry::Header;
+use super::moments::Moments;
 use super::{hazard, lease};
 use crate::stats::Stripe;
 use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::{alloc_zeroed, Layout};
-use std::num::NonZeroUsize;
 use std::ptr::null_mut;
 // Nothing that a model is about is decided by it.
 use std::sync::atomic::AtomicU32 as OwnU32;
 
 /// One in so many look-ups is timed: to read the clock twice costs as much as a hit.
 const SAMPLE_ONE_IN: u32 = 1024;
-
-/// In one of so many look-ups a thread acknowledges what was taken away, at least: so that whoever waits for it waits a few
-/// microseconds. A power of two, and arbitrary within a factor of four.
-const ACKNOWLEDGE_ONE_IN: u32 = 64;
 
 #[repr(C, align(128))]
 pub(super) struct Record {
@@ -40,7 +37,7 @@ pub(super) struct Record {
     /// Where the thread counts. Never changes.
     stripe: Stripe,
     in_use: AtomicBool,
-    /// See [`hazard::acknowledge`].
+    /// Up to which moment the thread knows what was taken away.
     seen: AtomicUsize,
     /// The lease that is written next; the owner's business.
     pub(super) next_lease: AtomicUsize,
@@ -56,13 +53,16 @@ struct Records {
     first: AtomicPtr<Record>,
     /// How many were made.
     count: AtomicUsize,
-    /// The newest moment: see [`hazard::next_moment`].
-    moment: AtomicUsize,
+    moments: Moments,
 }
 
 impl Records {
     const fn none() -> Self {
-        Self { first: AtomicPtr::new(null_mut()), count: AtomicUsize::new(0), moment: AtomicUsize::new(0) }
+        Self {
+            first: AtomicPtr::new(null_mut()),
+            count: AtomicUsize::new(0),
+            moments: Moments { newest: AtomicUsize::new(0), passed: AtomicUsize::new(0) },
+        }
     }
 }
 
@@ -115,14 +115,6 @@ impl Record {
     pub(super) fn is_sampled(&self) -> bool {
         let left = self.until_sample.load(Ordering::Relaxed).wrapping_sub(1);
         self.until_sample.store(left, Ordering::Relaxed);
-        left.is_multiple_of(ACKNOWLEDGE_ONE_IN) && self.pauses(left)
-    }
-
-    /// What a look-up does now and then. Says whether it is to be timed.
-    #[cold]
-    fn pauses(&self, left: u32) -> bool {
-        // A thread that misses does it then; so one that only hits does it, too.
-        self.acknowledge();
         if left == 0 {
             self.draw();
         }
@@ -141,17 +133,17 @@ impl Record {
         self.until_sample.store(1 + x % (2 * SAMPLE_ONE_IN - 1), Ordering::Relaxed);
     }
 
-    /// The thread knows what was taken away until now. Now and then, by whatever it does when it is not in a hurry: a writer whose
-    /// readers all do this interrupts nobody.
-    #[inline(always)]
-    pub(super) fn acknowledge(&self) {
-        hazard::acknowledge(&self.seen, &RECORDS.moment);
-    }
-
     /// Announces a table in one of two places; false when it is no longer in use.
     #[inline(always)]
     pub(super) fn announce_table(&self, which: usize, table: *mut u8, is_in_use: impl FnOnce() -> bool) -> bool {
-        hazard::announce(&self.tables[which], table, is_in_use)
+        hazard::announce(&self.tables[which], table, || {
+            RECORDS.moments.see(&self.seen);
+            is_in_use()
+        })
+    }
+
+    fn announces_a_table(&self) -> bool {
+        self.tables.iter().any(|table| hazard::announced(table) != 0)
     }
 
     pub(super) fn clear_leases(&self) {
@@ -191,28 +183,43 @@ pub(super) fn snapshot(held: &mut Vec<usize>) -> Option<usize> {
 /// Called after something was taken away. A thread that adopts a record later than this looks passes a fence after that,
 /// so it sees what was taken away.
 pub(super) fn am_alone() -> bool {
-    no_other(|_| true)
+    all_others(|_| false)
 }
 
-/// The moment that follows what the calling thread has taken away so far.
-pub(super) fn next_moment() -> NonZeroUsize {
-    hazard::next_moment(&RECORDS.moment)
+/// The moment after what the calling thread has taken away.
+pub(super) fn begin_moment() -> usize {
+    RECORDS.moments.begin()
 }
 
-/// Whether all others that may be reading have acknowledged a moment, of themselves: then what was taken away before it stands in a
-/// slot or is found by nobody, as after a barrier. The calling thread acknowledges whatever there is, for those who wait for it.
-pub(super) fn all_have_seen(moment: NonZeroUsize) -> bool {
-    if let Some(mine) = mine::get() {
-        mine.acknowledge();
+/// Whether what was taken away before that moment stands in a slot where it is still being read, for all to see: since a barrier was passed,
+/// by whomever and whyever, or without one, since all threads know of it.
+pub(super) fn has_passed(moment: usize) -> bool {
+    let moments = &RECORDS.moments;
+    if moments.has_passed(moment) || (barrier::is_cheap() && barrier::heavy().is_some()) {
+        return true;
     }
-    no_other(|record| !hazard::has_seen(&record.seen, moment))
+    if let Some(mine) = mine::get() {
+        // For the others, when they wait for this one, which may look nothing up.
+        moments.see(&mine.seen);
+    }
+    all_others(|record| moments.is_known(moment, &record.seen, || record.announces_a_table()))
 }
 
-/// Whether there is none like this among the records that other threads use.
-fn no_other(is_such: impl Fn(&Record) -> bool) -> bool {
+/// Passes the writer's half of the barrier pair, for all that has been taken away until now. False: that was not possible.
+pub(super) fn pass_barrier() -> bool {
+    let moment = RECORDS.moments.begin();
+    let reach = barrier::heavy();
+    if reach == Some(Reach::AllThreads) {
+        RECORDS.moments.pass(moment);
+    }
+    reach.is_some()
+}
+
+/// Whether all records that other threads use are like this.
+fn all_others(is_such: impl Fn(&Record) -> bool) -> bool {
     fence(Ordering::SeqCst);
     let mine = mine::get().map_or(null_mut(), |record| std::ptr::from_ref(record).cast_mut());
-    records().all(|record| std::ptr::eq(record, mine) || !record.in_use.load(Ordering::SeqCst) || !is_such(record))
+    records().all(|record| std::ptr::eq(record, mine) || !record.in_use.load(Ordering::SeqCst) || is_such(record))
 }
 
 /// In a forked child: threads that did not come along read nothing any more, and their records are free.
