@@ -1,80 +1,13 @@
-//! When memory that was taken out of a shard may be given back: when no thread can be reading it any more.
-//!
-//! # Protocol
-//!
-//! Readers take no lock. What they read is kept by hazard pointers (Michael, "Hazard Pointers: Safe Memory Reclamation for
-//! Lock-Free Objects", IEEE TPDS 2004), of which each thread's record has three and the slots of its leases:
-//!
-//! 1. A reader writes the address of what it is going to read into a slot of its record ([`hazard::announce`]), passes the light
-//!    half of the barrier pair, and looks whether the place where it found the address still holds it. If it does, the
-//!    thing may be read until the slot is overwritten or cleared; else the reader begins again.
-//! 2. A writer, under the shard's lock, first takes a thing out of every place where readers can find it, and then
-//!    retires it ([`Retired`]).
-//! 3. To give memory back it passes the heavy half of the barrier pair, and then looks into all slots. A reader that
-//!    announced before that is seen; one that announced later finds the place changed, since that came before. What stands
-//!    in no slot is freed. Nor is the barrier needed once every thread has seen, or rests since, a moment that began after step 2:
-//!    see `moments`.
-//! 4. Slots are written with release order and read with acquire order: whoever no longer finds an address in any slot may
-//!    free it, since all reads under the former announcement came before.
-//!
-//! So a reader that is stopped in the middle holds back what it announced (an entry, and the one or two tables it is
-//! looking into), not what was retired after it. What waits is bounded: by a count that follows the number of slots there
-//! are, and by bytes.
-#![allow(unsafe_code)]
+//! What has left a shard and waits until nobody can be reading it: steps 2 to 4 of the protocol. Says what may be freed, and frees
+//! what takes no time.
 
-use super::arena::{Block, Heap, Magazine};
-use super::entry::{prefetch_to_write, EntryRef, Header, LARGE};
-use super::hazard;
-use super::index::OldTable;
-use super::record::{self, Record};
-use crate::stats::Stripe;
-use crate::sync::atomic::AtomicPtr;
+use super::super::arena::{Block, Heap, Magazine};
+use super::super::entry::{prefetch_to_write, EntryRef, LARGE};
+use super::super::index::OldTable;
+use super::super::record;
+use super::garbage::{Garbage, Left};
+use super::give_up;
 use std::alloc::Layout;
-
-/// A thread that is looking something up. What it has announced is withdrawn when this is dropped; there is one at a time
-/// in a thread.
-pub(super) struct Reader {
-    record: &'static Record,
-}
-
-impl Reader {
-    /// `None` when there is no memory for the thread's record.
-    #[inline(always)]
-    pub(super) fn enter() -> Option<Self> {
-        Record::mine().map(|record| Self { record })
-    }
-
-    #[inline(always)]
-    pub(super) fn record(&self) -> &'static Record {
-        self.record
-    }
-
-    /// Where this look-up announces its entry, unless a lease does.
-    #[inline(always)]
-    pub(super) fn hazard(&self) -> &'static AtomicPtr<Header> {
-        &self.record.entry
-    }
-
-    /// Whether this look-up is to be timed.
-    #[inline(always)]
-    pub(super) fn is_sampled(&self) -> bool {
-        self.record.is_sampled()
-    }
-
-    /// Which stripe of a counter belongs to the thread.
-    #[inline(always)]
-    pub(super) fn stripe(&self) -> Stripe {
-        self.record.stripe()
-    }
-}
-
-impl Drop for Reader {
-    #[inline(always)]
-    fn drop(&mut self) {
-        hazard::withdraw(&self.record.entry);
-        hazard::withdraw(&self.record.tables[0]);
-    }
-}
 
 /// Entries that wait before it is looked whether they can go. Below, looking would cost more than it brings. Arbitrary within
 /// a factor of four.
@@ -85,9 +18,6 @@ const PART: usize = 8;
 const MOST: usize = 512;
 /// The same in bytes: memory should not stay away for longer than anybody wants.
 const BYTES: u64 = 1 << 20;
-
-/// The pages of a table of this size are given back to the system at once.
-const LARGE_TABLE: u64 = 256 << 10;
 
 /// So many entries that nobody can be reading, and bytes of them, are kept as memory for the next ones of their size: as many as
 /// become free at once, so that in a cache which is full of entries of one size no block goes to the magazine and back. (That
@@ -108,7 +38,7 @@ struct Gone {
 
 /// What has left a shard: on its way from `waiting` through `sealed` to `free`. Under the shard's lock.
 #[repr(C)]
-pub(super) struct Retired {
+pub(in super::super) struct Retired {
     /// Since the last moment began.
     waiting: Vec<Gone>,
     /// Nobody can be reading them any more.
@@ -132,21 +62,8 @@ pub(super) struct Retired {
     announced: Vec<usize>,
 }
 
-/// Large blocks that nobody can be reading. Dropping it frees them; do that outside the shard's lock.
-pub(super) struct Garbage<'a> {
-    left: Vec<Left>,
-    /// The barrier that everything waits for should be passed now.
-    wants_barrier: bool,
-    heap: &'a Heap,
-}
-
-enum Left {
-    Entry(EntryRef),
-    Table(OldTable),
-}
-
 impl Retired {
-    pub(super) const fn new() -> Self {
+    pub(in super::super) const fn new() -> Self {
         Self {
             waiting: Vec::new(),
             free: Vec::new(),
@@ -164,14 +81,14 @@ impl Retired {
     }
 
     /// Bytes that wait.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in super::super) fn bytes(&self) -> u64 {
         self.free_bytes + self.held_bytes
     }
 
     /// Asks the processor for what the next calls will touch: the block that an entry of that layout will probably get, and where
     /// another one is noted.
     #[inline(always)]
-    pub(super) fn expect(&self, layout: Layout, magazine: &Magazine) {
+    pub(in super::super) fn expect(&self, layout: Layout, magazine: &Magazine) {
         match self.free.last() {
             Some(next) => next.entry.prefetch_to_make(layout),
             None => magazine.expect(layout),
@@ -182,7 +99,7 @@ impl Retired {
     /// A block for an entry of that layout: that of an entry which nobody can be reading if it is as large as needed, else one of
     /// the heap's. `None` when there is no memory.
     #[inline(always)]
-    pub(super) fn block(&mut self, layout: Layout, heap: &Heap, magazine: &mut Magazine) -> Option<Block> {
+    pub(in super::super) fn block(&mut self, layout: Layout, heap: &Heap, magazine: &mut Magazine) -> Option<Block> {
         if let (Some(size), Some(last)) = (heap.size_of_all(layout), self.free.last()) {
             if last.size == size {
                 if let Some(block) = self.reuse(heap) {
@@ -208,7 +125,7 @@ impl Retired {
 
     /// Takes over an entry that has just left the shard. `size`: what the allocator takes for it.
     #[inline(always)]
-    pub(super) fn push(&mut self, entry: EntryRef, size: u64) {
+    pub(in super::super) fn push(&mut self, entry: EntryRef, size: u64) {
         if self.waiting.len() < self.waiting.capacity() || self.waiting.try_reserve(1).is_ok() {
             self.held_bytes += size;
             self.waiting.push(Gone { entry, size });
@@ -217,7 +134,7 @@ impl Retired {
     }
 
     /// Takes over a table that readers can no longer find.
-    pub(super) fn push_table(&mut self, table: OldTable, heap: &Heap) {
+    pub(in super::super) fn push_table(&mut self, table: OldTable, heap: &Heap) {
         if table.address() != 0 && self.tables.try_reserve(1).is_ok() {
             self.held_bytes += table.size(heap);
             self.tables.push(table);
@@ -227,7 +144,7 @@ impl Retired {
 
     /// Whether [`Retired::collect_some`] has something to do.
     #[inline(always)]
-    pub(super) fn is_due(&mut self) -> bool {
+    pub(in super::super) fn is_due(&mut self) -> bool {
         self.keeps_too_much() || self.look_is_due()
     }
 
@@ -258,7 +175,12 @@ impl Retired {
 
     /// Frees some of what has waited for long enough, in a shard of so many entries; large blocks are left to the caller.
     #[must_use = "dropping it under the lock frees memory there"]
-    pub(super) fn collect_some<'a>(&mut self, heap: &'a Heap, magazine: &mut Magazine, shard: usize) -> Garbage<'a> {
+    pub(in super::super) fn collect_some<'a>(
+        &mut self,
+        heap: &'a Heap,
+        magazine: &mut Magazine,
+        shard: usize,
+    ) -> Garbage<'a> {
         let mut garbage = Garbage::none(heap);
         if self.look_is_due() {
             self.look(&mut garbage, shard);
@@ -296,7 +218,7 @@ impl Retired {
 
     /// Frees whatever nobody can be reading, now.
     #[must_use = "dropping it under the lock frees memory there"]
-    pub(super) fn collect_all<'a>(&mut self, heap: &'a Heap, magazine: &mut Magazine) -> Garbage<'a> {
+    pub(in super::super) fn collect_all<'a>(&mut self, heap: &'a Heap, magazine: &mut Magazine) -> Garbage<'a> {
         let mut garbage = Garbage::none(heap);
         self.seal();
         if self.moment.is_some() && (record::am_alone() || record::pass_barrier()) {
@@ -383,7 +305,7 @@ impl Retired {
 
     /// Gives up everything, announced, leased or not: the cache is being destroyed, and classic results end with it. What a
     /// value pins stays until that is dropped.
-    pub(super) fn give_up(&mut self, heap: &Heap) {
+    pub(in super::super) fn give_up(&mut self, heap: &Heap) {
         for gone in self.waiting.drain(..).chain(self.sealed.drain(..)).chain(self.free.drain(..)) {
             give_up(gone.entry, heap);
         }
@@ -394,58 +316,9 @@ impl Retired {
     }
 }
 
-/// The end of an entry of a cache that is being destroyed: freed, unless a value pins it.
-pub(super) fn give_up(entry: EntryRef, heap: &Heap) {
-    if !heap.pins.orphan(entry, || heap.detach(entry.size(heap))) {
-        // SAFETY: nobody is in a call on this cache any more, its classic results have ended, and no value pins the entry.
-        unsafe { entry.free(heap, &mut Magazine::none()) };
-    }
-}
-
-impl<'a> Garbage<'a> {
-    pub(super) fn none(heap: &'a Heap) -> Self {
-        Self { left: Vec::new(), wants_barrier: false, heap }
-    }
-}
-
-impl Drop for Garbage<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if self.wants_barrier || !self.left.is_empty() {
-            self.dispose();
-        }
-    }
-}
-
-impl Garbage<'_> {
-    #[cold]
-    fn dispose(&mut self) {
-        if self.wants_barrier {
-            // Who comes next to a shard that waits for it will find that it has been passed.
-            record::pass_barrier();
-        }
-        for left in self.left.drain(..) {
-            match left {
-                // SAFETY: `release_sealed` found nobody who could be reading it, and it has been taken off the list.
-                Left::Entry(entry) => unsafe { entry.free(self.heap, &mut Magazine::none()) },
-                Left::Table(table) => {
-                    let is_large = table.size(self.heap) >= LARGE_TABLE;
-                    // SAFETY: as above, and readers cannot find it any more.
-                    unsafe { table.free(self.heap) };
-                    if is_large && self.heap.is_arena() {
-                        // Else it would stay resident until the arena is used again. malloc gives blocks of that size back
-                        // by itself.
-                        self.heap.trim();
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[cfg(all(test, feature = "jemalloc", not(miri)))]
 mod tests {
-    use super::super::entry::Draft;
+    use super::super::super::entry::Draft;
     use super::*;
     use std::sync::Arc;
 
