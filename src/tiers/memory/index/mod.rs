@@ -30,12 +30,14 @@
 mod bucket;
 mod search;
 mod table;
+mod walk;
 mod writer;
 
 use super::arena::ADDRESS_BITS;
 pub(super) use search::{Published, Search};
 pub(super) use table::OldTable;
-pub(super) use writer::{Index, Position, PLACES};
+pub(super) use walk::PLACES;
+pub(super) use writer::{Index, Position};
 
 /// What the parts of the engine take from a key's 64-bit hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
