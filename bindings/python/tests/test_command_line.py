@@ -91,7 +91,12 @@ def test_who_reads_only_the_beginning_is_no_error() -> None:
 def test_an_interrupt_ends_a_replay_with_a_word_and_not_with_a_traceback(tmp_path: Path) -> None:
     trace = tmp_path / "long.txt"
     trace.write_text("".join(f"key {number % 5000}\n" for number in range(3_000_000)))
-    process = start("replay", str(trace), "--capacity", ",".join(["100"] * 50))
+    # A child inherits that a signal is ignored, as it is for what a shell runs in the background, but not how it is handled.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = start("replay", str(trace), "--capacity", ",".join(["100"] * 50))
+    finally:
+        signal.signal(signal.SIGINT, before)
     # Its import installs nothing that waits; a second signal covers a machine where the first met the import.
     deadline = time.monotonic() + 240
     while process.poll() is None and time.monotonic() < deadline:
