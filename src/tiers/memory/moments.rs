@@ -10,7 +10,7 @@
 //!   the barrier would announce a table since then, or have ended; one that has begun later has found the count changed, and has passed its fence
 //!   after it said so. Either it said so before the writer's fence, and does not rest; or its look comes after that, and finds the place changed.
 //!
-//! `tests/loom.rs` runs this file under every order that the memory model allows.
+//! `tests/loom.rs` runs this file under the orders that the memory model allows.
 
 use crate::sync::atomic::{fence, AtomicUsize, Ordering};
 

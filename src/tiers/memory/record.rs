@@ -20,6 +20,7 @@ use super::moments::Moments;
 use super::{hazard, lease};
 use crate::stats::Stripe;
 use crate::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
 use std::alloc::{alloc_zeroed, Layout};
 use std::ptr::null_mut;
 // Nothing that a model is about is decided by it.
@@ -53,7 +54,8 @@ struct Records {
     first: AtomicPtr<Record>,
     /// How many were made.
     count: AtomicUsize,
-    moments: Moments,
+    /// On a line of its own: each look-up reads it, and writers write it now and then.
+    moments: CachePadded<Moments>,
 }
 
 impl Records {
@@ -61,7 +63,7 @@ impl Records {
         Self {
             first: AtomicPtr::new(null_mut()),
             count: AtomicUsize::new(0),
-            moments: Moments { newest: AtomicUsize::new(0), passed: AtomicUsize::new(0) },
+            moments: CachePadded::new(Moments { newest: AtomicUsize::new(0), passed: AtomicUsize::new(0) }),
         }
     }
 }
