@@ -28,6 +28,14 @@ pub(super) enum Enqueued {
     Dropped(Kept),
 }
 
+/// What was found waiting of keys that are purged.
+#[derive(Default)]
+pub(super) struct Purging {
+    /// Keys that were removed before, of which the tier was not told yet.
+    pub(super) removed: Vec<Arc<[u8]>>,
+    upto: Number,
+}
+
 impl Tended {
     pub(super) fn enqueue(&self, key: &[u8], sealed: Sealed) -> Enqueued {
         let op = Op::Put { envelope: Arc::new(sealed.envelope), expires: sealed.expires, if_absent: false };
@@ -138,18 +146,29 @@ impl Tended {
         self.queue_changed(state);
     }
 
-    /// Gives up writes that wait, and waits until those that are on their way have arrived: not those of a later batch, which there
-    /// may always be.
-    pub(super) fn forget_where(&self, chosen: impl Fn(&[u8]) -> bool) {
+    /// Before the keys that are chosen are purged: gives up what waits to be stored of them, and waits until what is on its way has
+    /// arrived: not a later batch, which there may always be. Until [`Tended::end_purge`] readers find nothing of what waited, and not
+    /// what the tier had before it.
+    pub(super) fn begin_purge(&self, chosen: impl Fn(&[u8]) -> bool) -> Purging {
         let mut state = self.lock();
         if state.queued.is_none() {
-            return;
+            return Purging::default();
         }
-        state.queue.forget_where(chosen);
+        let (removed, upto) = state.queue.remove_where(chosen);
+        // Nobody waits for these any more, and there is room.
+        self.done.notify_all();
         let (deadline, begun) = (Instant::now() + COMMIT_PATIENCE, state.batches_begun);
         while state.batches_ended < begun && Instant::now() < deadline {
             state = self.done.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
         }
+        self.queue_changed(state);
+        Purging { removed, upto }
+    }
+
+    /// The tier has none of the keys that were chosen, or will be cleared before it is read.
+    pub(super) fn end_purge(&self, purging: &Purging, chosen: impl Fn(&[u8]) -> bool) {
+        let mut state = self.lock();
+        state.queue.forget_removals(purging.upto, chosen);
         self.queue_changed(state);
     }
 

@@ -24,6 +24,8 @@ struct State {
     after_read: Option<Hook>,
     /// Called with a key that will be written, before it is, without a lock.
     before_write: Option<Hook>,
+    /// Called before keys are purged, without a lock.
+    before_purge: Option<Hook>,
     /// Threads to whom something is being told in the middle of a call.
     telling: Vec<u64>,
     reads: u64,
@@ -44,9 +46,13 @@ impl Fake {
         self.0.lock().unwrap().before_write = Some(Arc::new(hook));
     }
 
+    pub(super) fn before_purge(&self, hook: impl Fn(&[u8]) + Send + Sync + 'static) {
+        self.0.lock().unwrap().before_purge = Some(Arc::new(hook));
+    }
+
     pub(super) fn no_hooks(&self) {
         let mut state = self.0.lock().unwrap();
-        (state.after_read, state.before_write) = (None, None);
+        (state.after_read, state.before_write, state.before_purge) = (None, None, None);
     }
 
     /// The envelope of a key.
@@ -163,6 +169,10 @@ impl Tier for Fake {
 
     fn purge_keys(&self, keys: KeySet<'_>) -> Result<u64, Fault> {
         self.check()?;
+        let hook = self.0.lock().unwrap().before_purge.clone();
+        if let Some(hook) = hook {
+            hook(b"");
+        }
         let mut state = self.0.lock().unwrap();
         let before = state.entries.len();
         state.entries.retain(|key, _| !keys.has(key));

@@ -302,12 +302,20 @@ impl Level {
     /// A tier that cannot do it is cleared before it is asked again: more goes than was asked for, and never less.
     fn purge(&self, chosen: impl Fn(&[u8]) -> bool, purge: impl Fn(&dyn Tier) -> Result<u64, Fault>) -> u64 {
         let tended = &*self.tended;
-        tended.forget_where(chosen);
+        let purging = tended.begin_purge(&chosen);
+        let purged = self.purge_tier(&purging.removed, purge);
+        tended.end_purge(&purging, chosen);
+        purged
+    }
+
+    /// The same for the tier alone. What was removed before goes first, so that it is not counted.
+    fn purge_tier(&self, removed: &[Arc<[u8]>], purge: impl Fn(&dyn Tier) -> Result<u64, Fault>) -> u64 {
+        let tended = &*self.tended;
         if !tended.is_usable() && tended.owed.add_everything_if_open(&tended.breaker) {
             return 0;
         }
         let begun = Instant::now();
-        let purged = purge(&*tended.tier);
+        let purged = tended.remove_now(removed).and_then(|()| purge(&*tended.tier));
         tended.writes.add(begun.elapsed().as_nanos() as u64);
         match purged {
             Ok(purged) => {

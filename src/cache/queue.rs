@@ -153,20 +153,36 @@ impl Queue {
         given_up
     }
 
-    /// Gives up what waits of the keys that are chosen.
-    pub(super) fn forget_where(&mut self, chosen: impl Fn(&[u8]) -> bool) {
+    /// Has all that waits of the keys that are chosen be removals, so that no reader finds what is in the tier. Says which of them were
+    /// removals before, and up to which number they are now.
+    pub(super) fn remove_where(&mut self, chosen: impl Fn(&[u8]) -> bool) -> (Vec<Arc<[u8]>>, Number) {
+        let (removed, stored): (Vec<_>, Vec<_>) =
+            self.waiting.iter().filter(|(key, _)| chosen(key)).partition(|(_, waiting)| waiting.op == Op::Remove);
+        let keys = |waiting: Vec<(&Arc<[u8]>, _)>| waiting.into_iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        let (removed, stored) = (keys(removed), keys(stored));
+        for key in &stored {
+            if self.push(key, Op::Remove).is_none() {
+                self.clear();
+                break;
+            }
+        }
+        (removed, self.last)
+    }
+
+    /// Gives up removals of the keys that are chosen which have come up to a number: the tier has nothing of these keys any more.
+    pub(super) fn forget_removals(&mut self, upto: Number, chosen: impl Fn(&[u8]) -> bool) {
         let (mut bytes, mut removals) = (0, 0);
         self.waiting.retain(|key, waiting| {
-            let goes = chosen(key);
+            let goes = waiting.op == Op::Remove && waiting.number <= upto && chosen(key);
             if goes {
-                bytes += key.len() + OVERHEAD + waiting.op.bytes();
-                removals += waiting.op.is_removal();
+                bytes += key.len() + OVERHEAD;
+                removals += 1;
             }
             !goes
         });
         self.bytes -= bytes;
         self.removals -= removals;
-        self.order.retain(|key| !chosen(key));
+        self.order.retain(|key| self.waiting.contains_key(key));
     }
 
     /// Gives up everything without a trace. Says whether the tier was to be cleared, and what waited for which key, but for what may
@@ -328,11 +344,33 @@ mod tests {
         queue.push(b"key", put("1"));
         assert_eq!(queue.bytes(), Queue::cost(b"key", &put("1")));
         queue.push(b"key2", Op::Remove);
-        queue.forget_where(|key| key == b"key");
-        assert_eq!(queue.bytes(), Queue::cost(b"key2", &Op::Remove));
-        assert_eq!(keys(&queue.take(9, 9)), [b"key2"]);
+        assert_eq!(queue.bytes(), Queue::cost(b"key", &put("1")) + Queue::cost(b"key2", &Op::Remove));
         queue.forget();
         assert_eq!((queue.bytes(), queue.removals), (0, 0));
+    }
+
+    #[test]
+    fn what_is_purged_waits_to_be_removed_until_the_tier_has_nothing_of_it() {
+        let mut queue = Queue::default();
+        queue.push(b"on its way", put("1"));
+        let batch = queue.take(1, 99);
+        queue.push(b"stored", put("1"));
+        queue.push(b"removed", Op::Remove);
+        queue.push(b"other", put("1"));
+        let chosen = |key: &[u8]| key != b"other";
+        let (removed, upto) = queue.remove_where(chosen);
+        assert_eq!(removed, [(*b"removed").into()]);
+        queue.done(&batch);
+        for key in [&b"on its way"[..], b"stored", b"removed"] {
+            assert_eq!(queue.look(key), Seen::Removed);
+        }
+        assert_eq!(queue.look(b"other"), seen("1"));
+        queue.push(b"stored", put("later"));
+        queue.forget_removals(upto, chosen);
+        assert_eq!((queue.len(), queue.removals), (2, 0));
+        assert_eq!(queue.bytes(), Queue::cost(b"stored", &put("later")) + Queue::cost(b"other", &put("1")));
+        assert_eq!((queue.look(b"stored"), queue.look(b"on its way")), (seen("later"), Seen::Nothing));
+        assert_eq!(keys(&queue.take(9, 99)), [&b"stored"[..], b"other"]);
     }
 
     #[test]

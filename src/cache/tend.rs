@@ -22,8 +22,8 @@ pub(super) const MANY: usize = 1024;
 /// The bytes of a batch: bounds how long a transaction or a pipeline takes.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Keys that are removed in one step when what is owed is paid.
-const PAID_AT_ONCE: usize = 1_000;
+/// Keys that are removed in one step beside what waits.
+const REMOVED_AT_ONCE: usize = 1_000;
 
 /// SQLite's and TLS's needs, and a logger's.
 const STACK_BYTES: usize = 1 << 20;
@@ -171,20 +171,25 @@ impl Tended {
 
     fn settle(&self) -> Result<(), Fault> {
         loop {
-            let due = self.owed.due(PAID_AT_ONCE);
+            let due = self.owed.due(REMOVED_AT_ONCE);
             match &due {
                 Due::Nothing => {}
                 Due::Everything => _ = self.tier.clear()?,
-                Due::Keys(keys) => {
-                    let mut writes: Vec<Write<'_>> = keys.iter().map(|key| Write::new(key, What::Remove)).collect();
-                    self.try_write(&mut writes)?;
-                }
+                Due::Keys(keys) => self.remove_now(keys)?,
             }
             self.owed.paid(&due);
             if self.owed.settled(&self.breaker, Instant::now()) {
                 return Ok(());
             }
         }
+    }
+
+    /// Removes keys from the tier, some at once.
+    pub(super) fn remove_now(&self, keys: &[impl AsRef<[u8]>]) -> Result<(), Fault> {
+        keys.chunks(REMOVED_AT_ONCE).try_for_each(|keys| {
+            let mut writes: Vec<_> = keys.iter().map(|key| Write::new(key.as_ref(), What::Remove)).collect();
+            self.try_write(&mut writes)
+        })
     }
 
     /// Writes some of what waits.

@@ -5,10 +5,11 @@ use crate::cache::Purge;
 use crate::clock::Ttl;
 use crate::codec::envelope::Envelope;
 use crate::error::Status;
+use crate::pattern::{KeySet, Pattern};
 use crate::tiers::memory::Put;
-use crate::tiers::{FaultKind, TierName};
+use crate::tiers::{FaultKind, Tier, TierName};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -180,4 +181,29 @@ fn clearing_gives_up_what_waits() {
     stack.cache.put(b"later", b"value", Ttl::Default).unwrap();
     stack.cache.flush(Duration::from_secs(60)).unwrap();
     assert!(stack.disk.get(b"key").is_none() && stack.disk.get(b"later").is_some());
+}
+
+/// What was removed or overwritten before a purge, and is still in the tier while that is at work.
+#[test]
+fn a_purge_neither_brings_back_nor_counts_what_is_only_in_the_tier_any_more() {
+    let stack = stack_with(&[], None, Some(queued(HOUR, false)));
+    for key in [b"a", b"b", b"c"] {
+        stack.cache.put(key, b"old", Ttl::Default).unwrap();
+    }
+    stack.cache.flush(Duration::from_secs(60)).unwrap();
+    stack.cache.remove(b"a");
+    stack.cache.put(b"b", b"new", Ttl::Default).unwrap();
+    stack.redis.purge_keys(KeySet::Beginning(b"")).unwrap();
+    let (cache, seen) = (stack.cache.clone(), Arc::new(Mutex::new(None)));
+    let in_hook = seen.clone();
+    stack.disk.before_purge(move |_| {
+        cache.memory().clear();
+        let has = |key: &[u8]| cache.acquire(key).unwrap().is_some();
+        *in_hook.lock().unwrap() = Some((has(b"a"), has(b"b"), has(b"c")));
+    });
+    let pattern = Pattern::new(b"?").unwrap();
+    assert_eq!(stack.cache.purge(Purge::Pattern(&pattern)), 2, "one was removed before");
+    assert_eq!(*seen.lock().unwrap(), Some((false, false, true)), "while it was at work");
+    stack.disk.no_hooks();
+    assert_eq!((stack.disk.len(), stack.cache.statistics().disk.queued), (0, 0));
 }
