@@ -13,8 +13,9 @@ export CARGO PYTHON CC PYTEST_ARGS
 
 .PHONY: build demo check lint test test-tools test-rust test-features test-replay test-policies test-soak test-c python test-python conformance model model-short sanitize sanitize-address sanitize-thread sanitize-python soak fuzz bench bench-python bench-http bench-large bench-programs hit-ratio header documents clean
 
+# Without an rlib beside them, which no link-time optimisation is done for, and then none at all.
 build: ## The library: target/release/libcatzilla_cache.so and .a
-	$(CARGO) build --release --locked
+	$(CARGO) rustc --release --locked --lib --crate-type cdylib,staticlib
 	ln -sf libcatzilla_cache.so $(LIBRARY).$(ABI)
 
 demo: build ## The smallest program, then a real trace through the C interface: over memory, and over memory and disk with a restart

@@ -28,14 +28,18 @@ else()
   set(CATZILLA_BUILT_DIR "${catzilla_target_dir}/$ENV{CARGO_BUILD_TARGET}/release")
   cmake_path(NORMAL_PATH CATZILLA_BUILT_DIR)
 
+  # Without an rlib beside them, which no link-time optimisation is done for, and then none at all.
+  set(catzilla_build rustc --release --locked --lib --crate-type cdylib,staticlib)
+  list(JOIN catzilla_build " " catzilla_build_text)
+
   # The folder found now is passed on, so that a later build from another environment still fills the one that is linked.
   add_custom_target(catzilla_library ALL
-    COMMAND "${CARGO_EXECUTABLE}" build --release --locked --target-dir "${catzilla_target_dir}"
+    COMMAND "${CARGO_EXECUTABLE}" ${catzilla_build} --target-dir "${catzilla_target_dir}"
     WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
     BYPRODUCTS
       "${CATZILLA_BUILT_DIR}/libcatzilla_cache.so" "${CATZILLA_BUILT_DIR}/libcatzilla_cache.a"
       "${CATZILLA_LINK_DIR}/${CATZILLA_SONAME}"
-    COMMENT "cargo build --release --locked"
+    COMMENT "cargo ${catzilla_build_text}"
     USES_TERMINAL VERBATIM)
 endif()
 

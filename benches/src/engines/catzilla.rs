@@ -61,9 +61,8 @@ pub fn find() -> PathBuf {
 pub fn load() -> Result<Library, String> {
     let path = find();
     // SAFETY: loading it runs no code of ours beyond the allocator's set-up.
-    unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
-        format!("{}; build it with `cargo build --release --locked`, or name it in {ENV}", reason(error))
-    })
+    unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }
+        .map_err(|error| format!("{}; build it with `make build`, or name it in {ENV}", reason(error)))
 }
 
 /// Opens a cache with `options` (name, value) on top of the capacity that the scenario asks for. Every put passes `ttl_ms`.
