@@ -55,19 +55,19 @@ impl Transaction<'_> {
 }
 
 impl Writer {
-    /// Removes those of the next rows whose keys are meant: how many those were, and from where to go on. A row that is
-    /// stored anew meanwhile is met again at the end, as ids only rise.
+    /// Removes those of the next rows whose keys are meant: how many of those had not ended, and from where to go on. A row that
+    /// is stored anew meanwhile is met again at the end, as ids only rise.
     pub(super) fn purge_keys(&mut self, shared: &Shared, keys: KeySet<'_>, from: i64) -> Outcome<(u64, Option<i64>)> {
         let (matching, last, looked_at) = self.with(shared, |connection, _| {
             let look = || -> rusqlite::Result<_> {
                 let mut rows = connection
-                    .prepare_cached("SELECT id, hash, key FROM entries WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
+                    .prepare_cached("SELECT id, hash, key, expires FROM entries WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
                 let mut rows = rows.query((from, LOOKED_AT_ONCE as i64))?;
                 let (mut matching, mut last, mut looked_at) = (Vec::new(), from, 0);
                 while let Some(row) = rows.next()? {
                     (last, looked_at) = (row.get(0)?, looked_at + 1);
                     if keys.has(row.get_ref(2)?.as_blob()?) {
-                        matching.push((row.get(1)?, last));
+                        matching.push((row.get(1)?, last, row.get::<_, Option<i64>>(3)?));
                     }
                 }
                 Ok((matching, last, looked_at))
@@ -79,8 +79,11 @@ impl Writer {
             removed = self.transact(shared, |transaction| {
                 let mut statements = transaction.statements()?;
                 let mut removed = 0;
-                for &(hash, id) in &matching {
-                    removed += u64::from(transaction.delete(&mut statements, hash, id)?);
+                for &(hash, id, expires) in &matching {
+                    let is_there = transaction.delete(&mut statements, hash, id)?;
+                    let has_ended = expires.is_some_and(|expires| expires <= transaction.now);
+                    removed += u64::from(is_there && !has_ended);
+                    transaction.expirations += u64::from(is_there && has_ended);
                 }
                 Ok(removed)
             })?;

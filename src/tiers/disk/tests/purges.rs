@@ -1,8 +1,8 @@
 //! Tags, prefixes, patterns and clearing.
 
-use super::{get, open, put, put_of, TemporaryFolder, MIB};
+use super::{get, open, outcome, put, put_of, TemporaryFolder, MIB};
 use crate::pattern::{KeySet, Pattern};
-use crate::tiers::Tier as _;
+use crate::tiers::{Outcome, Tier as _, What, Write};
 
 #[test]
 fn a_tag_is_purged_for_what_was_made_up_to_then_in_every_process() {
@@ -65,6 +65,21 @@ fn a_prefix_of_any_bytes_purges_what_begins_with_it_and_nothing_else() {
     assert_eq!((disk.figures().entries, disk.purge_keys(KeySet::Beginning(b"")).unwrap()), (0, 0));
     put(&disk, b"k", b"v");
     assert!(get(&disk, b"k").is_some());
+}
+
+#[test]
+fn what_has_ended_is_purged_and_not_counted_as_that() {
+    let folder = TemporaryFolder::new("ended");
+    let disk = open(&folder, 64 * MIB);
+    let put_until = |key: &[u8], expires| {
+        let what = What::Put { envelope: b"value", expires: Some(expires), tags: &[], if_absent: false };
+        assert_eq!(outcome(&disk, Write::new(key, what)), Outcome::Done);
+    };
+    put_until(b"key:ended", 1);
+    put_until(b"key:living", u64::MAX >> 1);
+    put(&disk, b"key:for ever", b"value");
+    assert_eq!(disk.purge_keys(KeySet::Beginning(b"key:")).unwrap(), 2);
+    assert_eq!((disk.figures().entries, disk.figures().expirations), (0, 1));
 }
 
 #[test]
