@@ -1,10 +1,12 @@
 //! The tier against real servers: `tests/support/redis.rs` starts them.
 
+mod access;
 mod cluster;
 mod failures;
 mod fork;
 #[path = "../../../../tests/support/pace.rs"]
 mod pace;
+mod purges;
 mod server;
 mod speed;
 #[path = "../../../../tests/support/redis.rs"]
@@ -48,6 +50,10 @@ fn put(redis: &Redis, key: &[u8], envelope: &[u8]) -> Result<(), Fault> {
         Outcome::Refused(fault) => Err(fault),
         other => panic!("a put is {other:?}"),
     }
+}
+
+fn tagged<'a>(envelope: &'a [u8], tags: &'a [&'a [u8]]) -> What<'a> {
+    What::Put { envelope, expires: None, tags, if_absent: false }
 }
 
 fn get(redis: &Redis, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

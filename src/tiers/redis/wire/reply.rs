@@ -1,14 +1,7 @@
-//! The protocol of Redis (RESP2) as bytes: commands packed behind one another, and replies read back. Used by whoever talks to a
-//! server; knows nothing of sockets, keys or tiers.
-//!
-//! The `redis` crate has both too. Its reader costs 1.5 to 1.7 times a bare socket for an MGET of 100 values, and its
-//! connections wait for as long as bytes keep dribbling in; here a value is copied once, out of the buffer into the
-//! vector that the caller gets, and every read ends at the reader's own deadline.
+//! Replies, read from whatever they arrive by, in pieces of any size.
 
-use std::io::{self, Read, Write};
-
-/// Redis itself takes nothing longer (`proto-max-bulk-len`), so neither sends it such a thing.
-pub(super) const LONGEST_VALUE: usize = 512 << 20;
+use super::LONGEST_VALUE;
+use std::io::{self, Read};
 
 /// As many as there can be keys in a reply to one command of ours, with room; what says more is none of ours.
 const MOST_ELEMENTS: usize = 1 << 24;
@@ -22,135 +15,10 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Memory for a long value is taken in steps as it arrives, not all because its length was announced.
 const FIRST_STEP: usize = 1 << 20;
 
-/// Commands for one exchange.
-pub(super) struct Batch {
-    bytes: Vec<u8>,
-    commands: Vec<Command>,
-    /// Whether each command's slot is computed: only clusters have them.
-    slots: bool,
-    slot: u16,
-}
-
-/// Where in the batch a command ends, and who has to get it.
-pub(super) struct Command {
-    end: usize,
-    pub(super) slot: u16,
-    /// Whether a replica may answer.
-    pub(super) from_replica: bool,
-}
-
-impl Batch {
-    pub(super) fn new(slots: bool) -> Self {
-        // Room for a short command without a second allocation.
-        Self { bytes: Vec::with_capacity(256), commands: Vec::with_capacity(2), slots, slot: 0 }
-    }
-
-    /// Makes room for so many bytes more.
-    pub(super) fn reserve(&mut self, bytes: usize) {
-        self.bytes.reserve(bytes);
-    }
-
-    /// Begins a command of so many arguments, its name included; then come [`Batch::text`], [`Batch::key`] and at last
-    /// [`Batch::end`].
-    pub(super) fn begin(&mut self, arguments: usize) -> &mut Self {
-        self.slot = 0;
-        self.header(b'*', arguments);
-        self
-    }
-
-    pub(super) fn text(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
-        let text = text.as_ref();
-        self.header(b'$', text.len());
-        self.bytes.extend_from_slice(text);
-        self.bytes.extend_from_slice(b"\r\n");
-        self
-    }
-
-    pub(super) fn number(&mut self, number: u64) -> &mut Self {
-        let mut digits = [0; 20];
-        let mut free = &mut digits[..];
-        // 20 digits are enough for every number.
-        let _ = write!(free, "{number}");
-        let length = 20 - free.len();
-        self.text(&digits[..length])
-    }
-
-    /// A key, in parts that follow each other. It decides which slot the command belongs to.
-    pub(super) fn key(&mut self, parts: &[&[u8]]) -> &mut Self {
-        self.header(b'$', parts.iter().map(|part| part.len()).sum());
-        let begun = self.bytes.len();
-        for part in parts {
-            self.bytes.extend_from_slice(part);
-        }
-        if self.slots {
-            self.slot = super::slots::of(&self.bytes[begun..]);
-        }
-        self.bytes.extend_from_slice(b"\r\n");
-        self
-    }
-
-    pub(super) fn end(&mut self) {
-        let (end, slot) = (self.bytes.len(), self.slot);
-        self.commands.push(Command { end, slot, from_replica: false });
-    }
-
-    /// As [`Batch::end`], for a command that a replica may answer.
-    pub(super) fn end_for_any(&mut self) {
-        self.end();
-        if let Some(command) = self.commands.last_mut() {
-            command.from_replica = true;
-        }
-    }
-
-    fn header(&mut self, kind: u8, number: usize) {
-        // Nearly all have one digit or two; formatting machinery costs as much as the rest of the command.
-        let (tens, ones) = (b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8);
-        match number {
-            0..10 => self.bytes.extend_from_slice(&[kind, ones, b'\r', b'\n']),
-            10..100 => self.bytes.extend_from_slice(&[kind, tens, ones, b'\r', b'\n']),
-            _ => {
-                let mut digits = [0; 20];
-                let mut at = digits.len();
-                let mut rest = number;
-                while rest > 0 {
-                    at -= 1;
-                    digits[at] = b'0' + (rest % 10) as u8;
-                    rest /= 10;
-                }
-                self.bytes.push(kind);
-                self.bytes.extend_from_slice(&digits[at..]);
-                self.bytes.extend_from_slice(b"\r\n");
-            }
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.commands.len()
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    pub(super) fn commands(&self) -> &[Command] {
-        &self.commands
-    }
-
-    /// One command of the batch, packed.
-    pub(super) fn bytes_of(&self, index: usize) -> &[u8] {
-        let begun = if index == 0 { 0 } else { self.commands[index - 1].end };
-        &self.bytes[begun..self.commands[index].end]
-    }
-}
-
 /// What a server answers to one command.
 #[derive(Debug, PartialEq)]
 #[cfg_attr(test, derive(Clone))]
-pub(super) enum Reply {
+pub(in super::super) enum Reply {
     Nil,
     Status(String),
     /// The line behind the minus sign: a word in capitals, and an explanation.
@@ -162,7 +30,7 @@ pub(super) enum Reply {
 
 /// What came instead of a reply.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(in super::super) enum Unread {
     /// Reading failed, or the other side has closed: then it is [`io::ErrorKind::UnexpectedEof`].
     Io(io::Error),
     /// This is not the protocol of Redis.
@@ -176,30 +44,30 @@ impl From<io::Error> for Unread {
 }
 
 /// What has been received and not yet been read.
-pub(super) struct Inbox {
+pub(in super::super) struct Inbox {
     buffer: Box<[u8]>,
     begun: usize,
     filled: usize,
 }
 
 impl Inbox {
-    pub(super) fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         Self { buffer: vec![0; BUFFER_BYTES].into_boxed_slice(), begun: 0, filled: 0 }
     }
 
     /// Whether nothing is left over: otherwise more was sent than was asked for.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in super::super) fn is_empty(&self) -> bool {
         self.begun == self.filled
     }
 
     /// The next reply.
-    pub(super) fn reply(&mut self, source: &mut impl Read) -> Result<Reply, Unread> {
+    pub(in super::super) fn reply(&mut self, source: &mut impl Read) -> Result<Reply, Unread> {
         self.value(source, 0)
     }
 
     /// The next reply, which is a list of so many values or an error. Hands each value to `tell` as soon as it has arrived, by its place
     /// and where it lies; an error is returned.
-    pub(super) fn values(
+    pub(in super::super) fn values(
         &mut self,
         source: &mut impl Read,
         count: usize,
@@ -540,17 +408,5 @@ mod tests {
             });
             assert!(failed.is_err() && told == whole, "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn commands_are_packed_as_the_protocol_says() {
-        let mut batch = Batch::new(false);
-        batch.begin(5).text("SET").key(&[b"p:", b"", b"key"]).text([b'v'; 12]).text("PX").number(u64::MAX).end();
-        batch.begin(1).text("PING").end();
-        let set =
-            format!("*5\r\n$3\r\nSET\r\n$5\r\np:key\r\n$12\r\nvvvvvvvvvvvv\r\n$2\r\nPX\r\n$20\r\n{}\r\n", u64::MAX);
-        assert_eq!(batch.bytes_of(0), set.as_bytes());
-        assert_eq!(batch.bytes_of(1), b"*1\r\n$4\r\nPING\r\n");
-        assert_eq!(batch.bytes(), [set.as_bytes(), b"*1\r\n$4\r\nPING\r\n"].concat());
     }
 }
