@@ -189,7 +189,7 @@ mod tests {
     use super::super::super::arena::{Heap, Magazine};
     use super::super::super::entry::{Owned, Payload};
     use super::*;
-    use std::sync::atomic::AtomicU32;
+    use crate::sync::atomic::AtomicU32;
 
     fn clock(now: u32) -> Clock {
         Clock { now: AtomicU32::new(now), slack: AtomicU32::new(0) }
