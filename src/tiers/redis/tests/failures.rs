@@ -300,7 +300,7 @@ fn a_pool_without_a_free_connection_is_waited_for_and_not_for_ever() {
     assert!(redis.figures().connections <= 2 && proxy.accepted() <= 2);
     // Both are lent to calls that get no answer.
     let redis =
-        open(&[("url", &proxy.url()), ("max_connections", "1"), ("timeout", "250ms"), ("connect_timeout", "1ms")]);
+        open(&[("url", &proxy.url()), ("max_connections", "1"), ("timeout", "250ms"), ("connect_timeout", "2s")]);
     put(&redis, b"k", b"v").unwrap();
     proxy.set(Weather { swallows: true, ..Weather::default() });
     std::thread::scope(|scope| {
