@@ -1,4 +1,4 @@
-//! What tests/descents.rs needs and nobody else may have: a cache over tiers of a model's own. In builds with `--cfg shuttle` only.
+//! What tests/descents needs and nobody else may have: a cache over tiers of a model's own. In builds with `--cfg shuttle` only.
 
 use super::fake::Fake;
 use super::level::Level;

@@ -1,5 +1,5 @@
 //! What models have in common: under which schedules each runs, how one that has failed runs again, and values that show when they
-//! are torn, foreign or old. Used by `races` and `descents.rs` through `#[path]`.
+//! are torn, foreign or old. Used by `races` and `descents` through `#[path]`.
 #![allow(dead_code, unreachable_pub)]
 // What a failing test says of itself.
 #![allow(clippy::print_stdout)]
