@@ -1,143 +1,15 @@
-//! The C interface of catzilla-cache: loaded at run time, as a stranger would. Every other file is safe code above this one
-//! but for the processes' own calls in `system`.
-//!
-//! The declarations repeat those of `include/catzilla_cache.h`; that they fit is what the ABI number stands for.
+//! A cache that the loaded library has opened, and a value that it has given: each call as safe Rust.
 
-use std::ffi::{c_char, c_int, c_void, CStr, CString};
-use std::mem::{size_of, ManuallyDrop};
-use std::path::Path;
+use std::ffi::{c_void, CStr};
+use std::mem::size_of;
 use std::ptr;
 
-/// The ABI this file was written for.
-const ABI: u32 = 1;
-
-pub type Status = i32;
-pub const OK: Status = 0;
-pub const NOT_FOUND: Status = 1;
-pub const TRUNCATED: Status = 2;
-pub const EXISTS: Status = 3;
-pub const VERSION_MISMATCH: Status = 4;
-pub const VALUE_TOO_LARGE: Status = -201;
-
-pub const FOREVER: u64 = u64::MAX;
-
-/// `CATZILLA_CLASSIC_RESULT_LIFETIME`.
-pub const RESULT_LIFETIME: usize = 64;
-
-const PURGE_ALL: i32 = 0;
-const PURGE_PREFIX: i32 = 1;
-const PURGE_TAG: i32 = 2;
-
-/// `CATZILLA_PUT_IF_ABSENT` and `CATZILLA_PUT_IF_PRESENT`.
-const PUT_IF_ABSENT: u32 = 1;
-const PUT_IF_PRESENT: u32 = 2;
-
-/// `catzilla_options_t`, `catzilla_cache_t` and `catzilla_value_t`, of which only addresses are known here.
-#[repr(C)]
-struct Opaque {
-    _opaque: [u8; 0],
-}
-
-/// `catzilla_option_info_t`.
-#[repr(C)]
-struct OptionInfo {
-    name: *const c_char,
-    kind: *const c_char,
-    default_value: *const c_char,
-    range: *const c_char,
-    help: *const c_char,
-    live: bool,
-}
-
-/// `catzilla_statistics_t`, as far as this tool looks.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Statistics {
-    struct_size: usize,
-    pub hits: u64,
-    pub misses: u64,
-    pub requests: u64,
-    hit_ratio: f64,
-    pub puts: u64,
-    pub removals: u64,
-    memory_hits: u64,
-    memory_misses: u64,
-    pub entries: u64,
-    pub capacity: u64,
-    pub bytes: u64,
-    pub max_bytes: u64,
-    pub index_bytes: u64,
-    pub lent_bytes: u64,
-    active_bytes: u64,
-    pub evictions: u64,
-    pub expirations: u64,
-}
-
-/// `cache_result_t`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Lent {
-    data: *mut c_void,
-    size: usize,
-    pub found: bool,
-}
-
-impl Lent {
-    /// The bytes of a result that was found.
-    ///
-    /// # Safety
-    ///
-    /// The thread has made at most [`RESULT_LIFETIME`] classic look-ups since, and the cache lives.
-    pub unsafe fn bytes(&self) -> &[u8] {
-        // SAFETY: found, and the rest is the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.data.cast(), self.size) }
-    }
-}
-
-/// `catzilla_get_t`, `catzilla_put_t` and `catzilla_remove_t`.
-#[repr(C)]
-struct GetItem {
-    key: *const c_void,
-    key_len: usize,
-    buffer: *mut c_void,
-    capacity: usize,
-    value_len: usize,
-    status: Status,
-}
-
-#[repr(C)]
-struct PutItem {
-    key: *const c_void,
-    key_len: usize,
-    value: *const c_void,
-    value_len: usize,
-    ttl_ms: u64,
-    status: Status,
-}
-
-#[repr(C)]
-struct RemoveItem {
-    key: *const c_void,
-    key_len: usize,
-    status: Status,
-}
-
-/// `catzilla_bytes_t` and `catzilla_put_options_t`.
-#[repr(C)]
-struct Bytes {
-    data: *const c_void,
-    len: usize,
-}
-
-#[repr(C)]
-struct PutOptions {
-    struct_size: usize,
-    ttl_ms: u64,
-    expected_version: u64,
-    flags: u32,
-    tags: *const Bytes,
-    tag_count: usize,
-}
+use super::header::{
+    Bytes, GetItem, Lent, Opaque, PutItem, PutOptions, RemoveItem, Statistics, Status, Updates, FOREVER, NOT_FOUND, OK,
+    PURGE_ALL, PURGE_PREFIX, PURGE_TAG, PUT_IF_ABSENT, PUT_IF_PRESENT,
+};
+use super::loaded::Library;
+use super::text::c_text;
 
 /// On what a put depends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,79 +19,6 @@ pub enum Condition {
     IfPresent,
     IfVersion(u64),
 }
-
-macro_rules! functions {
-    ($table:ident: $($name:ident: $type:ty,)*) => {
-        struct $table { $($name: $type,)* }
-
-        impl $table {
-            /// Looks every function up, under its C name without `catzilla_`; the error is the first that is missing.
-            fn of(object: &libloading::Library) -> Result<Self, &'static str> {
-                Ok(Self {
-                    $($name: {
-                        let symbol = concat!("catzilla_", stringify!($name));
-                        // SAFETY: the type is the one the header declares for this name.
-                        *unsafe { object.get::<$type>(symbol) }.map_err(|_| symbol)?
-                    },)*
-                })
-            }
-        }
-    };
-}
-
-functions! { Functions:
-    abi_version: unsafe extern "C" fn() -> u32,
-    version: unsafe extern "C" fn() -> *const c_char,
-    last_error_message: unsafe extern "C" fn() -> *const c_char,
-    option_count: unsafe extern "C" fn() -> usize,
-    option_info: unsafe extern "C" fn(usize) -> *const OptionInfo,
-    options_create: unsafe extern "C" fn() -> *mut Opaque,
-    options_set: unsafe extern "C" fn(*mut Opaque, *const c_char, *const c_char) -> Status,
-    options_destroy: unsafe extern "C" fn(*mut Opaque),
-    cache_open: unsafe extern "C" fn(*const Opaque, *mut *mut Opaque) -> Status,
-    cache_destroy: unsafe extern "C" fn(*mut Opaque),
-    cache_set_option: unsafe extern "C" fn(*mut Opaque, *const c_char, *const c_char) -> Status,
-    cache_put: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *const c_void, usize, u64) -> Status,
-    cache_read: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *mut c_void, usize, *mut usize) -> Status,
-    cache_remove: unsafe extern "C" fn(*mut Opaque, *const c_void, usize) -> Status,
-    cache_contains: unsafe extern "C" fn(*mut Opaque, *const c_void, usize) -> Status,
-    cache_purge: unsafe extern "C" fn(*mut Opaque, i32, *const c_void, usize, *mut u64) -> Status,
-    cache_acquire: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *mut *mut Opaque) -> Status,
-    value_data: unsafe extern "C" fn(*const Opaque) -> *const c_void,
-    value_size: unsafe extern "C" fn(*const Opaque) -> usize,
-    value_release: unsafe extern "C" fn(*mut Opaque),
-    cache_statistics: unsafe extern "C" fn(*mut Opaque, *mut Statistics) -> Status,
-    cache_memory_usage: unsafe extern "C" fn(*mut Opaque) -> usize,
-    cache_get: unsafe extern "C" fn(*mut Opaque, *const c_char) -> Lent,
-    cache_set: unsafe extern "C" fn(*mut Opaque, *const c_char, *const c_void, usize, u32) -> c_int,
-    cache_delete: unsafe extern "C" fn(*mut Opaque, *const c_char) -> c_int,
-    cache_exists: unsafe extern "C" fn(*mut Opaque, *const c_char) -> bool,
-    cache_expire_entries: unsafe extern "C" fn(*mut Opaque) -> usize,
-    release_results: unsafe extern "C" fn(),
-}
-
-// Of a later version: used where they are there.
-functions! { Batches:
-    cache_get_many: unsafe extern "C" fn(*mut Opaque, *mut GetItem, usize) -> Status,
-    cache_put_many: unsafe extern "C" fn(*mut Opaque, *mut PutItem, usize) -> Status,
-    cache_remove_many: unsafe extern "C" fn(*mut Opaque, *mut RemoveItem, usize) -> Status,
-}
-
-functions! { Updates:
-    cache_put_with: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *const c_void, usize, *const PutOptions, *mut u64) -> Status,
-    cache_touch: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, u64) -> Status,
-    cache_increment: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, i64, i64, u64, *mut i64) -> Status,
-    iterator_open: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, *mut *mut Opaque) -> Status,
-    iterator_next: unsafe extern "C" fn(*mut Opaque, *mut *const c_void, *mut usize) -> Status,
-    iterator_close: unsafe extern "C" fn(*mut Opaque),
-}
-
-functions! { Loads:
-    cache_get_or_load: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, Loader, *mut c_void, u64, *mut *mut Opaque) -> Status,
-    loaded_set: unsafe extern "C" fn(*mut Opaque, *const c_void, usize, u64) -> Status,
-}
-
-type Loader = unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut Opaque) -> Status;
 
 /// What [`load`] is to give, and whether it has.
 struct Wanted<'a> {
@@ -238,64 +37,7 @@ unsafe extern "C" fn load(user: *mut c_void, _key: *const c_void, _len: usize, l
     unsafe { (wanted.set)(loaded, value, len, wanted.ttl_ms) }
 }
 
-/// The loaded library.
-pub struct Library {
-    functions: Functions,
-    batches: Option<Batches>,
-    updates: Option<Updates>,
-    loads: Option<Loads>,
-    /// Names and ranges of the table of options.
-    pub options: Vec<(String, String)>,
-    pub version: String,
-    /// Keeps the functions mapped. Never unloaded: the library is linked to stay until the process ends.
-    _object: ManuallyDrop<libloading::Library>,
-}
-
 impl Library {
-    pub fn load(path: &Path) -> Result<Self, String> {
-        let shown = path.display();
-        // SAFETY: the user names a build of catzilla-cache, whose initialisers need nothing from us.
-        let object = unsafe { libloading::Library::new(path) }.map_err(|error| format!("{shown}: {error}"))?;
-        let functions = Functions::of(&object).map_err(|name| format!("{shown}: has no function {name}"))?;
-        // SAFETY: takes nothing and returns a number in every ABI there has been.
-        let abi = unsafe { (functions.abi_version)() };
-        if abi != ABI {
-            return Err(format!("{shown}: has ABI {abi}, this program needs {ABI}"));
-        }
-        // SAFETY: the version is a static text; each row of the table is static and so are its texts.
-        let (version, options) = unsafe {
-            let row = |index| (functions.option_info)(index).as_ref().map(|row| (text(row.name), text(row.range)));
-            (text((functions.version)()), (0..(functions.option_count)()).map_while(row).collect())
-        };
-        let batches = Batches::of(&object).ok();
-        let updates = Updates::of(&object).ok();
-        let loads = Loads::of(&object).ok();
-        Ok(Self { functions, batches, updates, loads, options, version, _object: ManuallyDrop::new(object) })
-    }
-
-    pub fn has_batches(&self) -> bool {
-        self.batches.is_some()
-    }
-
-    pub fn has_updates(&self) -> bool {
-        self.updates.is_some()
-    }
-
-    pub fn has_loads(&self) -> bool {
-        self.loads.is_some()
-    }
-
-    /// The allowed values of an option; `None` when the library has no such option.
-    pub fn range(&self, name: &str) -> Option<&str> {
-        self.options.iter().find(|row| row.0 == name).map(|row| &*row.1)
-    }
-
-    /// What went wrong in this thread's last failing call.
-    pub fn last_error(&self) -> String {
-        // SAFETY: never NULL, and good until this thread's next failing call.
-        unsafe { text((self.functions.last_error_message)()) }
-    }
-
     pub fn open(&self, options: &[(String, String)]) -> Result<Cache<'_>, String> {
         let f = &self.functions;
         let mut raw = ptr::null_mut();
@@ -318,11 +60,6 @@ impl Library {
             OK => Ok(Cache { raw, library: self }),
             status => Err(format!("status {status}: {}", self.last_error())),
         }
-    }
-
-    pub fn release_results(&self) {
-        // SAFETY: whoever calls it forgets its results.
-        unsafe { (self.functions.release_results)() }
     }
 }
 
@@ -564,19 +301,4 @@ impl Drop for Held<'_> {
         // SAFETY: released once, and not used after this.
         unsafe { (self.library.functions.value_release)(self.raw) }
     }
-}
-
-fn c_text(text: &str) -> CString {
-    CString::new(text).expect("texts of this program have no zero in them")
-}
-
-/// # Safety
-///
-/// `address` is NULL or a text that ends in a zero and lives until this returns.
-unsafe fn text(address: *const c_char) -> String {
-    if address.is_null() {
-        return String::new();
-    }
-    // SAFETY: not NULL, and the rest is the caller's promise.
-    unsafe { CStr::from_ptr(address) }.to_string_lossy().into_owned()
 }
