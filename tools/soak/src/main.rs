@@ -17,7 +17,6 @@ mod library;
 mod random;
 #[allow(unsafe_code)]
 mod system;
-mod updates;
 mod value;
 mod worker;
 

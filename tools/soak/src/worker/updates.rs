@@ -1,19 +1,21 @@
 //! The calls of a worker that depend on what is there: conditions, counters, other lifetimes, tags, and the keys one after the
-//! other. What may be expected of them follows from claims, as in `worker`.
+//! other. What may be expected of them follows from claims, as in `judge`.
 
 use std::sync::atomic::Ordering;
 
+use super::judge::{wrong, Before};
+use super::prepare::At;
+use super::Worker;
 use crate::blackbox::Op;
 use crate::flock::{Kind, Member, Slot, COUNTER, PREFIXES};
 use crate::library::{Condition, EXISTS, NOT_FOUND, OK, VERSION_MISMATCH};
 use crate::system::now;
-use crate::worker::{wrong, At, Before, Worker};
 
 /// So many keys at most are claimed at a time.
 const CLAIMED: usize = 16;
 
 impl<'f, 'l> Worker<'f, 'l> {
-    pub fn put_with(&mut self, at: At<'f, 'l>) {
+    pub(super) fn put_with(&mut self, at: At<'f, 'l>) {
         let Some(mut record) = at.slot.claim() else { return };
         self.next_value(at, Some(&mut record));
         let ttl_ms = self.ttl_ms();
@@ -57,7 +59,7 @@ impl<'f, 'l> Worker<'f, 'l> {
     }
 
     /// Under a claim nobody else writes the key or loads it; without one, values are all that can be looked at.
-    pub fn get_or_load(&mut self, at: At<'f, 'l>) {
+    pub(super) fn get_or_load(&mut self, at: At<'f, 'l>) {
         let mut claim = at.slot.claim();
         if claim.is_none() && !at.slot.is_shared() {
             return;
@@ -88,7 +90,7 @@ impl<'f, 'l> Worker<'f, 'l> {
         }
     }
 
-    pub fn touch(&mut self, at: At<'f, 'l>) {
+    pub(super) fn touch(&mut self, at: At<'f, 'l>) {
         let Some(mut record) = at.slot.claim() else { return };
         let ttl_ms = self.ttl_ms();
         self.about(Op::Touch, at.place);
@@ -106,7 +108,7 @@ impl<'f, 'l> Worker<'f, 'l> {
         }
     }
 
-    pub fn increment(&mut self, at: At<'f, 'l>) {
+    pub(super) fn increment(&mut self, at: At<'f, 'l>) {
         self.about(Op::Increment, at.place);
         let delta = 1 + self.random.below(100);
         let (status, sum) = at.member.cache.increment(COUNTER, delta as i64);
@@ -118,7 +120,7 @@ impl<'f, 'l> Worker<'f, 'l> {
     }
 
     /// What carried the tag before the purge must not be there afterwards; in a strict cache nothing else may go.
-    pub fn purge_tag(&mut self, at: At<'f, 'l>) {
+    pub(super) fn purge_tag(&mut self, at: At<'f, 'l>) {
         if at.member.kind.is_strict() || self.random.one_in(2) {
             let Some(mut record) = at.slot.claim() else { return };
             self.about(Op::PurgeTag, at.place);
@@ -153,7 +155,7 @@ impl<'f, 'l> Worker<'f, 'l> {
     }
 
     /// Each key that is there all the while is told.
-    pub fn keys(&mut self, member: &'f Member<'l>, cache: usize) {
+    pub(super) fn keys(&mut self, member: &'f Member<'l>, cache: usize) {
         let prefix = self.random.of_list(&PREFIXES).as_bytes();
         let claimed = self.some_claimed(member, |slot| slot.key.starts_with(prefix));
         self.about(Op::Keys, (cache, 0));
