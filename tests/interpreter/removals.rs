@@ -41,7 +41,7 @@ impl Run {
             catzilla_remove_t { key, key_len, status: -1 }
         };
         let mut items: Vec<catzilla_remove_t> = keys.iter().map(item).collect();
-        // SAFETY: as for `get_many`.
+        // SAFETY: a live cache and as many items as are told, with as many bytes as each tells.
         assert_eq!(unsafe { catzilla_cache_remove_many(self.cache, items.as_mut_ptr(), items.len()) }, CATZILLA_OK);
         for (item, key) in items.iter().zip(keys) {
             assert_eq!(item.status == CATZILLA_OK, self.model.remove(key));

@@ -56,7 +56,7 @@ impl Run {
             }
         };
         let mut items: Vec<catzilla_put_t> = keys.iter().zip(&values).map(item).collect();
-        // SAFETY: as for `get_many`.
+        // SAFETY: a live cache and as many items as are told, with as many bytes as each tells.
         assert_eq!(unsafe { catzilla_cache_put_many(self.cache, items.as_mut_ptr(), items.len()) }, CATZILLA_OK);
         for ((item, value), key) in items.iter().zip(values).zip(keys) {
             assert_eq!(item.status, CATZILLA_OK);
