@@ -53,6 +53,8 @@ part-test-c: part-test-tools part-build
 part-test-python: part-test-c
 part-sanitize-python: part-test-python
 part-demo: part-test-c
+# Not before the library is there, since the longest way is from that by the tests in C to those in Python.
+part-sanitize-address: part-build
 part-sanitize-thread: part-sanitize-address
 part-model-short: part-sanitize-thread
 
