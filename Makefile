@@ -29,8 +29,9 @@ demo: build ## The smallest program, then a real trace through the C interface: 
 	@echo
 	target/release/replay $(TRACE) --restart --capacity 2% --value-size 1024
 
+# Twice as many tests at once as there are processors, since many of them wait, and nothing else is running.
 check: lint ## The quick subset: format, lints, Rust tests
-	$(MAKE) --no-print-directory test-rust
+	$(MAKE) --no-print-directory test-rust NEXTEST_ARGS=--test-threads=$$((2 * $$(nproc)))
 
 lint:
 	for manifest in Cargo.toml tools/*/Cargo.toml benches/Cargo.toml; do \
@@ -71,7 +72,7 @@ test-tools: ## Installs what the tests need
 
 # Each test in a process of its own where cargo-nextest is present.
 test-rust:
-	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked; else $(CARGO) test --locked --tests; fi
+	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked $(NEXTEST_ARGS); else $(CARGO) test --locked --tests; fi
 	$(CARGO) test --quiet --locked --doc
 
 # The memory tier alone has to work with nothing else compiled in.
