@@ -90,7 +90,7 @@ impl Memory {
             }
             for (get, hash) in gets.iter_mut().zip(hashes) {
                 let mut len = 0;
-                let ending = self.read_hashed(&reader, hash, get.key, get.buffer, &mut len);
+                let ending = self.read_sought(&reader, self.seek_hashed(hash, get.key), get.buffer, &mut len);
                 get.outcome = ending.read(len);
             }
         }

@@ -47,7 +47,7 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn may_have(&self, place: Place, key: &[u8]) -> bool {
         let Some(reader) = Reader::enter() else { return true };
-        self.search::<false>(reader.record(), reader.hazard(), place.0, key).is_some()
+        self.search::<false>(reader.record(), reader.hazard(), self.seek_hashed(place.0, key)).is_some()
     }
 
     /// Prepares a value for [`Memory::take_up`], with what was left of its lifetime at a time: it gets nothing more, however long it has

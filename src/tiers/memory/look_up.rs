@@ -2,7 +2,7 @@
 
 use super::entry::{EntryRef, Header, Label, Owned};
 use super::hazard;
-use super::index::{Hash, Search};
+use super::index::{Beginning, Hash, Search};
 use super::policy::Noted;
 use super::reclaim::Reader;
 use super::record::Record;
@@ -12,7 +12,7 @@ use super::{lease, Heap, Layout, Looked, Memory};
 use crate::clock::Tick;
 use crate::codec::lz4;
 use crate::error::{Error, Result, Status};
-use crate::sync::atomic::{AtomicPtr, Ordering::Acquire, Ordering::Release};
+use crate::sync::atomic::{AtomicPtr, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// How a read went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,16 @@ impl Ending {
     }
 }
 
+/// A key that is looked for, and where it would be: see [`Memory::seek`].
+#[derive(Clone, Copy)]
+pub(super) struct Sought<'a> {
+    key: &'a [u8],
+    hash: Hash,
+    layout: Layout,
+    shard: &'a Shard,
+    beginning: Beginning,
+}
+
 /// A classic result: good for as long as the calling thread's lease.
 pub(crate) struct Lent {
     pub(crate) data: *const u8,
@@ -89,6 +99,23 @@ pub(crate) struct Lent {
 }
 
 impl Memory {
+    /// The first step of a look-up, before anything is announced: the bucket is asked for, and on its way while the rest is made ready.
+    ///
+    /// A get waits for an entry, and while it does the processor looks some 300 to 500 instructions ahead. If it gets as far as this in the
+    /// next get, that one's bucket comes at the same time. So what need not be done between an entry and the next bucket is done
+    /// before the entry or after the bucket: at a million entries with lifetimes a get took 330 ns in any other order, and takes 220.
+    #[inline(always)]
+    pub(super) fn seek<'a>(&'a self, key: &'a [u8]) -> Sought<'a> {
+        self.seek_hashed(self.hash(key), key)
+    }
+
+    #[inline(always)]
+    pub(super) fn seek_hashed<'a>(&'a self, hash: Hash, key: &'a [u8]) -> Sought<'a> {
+        let layout = Layout(self.layout.load(Acquire));
+        let shard = &self.shards[layout.home(hash)];
+        Sought { key, hash, layout, shard, beginning: shard.published.seek(hash) }
+    }
+
     /// Runs a look-up that was chosen to be timed. With a reader of its own, and what it needs moved into it: so nobody has the
     /// address of what the caller keeps in registers.
     #[cold]
@@ -107,12 +134,13 @@ impl Memory {
     /// will ask again.
     #[inline(always)]
     pub(crate) fn read(&self, key: &[u8], buffer: &mut [u8], len: &mut usize) -> Ending {
+        let sought = self.seek(key);
         let Some(reader) = Reader::enter() else { return Ending::failed(Error::out_of_memory()) };
         if reader.is_sampled() {
             drop(reader);
             return self.read_timed(key, buffer, len);
         }
-        let ending = self.read_hashed(&reader, self.hash(key), key, buffer, len);
+        let ending = self.read_sought(&reader, sought, buffer, len);
         drop(reader);
         if ending.is_miss() {
             // Other endings make nothing leave.
@@ -124,22 +152,21 @@ impl Memory {
     #[cold]
     #[inline(never)]
     fn read_timed(&self, key: &[u8], buffer: &mut [u8], len: &mut usize) -> Ending {
-        let timed = self.timed_read(move |reader| Ok(self.read_hashed(reader, self.hash(key), key, buffer, len)));
+        let timed = self.timed_read(move |reader| Ok(self.read_sought(reader, self.seek(key), buffer, len)));
         timed.unwrap_or_else(Ending::failed)
     }
 
     /// As [`Memory::read`], but tells nothing.
     #[inline(always)]
-    pub(super) fn read_hashed(
+    pub(super) fn read_sought(
         &self,
         reader: &Reader,
-        hash: Hash,
-        key: &[u8],
+        sought: Sought<'_>,
         buffer: &mut [u8],
         len: &mut usize,
     ) -> Ending {
         let record = reader.record();
-        let Some((entry, label)) = self.look_up(record, &record.entry, hash, key) else {
+        let Some((entry, label)) = self.look_up(record, &record.entry, sought) else {
             self.looked.add(record.stripe(), Looked::Misses as usize, 1);
             return Ending::MISSED;
         };
@@ -166,12 +193,13 @@ impl Memory {
     /// the caller asks nobody else. `show` runs while the entry is announced, so it may not look anything up.
     #[inline]
     pub(crate) fn visit(&self, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
+        let sought = self.seek(key);
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
             drop(reader);
-            return self.timed_read(move |reader| self.visit_in(reader, key, last, show));
+            return self.timed_read(move |reader| self.visit_in(reader, self.seek(key), last, show));
         }
-        let found = self.visit_in(&reader, key, last, show);
+        let found = self.visit_in(&reader, sought, last, show);
         drop(reader);
         if let Ok(false) = found {
             self.tell();
@@ -180,8 +208,8 @@ impl Memory {
     }
 
     #[inline]
-    fn visit_in(&self, reader: &Reader, key: &[u8], last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
-        let Some((entry, label)) = self.look_up(reader.record(), reader.hazard(), self.hash(key), key) else {
+    fn visit_in(&self, reader: &Reader, sought: Sought<'_>, last: bool, show: impl FnOnce(&[u8])) -> Result<bool> {
+        let Some((entry, label)) = self.look_up(reader.record(), reader.hazard(), sought) else {
             if last {
                 self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             }
@@ -209,12 +237,13 @@ impl Memory {
 
     /// A value that stays where it is until it is dropped. `None` is a miss.
     pub(crate) fn acquire(&self, key: &[u8]) -> Result<Option<Value>> {
+        let sought = self.seek(key);
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
             drop(reader);
-            return self.timed_read(move |reader| self.acquire_in(reader, key));
+            return self.timed_read(move |reader| self.acquire_in(reader, self.seek(key)));
         }
-        let value = self.acquire_in(&reader, key);
+        let value = self.acquire_in(&reader, sought);
         drop(reader);
         if let Ok(None) = value {
             self.tell();
@@ -223,8 +252,8 @@ impl Memory {
     }
 
     #[inline]
-    fn acquire_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Value>> {
-        let Some((entry, _)) = self.look_up(reader.record(), reader.hazard(), self.hash(key), key) else {
+    fn acquire_in(&self, reader: &Reader, sought: Sought<'_>) -> Result<Option<Value>> {
+        let Some((entry, _)) = self.look_up(reader.record(), reader.hazard(), sought) else {
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
@@ -240,31 +269,30 @@ impl Memory {
     /// ends, or the cache is dropped. `None` is a miss, which counts as such a call.
     #[inline(always)]
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>> {
+        let sought = self.seek(key);
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
         if reader.is_sampled() {
             drop(reader);
-            return self.timed_read(move |reader| self.lend_in(reader, key));
+            return self.timed_read(move |reader| self.lend_in(reader, self.seek(key)));
         }
-        let hash = self.hash(key);
         let lease = lease::take(reader.record());
-        let Some((entry, label)) = self.look_up(reader.record(), lease, hash, key) else {
+        let Some((entry, label)) = self.look_up(reader.record(), lease, sought) else {
             hazard::withdraw(lease);
             self.missed(reader);
             return Ok(None);
         };
-        self.lend_out(&reader, lease, hash, entry, label)
+        self.lend_out(&reader, lease, sought.hash, entry, label)
     }
 
     /// As [`Memory::lend`], but tells nothing.
-    fn lend_in(&self, reader: &Reader, key: &[u8]) -> Result<Option<Lent>> {
-        let hash = self.hash(key);
+    fn lend_in(&self, reader: &Reader, sought: Sought<'_>) -> Result<Option<Lent>> {
         let lease = lease::take(reader.record());
-        let Some((entry, label)) = self.look_up(reader.record(), lease, hash, key) else {
+        let Some((entry, label)) = self.look_up(reader.record(), lease, sought) else {
             hazard::withdraw(lease);
             self.looked.add(reader.stripe(), Looked::Misses as usize, 1);
             return Ok(None);
         };
-        self.lend_out(reader, lease, hash, entry, label)
+        self.lend_out(reader, lease, sought.hash, entry, label)
     }
 
     #[inline(always)]
@@ -307,30 +335,27 @@ impl Memory {
 
     /// Whether a key is there; neither a request nor a use.
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        let hash = self.hash(key);
+        let sought = self.seek(key);
         let is_live = |entry| !self.is_expired(entry);
         match Reader::enter() {
             Some(reader) => {
-                let found = self.search::<false>(reader.record(), reader.hazard(), hash, key);
+                let found = self.search::<false>(reader.record(), reader.hazard(), sought);
                 found.is_some_and(|(_, entry, _)| is_live(entry))
             }
             // Without memory for a record.
-            None => self.lock_home(hash).find(hash, key).is_some_and(|(_, entry)| is_live(entry)),
+            None => self.lock_home(sought.hash).find(sought.hash, key).is_some_and(|(_, entry)| is_live(entry)),
         }
     }
 
     /// Finds a live entry, announces it in `hazard`, and notes that it was used. What has expired is freed on the way.
     #[inline(always)]
-    fn look_up(
-        &self,
-        record: &Record,
-        hazard: &AtomicPtr<Header>,
-        hash: Hash,
-        key: &[u8],
-    ) -> Option<(EntryRef, Label)> {
-        let (shard, entry, label) = self.search::<true>(record, hazard, hash, key)?;
+    fn look_up(&self, record: &Record, hazard: &AtomicPtr<Header>, sought: Sought<'_>) -> Option<(EntryRef, Label)> {
+        let Sought { key, hash, .. } = sought;
+        // Before the entry is waited for, for the reason that `seek` gives; the clock's call is a sixth of a look-up.
+        let begun = self.live.has_lifetimes.load(Relaxed).then(|| self.clock.now());
+        let (shard, entry, label) = self.search::<true>(record, hazard, sought)?;
         if label.expires() {
-            let now = self.clock.now();
+            let now = begun.unwrap_or_else(|| self.clock.now());
             if label.is_expired(now) {
                 self.meet_expired(shard, hash, key);
                 return None;
@@ -347,16 +372,13 @@ impl Memory {
 
     /// Finds an entry, expired or not, and announces it in `hazard`. `READS`: its value will be read soon.
     #[inline(always)]
-    pub(super) fn search<const READS: bool>(
-        &self,
+    pub(super) fn search<'a, const READS: bool>(
+        &'a self,
         record: &Record,
         hazard: &AtomicPtr<Header>,
-        hash: Hash,
-        key: &[u8],
-    ) -> Option<(&Shard, EntryRef, Label)> {
-        let layout = Layout(self.layout.load(Acquire));
-        let shard = &self.shards[layout.home(hash)];
-        match shard.published.search::<READS>(record, hazard, hash, key) {
+        Sought { key, hash, layout, shard, beginning }: Sought<'a>,
+    ) -> Option<(&'a Shard, EntryRef, Label)> {
+        match shard.published.search::<READS>(beginning, record, hazard, hash, key) {
             Search::Found(entry, label) => Some((shard, entry, label)),
             Search::Absent if self.is_certain(layout) => None,
             _ => self.search_thoroughly(record, hazard, hash, key),

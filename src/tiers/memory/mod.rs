@@ -146,6 +146,8 @@ struct Live {
     /// Values shorter than this are stored as they are and made under the shard's lock, in entries without anything that an
     /// option adds: what the options come to for nearly all puts, in one number. 0 where every put has something to be looked at.
     plain_below: AtomicU64,
+    /// Whether anything has ever got a lifetime: then look-ups read the clock before they know whether they need it.
+    has_lifetimes: AtomicBool,
 }
 
 /// Up to this many entries there is one shard, and eviction is in exact order. Fixed by the interface.
@@ -168,6 +170,7 @@ impl Memory {
             compression: AtomicBool::new(false),
             compression_threshold: AtomicU64::new(0),
             plain_below: AtomicU64::new(0),
+            has_lifetimes: AtomicBool::new(false),
         };
         let (looked, hasher) = (Looks::new(), seed());
         let deciders = Deciders { chooser: Arc::new(Chooser::new()), switch: Arc::new(Switch::new(looked.clone())) };

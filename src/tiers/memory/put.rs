@@ -324,11 +324,16 @@ impl Memory {
     /// The same without what is added at random.
     #[inline(always)]
     pub(super) fn lifetime_of(&self, ttl: Ttl) -> Option<Duration> {
-        match ttl {
-            Ttl::Default => Some(Duration::from_nanos(self.live.ttl_nanos.load(Relaxed))),
-            Ttl::For(lifetime) => Some(lifetime),
-            Ttl::Forever => None,
+        let lifetime = match ttl {
+            Ttl::Default => Duration::from_nanos(self.live.ttl_nanos.load(Relaxed)),
+            Ttl::For(lifetime) => lifetime,
+            Ttl::Forever => return None,
+        };
+        // Not written anew: all look-ups read it.
+        if !self.live.has_lifetimes.load(Relaxed) {
+            self.live.has_lifetimes.store(true, Relaxed);
         }
+        Some(lifetime)
     }
 }
 

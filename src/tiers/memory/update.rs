@@ -246,7 +246,9 @@ impl Memory {
 
     fn increment_in(&self, reader: &Reader, hash: Hash, key: &[u8], delta: i64, initial: i64, ttl: Ttl) -> Result<i64> {
         loop {
-            let present = self.search::<false>(reader.record(), reader.hazard(), hash, key).map(|(_, entry, _)| entry);
+            let present = self
+                .search::<false>(reader.record(), reader.hazard(), self.seek_hashed(hash, key))
+                .map(|(_, entry, _)| entry);
             let present = present.filter(|entry| !self.is_expired(*entry));
             let sum = match present {
                 // One that is worth compressing is too long.

@@ -82,8 +82,7 @@ impl Memory {
     /// [`Memory::acquire`] as neither a request nor a use, of a value that can be shared.
     pub(crate) fn peek(&self, key: &[u8]) -> Result<Option<Value>> {
         let reader = Reader::enter().ok_or_else(Error::out_of_memory)?;
-        let found =
-            self.search::<false>(reader.record(), reader.hazard(), self.hash(key), key).map(|(_, entry, _)| entry);
+        let found = self.search::<false>(reader.record(), reader.hazard(), self.seek(key)).map(|(_, entry, _)| entry);
         let Some(entry) = found.filter(|entry| !self.is_expired(*entry)) else { return Ok(None) };
         let deadline = entry.deadline();
         let pinned = entry.pin(&self.shared.heap).ok_or_else(Error::out_of_memory)?;

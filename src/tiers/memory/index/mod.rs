@@ -34,7 +34,7 @@ mod walk;
 mod writer;
 
 use super::arena::ADDRESS_BITS;
-pub(super) use search::{Published, Search};
+pub(super) use search::{Beginning, Published, Search};
 pub(super) use table::OldTable;
 pub(super) use walk::PLACES;
 pub(super) use writer::{Index, Position};

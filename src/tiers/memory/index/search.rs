@@ -16,6 +16,13 @@ pub(in super::super) struct Published {
     pub(super) previous: AtomicPtr<Bucket>,
 }
 
+/// Where a search begins, see [`Published::seek`].
+#[derive(Clone, Copy)]
+pub(in super::super) struct Beginning {
+    table: Table,
+    home: usize,
+}
+
 /// How a search without a lock ended.
 pub(in super::super) enum Search {
     /// The entry, which the reader announces, and what it said of itself then.
@@ -54,11 +61,19 @@ impl Published {
         !self.previous.load(Ordering::Relaxed).is_null()
     }
 
+    /// Where a search for a key with that hash will begin, if it begins soon. The processor is asked for that bucket.
+    #[inline(always)]
+    pub(in super::super) fn seek(&self, hash: Hash) -> Beginning {
+        let table = self.current();
+        let home = table.home(hash);
+        prefetch(table.base().wrapping_add(home));
+        Beginning { table, home }
+    }
+
     /// Asks the processor for the bucket that a search will begin with.
     #[inline(always)]
     pub(in super::super) fn prefetch_bucket(&self, hash: Hash) {
-        let table = self.current();
-        prefetch(table.base().wrapping_add(table.home(hash)));
+        self.seek(hash);
     }
 
     /// Asks the processor for the first lines of the entry that a search will probably find.
@@ -87,18 +102,17 @@ impl Published {
     #[inline(always)]
     pub(in super::super) fn search<const READS: bool>(
         &self,
+        Beginning { table, home }: Beginning,
         record: &Record,
         hazard: &AtomicPtr<Header>,
         hash: Hash,
         key: &[u8],
     ) -> Search {
-        let table = self.current();
         // With acquire order: what was moved out of a table that has just gone has to be seen in this one.
         let is_plain = || self.current() == table && self.previous().is_none();
         if table.is_none() || !record.announce_table(0, table.base().cast(), is_plain) {
             return Search::Disturbed;
         }
-        let home = table.home(hash);
         // SAFETY: the table is announced and was in use after that; `home` is one of its buckets.
         match unsafe { table.bucket(home) }.search::<READS>(hazard, hash, key) {
             InBucket::Found(entry, label) => Search::Found(entry, label),
