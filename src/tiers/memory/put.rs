@@ -92,10 +92,10 @@ impl Memory {
     /// put, and nothing is done.
     #[inline(always)]
     fn put_plain(&self, hash: Hash, draft: &Draft<'_>, ttl: Ttl) -> Option<Result<()>> {
-        let mut shard = self.lock_home(hash);
-        shard.expect(hash, draft.layout());
         // What has a lifetime reads the exact clock, once for all.
         let now = if ttl == Ttl::Forever { None } else { Some(self.clock.nanos()) };
+        let mut shard = self.lock_home(hash);
+        shard.expect(hash, draft.layout());
         match now {
             Some(now) => self.expire_some_by(&mut shard, Clock::tick_of(now)),
             None => self.expire_some(&mut shard),
