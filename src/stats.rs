@@ -43,13 +43,19 @@ impl<const N: usize> Striped<N> {
     /// Adds to a counter of the calling thread's stripe.
     #[inline(always)]
     pub(crate) fn add(&self, stripe: Stripe, counter: usize, by: u64) {
-        // A stripe's number is always below; that way the compiler knows, too.
-        let value = &self.stripes[stripe.0 as usize % STRIPES][counter];
-        if stripe.0 < OWN as u32 {
+        let number = stripe.0 as usize;
+        if number < OWN {
+            let value = &self.stripes[number][counter];
             value.store(value.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
         } else {
-            value.fetch_add(by, Ordering::Relaxed);
+            self.add_to_shared(number, counter, by);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_to_shared(&self, number: usize, counter: usize, by: u64) {
+        self.stripes[number][counter].fetch_add(by, Ordering::Relaxed);
     }
 
     pub(crate) fn sum(&self, counter: usize) -> u64 {
