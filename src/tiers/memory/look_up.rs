@@ -103,7 +103,8 @@ impl Memory {
     ///
     /// A get waits for an entry, and while it does the processor looks some 300 to 500 instructions ahead. If it gets as far as this in the
     /// next get, that one's bucket comes at the same time. So what need not be done between an entry and the next bucket is done
-    /// before the entry or after the bucket: at a million entries with lifetimes a get took 330 ns in any other order, and takes 220.
+    /// before the entry or after the bucket: with the thread's record, the announcements and the clock there, a get of a million entries
+    /// with lifetimes took 330 ns, and takes 220.
     #[inline(always)]
     pub(super) fn seek<'a>(&'a self, key: &'a [u8]) -> Sought<'a> {
         self.seek_hashed(self.hash(key), key)
