@@ -1,5 +1,5 @@
-//! Tags of entries in memory: what comes in by whatever way goes with a purge of its tag, and what has left is counted no more. A
-//! purge looks only where tags are counted to be, so a way in that forgot to count would leave entries behind, and a way out that
+//! Tags of entries in memory: what comes in by whatever way goes with a purge of its tag, and what has left is known no more. A
+//! purge meets only who is in the chain of its tag, so a way in that forgot it would leave entries behind, and a way out that
 //! did would make purges slow and take memory for ever.
 
 use catzilla_cache::{
@@ -179,7 +179,7 @@ const WAYS_OUT: [(&str, Set, Out); 17] = [
 ];
 
 #[test]
-fn what_has_left_by_whatever_way_is_counted_no_more() {
+fn what_has_left_by_whatever_way_is_known_no_more() {
     for (name, set, leave) in WAYS_OUT {
         let used = [false, true].map(|has_tags| {
             let set = [&[("memory.policy", "lru"), ("memory.compression", "off")][..], set].concat();
@@ -203,7 +203,7 @@ fn what_has_left_by_whatever_way_is_counted_no_more() {
             (full, of_rest)
         });
         let [without, with] = used;
-        assert!(with.0 >= without.0 + 21 * 24, "{name}: the counts are not told in the memory that is used: {used:?}");
+        assert!(with.0 >= without.0 + 21 * 40, "{name}: the tags are not told in the memory that is used: {used:?}");
         assert_eq!(without.1, with.1, "{name}: something is left of the tags");
     }
 }

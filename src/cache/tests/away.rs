@@ -41,6 +41,8 @@ fn a_tier_that_comes_back_never_serves_what_was_overwritten_meanwhile() {
     }
 }
 
+// Miri would take an hour for a hundred thousand puts.
+#[cfg(not(miri))]
 #[test]
 fn when_more_was_overwritten_than_can_be_remembered_the_tier_is_cleared_before_it_is_read() {
     let stack = stack_with(&[("memory.capacity", "10")], None, None);

@@ -96,7 +96,7 @@ impl Memory {
     fn take_up_plain(&self, rising: &Rising<'_>, draft: &Draft<'_>, deadline: Tick) -> bool {
         let hash = rising.hash;
         let mut shard = self.lock_home(hash);
-        shard.expect(hash, draft.layout());
+        shard.expect(hash, draft);
         self.expire_some(&mut shard);
         if self.shared.budget.bounds_bytes() {
             drop(shard);

@@ -68,7 +68,7 @@ impl Departed {
 
     /// Whether it carried tags; their names are not known any more.
     pub(crate) fn is_tagged(&self) -> bool {
-        self.pinned.entry().tags().next().is_some()
+        self.pinned.entry().is_tagged()
     }
 
     /// When its time would have been over.

@@ -95,7 +95,7 @@ impl Memory {
         // What has a lifetime reads the exact clock, once for all.
         let now = if ttl == Ttl::Forever { None } else { Some(self.clock.nanos()) };
         let mut shard = self.lock_home(hash);
-        shard.expect(hash, draft.layout());
+        shard.expect(hash, draft);
         match now {
             Some(now) => self.expire_some_by(&mut shard, Clock::tick_of(now)),
             None => self.expire_some(&mut shard),
@@ -168,7 +168,7 @@ impl Memory {
         }
         loop {
             let mut shard = self.lock_home(hash);
-            shard.expect(hash, layout);
+            shard.expect(hash, draft);
             self.expire_some(&mut shard);
             if !shard.reserve(|| self.expected_entries()) {
                 return Err(Error::out_of_memory());

@@ -259,8 +259,8 @@ impl Memory {
                 None => initial,
             };
             let mut tags = Tags::default();
-            for tag in present.iter().flat_map(EntryRef::tags) {
-                tags.add(tag)?;
+            for carried in present.into_iter().flat_map(EntryRef::tags) {
+                tags.add(carried.tag())?;
             }
             let terms = Terms { condition: Condition::IfAbsent, instead_of: present, ..Terms::NONE };
             let mut digits = [0; MOST_DIGITS];

@@ -8,10 +8,11 @@
 //! goes back to where the shard that it was in began, and meets some of them again.
 
 use super::entry::EntryRef;
-use super::index::{Hash, PLACES};
+use super::index::PLACES;
 use super::shard::Locked;
 use super::tags::Carriers;
 use super::{Cause, Layout, Memory};
+use crate::clock::Tick;
 use crate::error::{Error, Result};
 use crate::pattern::KeySet;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -23,6 +24,9 @@ const BUCKETS: usize = if cfg!(shuttle) { 1 } else { 32 };
 /// The same where the keys are copied.
 const COPIED_BUCKETS: usize = if cfg!(shuttle) { 1 } else { 8 };
 
+/// Carriers of a tag that are taken out under one lock.
+const CARRIERS: usize = if cfg!(shuttle) { 1 } else { 64 };
+
 /// Where a walk has come to.
 #[derive(Clone, Copy)]
 struct Cursor {
@@ -31,44 +35,69 @@ struct Cursor {
     shard: usize,
     /// Of this shard, all before this place has been met.
     place: u64,
+    /// How many carriers of a tag are still to be met there at most, once that is known.
+    carriers: Option<usize>,
     /// What belongs to shards by fewer of the hash's 16 bits than this has been met, too.
     met: usize,
 }
 
 impl Cursor {
     const fn new() -> Self {
-        Self { layout: None, shard: 0, place: 0, met: 0 }
+        Self { layout: None, shard: 0, place: 0, carriers: None, met: 0 }
     }
 
     /// Goes on in another layout.
     fn follow(&mut self, layout: Layout) {
         if let Some(before) = self.layout {
             self.met = self.met.max(before.begin(self.shard));
-            self.shard = layout.home_of(self.met);
-            self.place = 0;
+            self.begin(layout.home_of(self.met));
         }
         self.layout = Some(layout);
     }
+
+    fn begin(&mut self, shard: usize) {
+        (self.shard, self.place, self.carriers) = (shard, 0, None);
+    }
+
+    /// Nothing of this shard is still to be met.
+    fn end_shard(&mut self) {
+        self.place = PLACES;
+    }
+
+    /// Meets what so many buckets of the larger table hold. `each` may take the entry out, and nothing else.
+    fn walk(&mut self, shard: &mut Locked<'_>, buckets: usize, mut each: impl FnMut(&mut Locked<'_>, EntryRef)) {
+        let met = self.met;
+        self.place = shard.walk(self.place, buckets, |shard, entry, hash| {
+            if hash.shard() >= met {
+                each(shard, entry);
+            }
+        });
+    }
 }
 
-/// What a step looks through of the shard that it is in.
-enum Stretch {
-    /// So many buckets of the larger table, from where the cursor is.
-    Buckets(usize),
-    /// This place alone, and the shard is done.
-    Place(u32),
-    /// Nothing, and the shard is done.
-    None,
+/// A purge under way.
+struct Purging<'a> {
+    memory: &'a Memory,
+    /// When it began.
+    now: Tick,
+    /// How many entries it has removed.
+    purged: u64,
+}
+
+impl Purging<'_> {
+    fn take_out(&mut self, shard: &mut Locked<'_>, entry: EntryRef) {
+        if entry.is_expired(self.now) {
+            self.memory.expire(shard, entry);
+        } else {
+            self.memory.take_out(shard, entry, Cause::Purged);
+            self.purged += 1;
+        }
+    }
 }
 
 impl Memory {
-    /// Goes on for a bounded number of buckets; false when all have been met. `each` may take the entry out, and nothing else.
-    fn step(
-        &self,
-        cursor: &mut Cursor,
-        stretch: impl Fn(&Locked<'_>) -> Stretch,
-        mut each: impl FnMut(&mut Locked<'_>, EntryRef),
-    ) -> bool {
+    /// Goes on, by `meet`, in the shard where the cursor is; false when all have been met.
+    fn step(&self, cursor: &mut Cursor, meet: impl FnOnce(&mut Cursor, &mut Locked<'_>)) -> bool {
         loop {
             let layout = Layout(self.layout.load(Relaxed));
             if cursor.layout != Some(layout) {
@@ -82,22 +111,9 @@ impl Memory {
             if Layout(self.layout.load(Relaxed)) != layout {
                 continue;
             }
-            let met = cursor.met;
-            let each = |shard: &mut Locked<'_>, entry, hash: Hash| {
-                if hash.shard() >= met {
-                    each(shard, entry);
-                }
-            };
-            cursor.place = match stretch(&shard) {
-                Stretch::Buckets(buckets) => shard.walk(cursor.place, buckets, each),
-                Stretch::Place(place) => {
-                    shard.walk(place.into(), 1, each);
-                    PLACES
-                }
-                Stretch::None => PLACES,
-            };
+            meet(cursor, &mut shard);
             if cursor.place == PLACES {
-                (cursor.shard, cursor.place) = (cursor.shard + 1, 0);
+                cursor.begin(cursor.shard + 1);
             }
             return true;
         }
@@ -105,38 +121,48 @@ impl Memory {
 
     /// Removes every entry whose key is one of these. Says how many those were.
     pub(crate) fn purge_keys(&self, keys: KeySet<'_>) -> u64 {
-        self.purge_where(|_| Stretch::Buckets(BUCKETS), |entry| keys.has(entry.key()))
+        self.purge_by(|purge, cursor, shard| {
+            cursor.walk(shard, BUCKETS, |shard, entry| {
+                if keys.has(entry.key()) {
+                    purge.take_out(shard, entry);
+                }
+            });
+        })
     }
 
-    /// Removes every entry that carries `tag`. Says how many those were. Looks through the shards in which several may carry it,
-    /// and of those only until no more than one does.
+    /// Removes every entry that carries `tag`. Says how many those were. Looks at these alone, but in a shard that had no memory to
+    /// know them.
     pub(crate) fn purge_tag(&self, tag: &[u8]) -> Result<u64> {
         let tag = self.tag(tag)?;
-        let stretch = |shard: &Locked<'_>| match shard.carriers(tag) {
-            Carriers::Nobody => Stretch::None,
-            Carriers::At(place) => Stretch::Place(place),
-            Carriers::Anybody => Stretch::Buckets(BUCKETS),
-        };
-        Ok(self.purge_where(stretch, |entry| entry.tags().any(|carried| carried == tag)))
+        Ok(self.purge_by(|purge, cursor, shard| {
+            // As many as were there at first, so that a purge ends beside puts that go on: they go to the end of the chain.
+            let mut left = cursor.carriers.unwrap_or(shard.len());
+            for _ in 0..CARRIERS {
+                match shard.carriers(tag) {
+                    Carriers::Since(oldest) if left > 0 => purge.take_out(shard, oldest),
+                    Carriers::Since(_) | Carriers::Nobody => return cursor.end_shard(),
+                    Carriers::Anybody => {
+                        return cursor.walk(shard, BUCKETS, |shard, entry| {
+                            if entry.tags().any(|carried| carried.tag() == tag) {
+                                purge.take_out(shard, entry);
+                            }
+                        })
+                    }
+                }
+                left -= 1;
+            }
+            cursor.carriers = Some(left);
+        }))
     }
 
-    fn purge_where(&self, stretch: impl Fn(&Locked<'_>) -> Stretch, chosen: impl Fn(EntryRef) -> bool) -> u64 {
-        let now = self.clock.now();
-        let (mut cursor, mut purged) = (Cursor::new(), 0);
-        while self.step(&mut cursor, &stretch, |shard, entry| {
-            if !chosen(entry) {
-                return;
-            }
-            if entry.is_expired(now) {
-                self.expire(shard, entry);
-            } else {
-                self.take_out(shard, entry, Cause::Purged);
-                purged += 1;
-            }
-        }) {
+    /// Goes through all shards by `meet`, which takes out what is to go. Says how many those were.
+    fn purge_by(&self, mut meet: impl FnMut(&mut Purging<'_>, &mut Cursor, &mut Locked<'_>)) -> u64 {
+        let mut purging = Purging { memory: self, now: self.clock.now(), purged: 0 };
+        let mut cursor = Cursor::new();
+        while self.step(&mut cursor, |cursor, shard| meet(&mut purging, cursor, shard)) {
             self.tell();
         }
-        purged
+        purging.purged
     }
 
     /// The keys that begin with `prefix`.
@@ -218,15 +244,13 @@ impl Keys {
             let (before, now) = (self.cursor, memory.clock.now());
             let (prefix, found) = (&self.prefix, &mut self.found);
             let mut has_room = true;
-            let goes_on = memory.step(
-                &mut self.cursor,
-                |_| Stretch::Buckets(COPIED_BUCKETS),
-                |_, entry| {
+            let goes_on = memory.step(&mut self.cursor, |cursor, shard| {
+                cursor.walk(shard, COPIED_BUCKETS, |_, entry| {
                     if has_room && entry.key().starts_with(prefix) && !entry.is_expired(now) {
                         has_room = found.push(entry.key());
                     }
-                },
-            );
+                });
+            });
             if !has_room {
                 self.cursor = before;
                 self.found.clear();

@@ -65,6 +65,11 @@ impl<'a> Draft<'a> {
     }
 
     #[inline(always)]
+    pub(in super::super) fn tags(&self) -> &'a [u64] {
+        self.tags
+    }
+
+    #[inline(always)]
     pub(in super::super) fn layout(&self) -> Layout {
         self.layout
     }

@@ -16,7 +16,8 @@
 //! of 48 bits for the policy's lists. There is no hash (it is computed from the key again when an entry leaves), no count
 //! of owners (see `pin`), and nothing for the wheel (see `expiry`).
 //!
-//! Behind all that, where a flag says so, stand tags: their number in two bytes, and a hash of eight bytes for each.
+//! Behind all that, where a flag says so, stand tags: their number in two bytes, and from the next multiple of 8 on 24 bytes for
+//! each: a hash, two links to who came to carry it before and after this entry, and how far that is from the entry's beginning.
 //!
 //! Key, value and lengths never change once the entry is in a shard. The deadline and the lifetime change by whole words, the
 //! mark belongs to the policy and is written by hits.
@@ -29,6 +30,7 @@ mod owned;
 mod pinned;
 mod prefetch;
 mod reference;
+mod tag;
 
 use super::arena::ADDRESS_BITS;
 use crate::sync::atomic::{AtomicU32, AtomicU64};
@@ -41,6 +43,8 @@ pub(super) use pinned::Pinned;
 pub(super) use prefetch::{prefetch, prefetch_at, prefetch_to_write, LINE};
 pub(super) use reference::EntryRef;
 use std::alloc::Layout;
+pub(super) use tag::TagRef;
+use tag::{slots_offset, Slot};
 
 /// How many bytes stand before an LZ4 block.
 const LZ4_PREFIX: usize = 4;
@@ -52,9 +56,6 @@ const LINK: usize = (ADDRESS_BITS / 8) as usize;
 const LINKS: usize = 2 * LINK;
 /// Bytes of the lifetime and of the deadline that the wheel knows.
 const LIFETIME: usize = 4 + 4;
-/// Bytes of the number of tags, and of one.
-const TAG_COUNT: usize = 2;
-const TAG: usize = 8;
 /// How many tags an entry can carry. Arbitrary: each makes it larger.
 pub const MAX_TAGS: usize = 64;
 
@@ -87,15 +88,15 @@ fn layout(key_len: usize, value_len: usize, sliding: bool, tags: usize) -> Optio
         return None;
     }
     let links = value_offset(key_len) + value_len;
-    Layout::from_size_align(end_of(links, sliding) + tags_size(tags), VALUE_ALIGN).ok()
+    Layout::from_size_align(end_of_all(end_of(links, sliding), tags), VALUE_ALIGN).ok()
 }
 
-/// What so many tags take.
-const fn tags_size(tags: usize) -> usize {
+/// Where an entry ends that ends there but for so many tags.
+const fn end_of_all(end: usize, tags: usize) -> usize {
     if tags == 0 {
-        0
+        end
     } else {
-        TAG_COUNT + tags * TAG
+        slots_offset(end) + tags * size_of::<Slot>()
     }
 }
 

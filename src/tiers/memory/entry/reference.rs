@@ -6,7 +6,8 @@ use super::links::Links;
 use super::pinned::Pinned;
 use super::prefetch::{prefetch, prefetch_to_write, LINE};
 use super::{
-    end_of, lifetime_offset, tags_size, value_offset, Header, HEADER, LINKS, LZ4_PREFIX, TAG, TAG_COUNT, VALUE_ALIGN,
+    end_of, end_of_all, lifetime_offset, slots_offset, value_offset, Header, Slot, TagRef, HEADER, LINKS, LZ4_PREFIX,
+    VALUE_ALIGN,
 };
 use crate::clock::{Tick, FOREVER};
 use crate::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -245,8 +246,8 @@ impl EntryRef {
     /// Where an entry ends whose links begin there, if it has anything behind them.
     #[cold]
     fn end_behind(self, links: usize) -> usize {
-        let tags = if self.is_tagged() { tags_size(self.tag_count()) } else { 0 };
-        end_of(links, self.is_sliding()) + tags
+        let tags = if self.is_tagged() { self.tag_count() } else { 0 };
+        end_of_all(end_of(links, self.is_sliding()), tags)
     }
 
     #[inline(always)]
@@ -273,11 +274,9 @@ impl EntryRef {
         unsafe { self.0.cast::<u8>().add(value_offset(self.key_len()) + self.stored_len()) }
     }
 
-    /// Where an entry has its tags, if it has any.
-    fn tags_begin(&self) -> *mut u8 {
-        let links = value_offset(self.key_len()) + self.stored_len();
-        // SAFETY: the block of every entry goes on to there.
-        unsafe { self.0.as_ptr().cast::<u8>().add(end_of(links, self.is_sliding())) }
+    /// Where an entry says how many tags it has, if it has any: so far from its beginning.
+    fn tags_offset(&self) -> usize {
+        end_of(value_offset(self.key_len()) + self.stored_len(), self.is_sliding())
     }
 
     /// Of an entry with tags.
@@ -285,17 +284,19 @@ impl EntryRef {
     fn tag_count(&self) -> usize {
         debug_assert!(self.label().is_tagged());
         // SAFETY: an entry with tags has these bytes; they were written before it was shared and never change.
-        unsafe { self.tags_begin().cast::<u16>().read_unaligned() }.into()
+        unsafe { self.0.byte_add(self.tags_offset()).cast::<u16>().read_unaligned() }.into()
     }
 
     /// For whoever makes an entry with so many tags, and has it alone.
     #[cold]
     pub(super) fn write_tags(&self, tags: &[u64]) {
-        let begin = self.tags_begin();
+        let count = self.tags_offset();
         // SAFETY: the block was made for so many, and nobody else has it.
-        unsafe {
-            begin.cast::<u16>().write_unaligned(tags.len() as u16);
-            begin.add(TAG_COUNT).copy_from_nonoverlapping(tags.as_ptr().cast(), TAG * tags.len());
+        unsafe { self.0.byte_add(count).cast::<u16>().write_unaligned(tags.len() as u16) };
+        for (number, tag) in tags.iter().enumerate() {
+            let distance = slots_offset(count) + number * size_of::<Slot>();
+            // SAFETY: as above.
+            unsafe { self.0.byte_add(distance).cast::<Slot>().write(Slot::new(*tag, distance)) };
         }
     }
 
@@ -305,13 +306,14 @@ impl EntryRef {
         self.label().is_tagged()
     }
 
-    /// The tags that the entry carries.
-    pub(in super::super) fn tags(&self) -> impl Iterator<Item = u64> + '_ {
-        let count = if self.is_tagged() { self.tag_count() } else { 0 };
-        (0..count).map(|number| {
-            // SAFETY: as in `tag_count`.
-            unsafe { self.tags_begin().add(TAG_COUNT + TAG * number).cast::<u64>().read_unaligned() }
-        })
+    /// The tags that the entry carries, each with its links.
+    pub(in super::super) fn tags(self) -> impl Iterator<Item = TagRef> {
+        let (count, begin) = match self.is_tagged() {
+            true => (self.tag_count(), slots_offset(self.tags_offset())),
+            false => (0, 0),
+        };
+        // SAFETY: an entry with so many tags has so many slots there.
+        (0..count).map(move |number| unsafe { TagRef::new(self.0.byte_add(begin).cast::<Slot>().add(number)) })
     }
 
     /// Where a sliding entry has its lifetime.

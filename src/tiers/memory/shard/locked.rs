@@ -50,7 +50,7 @@ impl<'a> Locked<'a> {
         self.state.index.len()
     }
 
-    /// What entries, index, policy, wheel, versions and counts of tags take.
+    /// What entries, index, policy, wheel, versions and tags take.
     #[inline(always)]
     pub(in super::super) fn bytes(&self) -> u64 {
         let state = &self.state;
@@ -122,9 +122,10 @@ impl<'a> Locked<'a> {
 
     /// As [`Shard::expect_put`], what is only known under the lock.
     #[inline(always)]
-    pub(in super::super) fn expect(&self, hash: Hash, layout: Layout) {
+    pub(in super::super) fn expect(&self, hash: Hash, draft: &Draft<'_>) {
         self.state.policy.expect(hash);
-        self.state.retired.expect(layout, &self.state.magazine);
+        self.state.retired.expect(draft.layout(), &self.state.magazine);
+        self.state.tags.expect_enter(draft.tags());
     }
 
     /// Makes an entry of a draft, in a block of this shard's. `None` when there is no memory.
@@ -141,6 +142,7 @@ impl<'a> Locked<'a> {
     #[inline(always)]
     pub(in super::super) fn expect_replace(&self, old: EntryRef) {
         self.state.policy.expect_replace(old);
+        self.state.tags.expect_leave(old);
     }
 
     /// Takes a new entry in, whose key is not here. [`Locked::reserve`] has been called since the last one.
@@ -154,7 +156,7 @@ impl<'a> Locked<'a> {
         let deadline = entry.deadline();
         state.policy.insert(entry, hash, &shard.clock);
         state.index.insert(entry, hash);
-        state.tags.enter(entry, hash);
+        state.tags.enter(entry);
         if deadline != FOREVER {
             state.wheel.insert(hash.place(), deadline);
         }
@@ -194,7 +196,7 @@ impl<'a> Locked<'a> {
         state.versions.forget(old);
         state.policy.replace(old, new, &shard.clock);
         state.index.replace(position, new, hash);
-        state.tags.replace(old, new, hash);
+        state.tags.replace(old, new);
         // A hint for this key and this deadline is there already when it was stored a moment ago.
         if deadline != FOREVER && !(old.expires() && old.filed() == deadline as u32) {
             state.wheel.insert(hash.place(), deadline);
@@ -224,6 +226,7 @@ impl<'a> Locked<'a> {
     pub(in super::super) fn forget(&mut self, victim: EntryRef) -> Leaving {
         let hash = self.shared.hash(victim.key());
         self.state.index.prefetch_bucket(hash);
+        self.state.tags.expect_leave(victim);
         self.state.policy.evict(victim, hash);
         Leaving { victim, hash }
     }
@@ -239,7 +242,7 @@ impl<'a> Locked<'a> {
         let size = entry.size(&self.shared.heap);
         state.versions.forget(entry);
         state.index.remove(entry, hash);
-        state.tags.leave(entry, hash);
+        state.tags.leave(entry);
         state.entry_bytes -= size;
         self.shared.depart(entry, cause);
         state.retired.push(entry, size);
@@ -258,9 +261,9 @@ impl<'a> Locked<'a> {
     }
 
     #[cfg(test)]
-    pub(in super::super) fn has_right_counts_of_tags(&self) -> bool {
+    pub(in super::super) fn has_right_chains_of_tags(&self) -> bool {
         let state = &self.state;
-        state.tags.are_of(state.index.iter().map(|entry| (entry, self.shared.hash(entry.key()))))
+        state.tags.are_of(state.index.iter())
     }
 
     /// Who of this shard carries a tag.

@@ -141,7 +141,7 @@ impl Shard {
         self.written.figures.entries.load(Relaxed)
     }
 
-    /// What entries, index, policy, wheel, versions and counts of tags take.
+    /// What entries, index, policy, wheel, versions and tags take.
     pub(super) fn bytes(&self) -> u64 {
         self.written.figures.bytes.load(Relaxed)
     }

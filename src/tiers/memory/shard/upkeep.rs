@@ -160,7 +160,7 @@ impl<'a> Locked<'a> {
         let version = state.versions.forget(victim);
         state.policy.remove(victim);
         state.index.remove(victim, hash);
-        state.tags.leave(victim, hash);
+        state.tags.leave(victim);
         state.entry_bytes -= victim.size(&self.shared.heap);
         if state.index.len() == 0 {
             // As in `unlink`.
@@ -187,7 +187,7 @@ impl<'a> Locked<'a> {
         state.entry_bytes += size;
         state.policy.insert(entry, hash, &shard.clock);
         state.index.insert(entry, hash);
-        state.tags.enter(entry, hash);
+        state.tags.enter(entry);
         let deadline = entry.deadline();
         if deadline != FOREVER {
             entry.set_filed(deadline);

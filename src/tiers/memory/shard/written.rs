@@ -7,7 +7,7 @@ use super::super::expiry::Wheel;
 use super::super::index::Index;
 use super::super::policy::{Books, Chosen};
 use super::super::reclaim::Retired;
-use super::super::tags::TagCounts;
+use super::super::tags::Tags;
 use super::super::version::Versions;
 use crate::clock::Tick;
 use crate::sync::Mutex;
@@ -92,7 +92,7 @@ pub(in super::super) struct State {
     /// Which versions entries are, of those that were asked.
     pub(super) versions: Versions,
     /// Which tags they carry.
-    pub(super) tags: TagCounts,
+    pub(super) tags: Tags,
     pub(super) wheel: Wheel,
     pub(super) magazine: Magazine,
     /// Heavy entries that were turned away lately, see [`Locked::is_expected`](super::Locked::is_expected).
@@ -112,7 +112,7 @@ impl State {
             magazine: heap.magazine(),
             grant: Grant::default(),
             versions: Versions::new(),
-            tags: TagCounts::new(),
+            tags: Tags::new(),
             entry_bytes: 0,
             index_bytes: 0,
             turned_away: [0; 8],
