@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 const THREADS: u64 = 4;
 const KEYS: u64 = 12;
+const TAGS: [&[u8]; 3] = [b"a", b"b", b"c"];
 
 /// Calls of one thread, unless a time is given.
 const CALLS: u64 = if cfg!(miri) { 150 } else { 40_000 };
@@ -79,6 +80,7 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
                     condition: [Condition::IfVersion(version), Condition::IfAbsent, Condition::IfPresent]
                         [call as usize % 3],
                     tell_version: call % 2 == 0,
+                    tags: &TAGS[random.next() as usize % 4..],
                     ..PutOptions::default()
                 };
                 cache.put_with(name, &proving_value(number, random.next()), &options).unwrap();
@@ -90,7 +92,12 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
                     1 => Ttl::Forever,
                     _ => Ttl::Default,
                 };
-                cache.put(name, &proving_value(number, random.next()), ttl).unwrap();
+                let (tags, value) = (&TAGS[random.next() as usize % 4..], proving_value(number, random.next()));
+                if random.next().is_multiple_of(2) {
+                    cache.put(name, &value, ttl).unwrap();
+                } else {
+                    cache.put_with(name, &value, &PutOptions { ttl, tags, ..PutOptions::default() }).unwrap();
+                }
             }
             30..=54 => match cache.read(name, &mut buffer).unwrap() {
                 Some(Read::Copied(len)) => assert_proves(&buffer[..len], number),
@@ -112,7 +119,8 @@ fn mixed_calls(cache: &Cache, seed: u64, stop: &AtomicBool, calls: u64) {
             94 => drop(cache.sweep()),
             95 => drop(cache.touch(name, Ttl::For(Duration::from_millis(1 + random.next() % 20)))),
             96 if call % 2 == 0 => drop(cache.increment(b"count", 1, 0, Ttl::For(Duration::from_millis(5))).unwrap()),
-            96 => drop(cache.purge(Purge::Prefix(b"key-1"))),
+            96 if call % 4 == 1 => drop(cache.purge(Purge::Prefix(b"key-1"))),
+            96 => drop(cache.purge(Purge::Tag(TAGS[random.next() as usize % 3]))),
             97 if call % 4 == 0 => {
                 let mut keys = cache.keys(b"key-").unwrap();
                 while let Some(told) = keys.next_key().unwrap() {
