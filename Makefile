@@ -165,7 +165,7 @@ fuzz: ## Looks for calls that break the cache, and for bytes that break who read
 BENCH_ARGS ?= $(BENCH_ARGUMENTS)
 BENCHES := target/benches/release
 bench: bench-programs ## The engine beside the original one and its peers; prints where we lose. BENCH_ARGS=--quick: the short form
-	for question in throughput batch latency memory fragmentation instructions policies ffi_cost tiers; do \
+	for question in throughput batch tags latency memory fragmentation instructions policies ffi_cost tiers; do \
 	    $(BENCHES)/$$question $(BENCH_ARGS) || exit 1; echo; \
 	done
 	$(MAKE) --no-print-directory hit-ratio

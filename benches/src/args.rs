@@ -24,7 +24,7 @@ const HELP: &str = "\
   --scenario TEXT            only scenarios whose name contains this (may be repeated)
   --question NAME            only this question of a program that asks several (may be repeated)
   --rounds N  --round-ms N   how many rounds are counted, and how long one is
-  --entries N                entries in the cache (batch, latency, memory, json); puts (fragmentation); gets (instructions)
+  --entries N                entries in the cache (batch, tags, latency, memory, json); puts (fragmentation); gets (instructions)
   --option NAME=VALUE        an option for the row `catzilla` (may be repeated)
   --variant ROW:NAME=VALUE[,NAME=VALUE...]   a further row `catzilla-ROW` with these options
   --list                     names of engines and scenarios

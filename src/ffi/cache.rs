@@ -191,8 +191,8 @@ pub unsafe extern "C" fn catzilla_cache_contains(
 ///
 /// Returns: `CATZILLA_OK`, also when there were none; `CATZILLA_KEY_TOO_LARGE` for a selector no key can begin with,
 /// `CATZILLA_INVALID_ARGUMENT` for one that no tag can be, or a pattern of more than `CATZILLA_MAX_PATTERN_LEN` bytes. Cost:
-/// looks at every entry, some hundred of them under each lock; by tag only at a few, unless several of those that lie together
-/// carry it. What is stored meanwhile may stay.
+/// by prefix and by pattern it looks at every entry, some hundred of them under each lock; by tag at those that carry it, 64 under
+/// each lock. What is stored meanwhile may stay.
 #[no_mangle]
 pub unsafe extern "C" fn catzilla_cache_purge(
     cache: *mut catzilla_cache_t,
