@@ -75,10 +75,12 @@ test-rust:
 	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked $(NEXTEST_ARGS); else $(CARGO) test --locked --tests; fi
 	$(CARGO) test --quiet --locked --doc
 
-# The memory tier alone has to work with nothing else compiled in.
+# The memory tier alone has to work with nothing else compiled in, and each part without the others.
 test-features:
 	$(CARGO) test --quiet --locked --no-default-features --lib --test accounting --test model --test threads --test tiny
-	$(CARGO) clippy --quiet --locked --no-default-features --features jemalloc -- -D warnings
+	for features in jemalloc disk redis; do \
+	    $(CARGO) clippy --quiet --locked --no-default-features --features $$features -- -D warnings || exit 1; \
+	done
 
 test-replay: build
 	$(CARGO) clippy --quiet --locked --manifest-path tools/replay/Cargo.toml --target-dir target --all-targets -- -D warnings

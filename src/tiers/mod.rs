@@ -169,6 +169,7 @@ pub(crate) enum What<'a> {
         /// When it ends, in milliseconds since the Unix epoch; `None`: never.
         expires: Option<u64>,
         /// The same as in the envelope.
+        #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "the disk tier finds them in the envelope"))]
         tags: &'a [&'a [u8]],
         /// Whether what is there stays.
         if_absent: bool,
