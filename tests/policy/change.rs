@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 /// The names in the table's row, so that a policy that is added is tested without a word here.
-fn policies() -> Vec<&'static str> {
+fn policies() -> Vec<String> {
     let row = OPTIONS.iter().find(|row| row.name == "memory.policy").expect("there is a policy to choose");
-    row.range().split(", ").map(|name| &*name.to_owned().leak()).collect()
+    row.range().split(", ").map(str::to_owned).collect()
 }
 
 #[test]
 fn another_policy_loses_no_entry_and_keeps_the_order() {
     const CAPACITY: u64 = if cfg!(miri) { 20 } else { 1_000 };
-    for former in policies() {
-        for next in policies() {
+    let policies = policies();
+    for former in &policies {
+        for next in &policies {
             let cache = open(former, CAPACITY, "2");
             for key in 0..CAPACITY {
                 cache.put(&key.to_le_bytes(), b"value", Ttl::Default).unwrap();
