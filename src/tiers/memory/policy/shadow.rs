@@ -330,7 +330,7 @@ mod tests {
         for rule in RULES {
             let (entries, mut state) = (60, 0x5EED_u64);
             let mut shadow = Shadow::new(entries, rule).unwrap();
-            for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
+            for _ in 0..if cfg!(miri) { 60 } else { 20_000 } {
                 shadow.request(hash(random(&mut state) % 200 * (random(&mut state) % 8) / 8));
                 let rings = &mut shadow.rings;
                 assert!(rings.window.len + rings.main.len <= entries);
